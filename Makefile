@@ -1,0 +1,54 @@
+# Each target makes .venv first, from nothing but Python >= 3.11 and an index.
+
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; \
+  do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+  echo $$p && break; done)
+BIN := .venv/bin
+PROJECT := -c constraints.txt -e '.[dev]'
+
+# uv reads neither pip.conf nor PIP_*, so it is told what pip says of where
+# packages come from (sorted: the environment last, as it wins there too).
+UV := export UV_COMPILE_BYTECODE=1 $$($(BIN)/pip config list | sort -r | sed -n \
+  -e "s/.*\.index-url='\(.*\)'/UV_DEFAULT_INDEX=\1/p" \
+  -e "s/.*\.extra-index-url='\(.*\)'/UV_INDEX=\1/p" \
+  -e "s/.*\.find-links='\(.*\)'/UV_FIND_LINKS=\1/p" \
+  -e "s/.*\.cert='\(.*\)'/SSL_CERT_FILE=\1/p"); $(BIN)/uv
+
+.PHONY: demo test check bench constraints clean
+
+demo: .venv/.installed
+	$(BIN)/python examples/digits.py
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+check: .venv/.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyrefly check
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/docs_test.py
+
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks
+
+# The newest versions that fit pyproject.toml, without any address.
+constraints: .venv/.installed
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --fork-strategy fewest --all-extras --no-header --no-annotate \
+	  --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What uv cannot follow, such as a proxy that only pip knows, pip does itself.
+.venv/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 here. Install one," \
+	  "or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(UV) pip install --python $(BIN)/python -b constraints.txt $(PROJECT) \
+	  || { echo "uv could not; pip tries."; $(BIN)/pip install $(PROJECT); }
+	@touch $@

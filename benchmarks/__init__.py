@@ -1,0 +1,1 @@
+"""Measured figures against the stated goals for speed."""

@@ -1,0 +1,32 @@
+"""What every test needs: absl's flags, hypothesis and an environment of its own."""
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from absl import flags
+from absl.testing import absltest  # noqa: F401 It defines the flag.
+
+flags.FLAGS.mark_as_parsed()
+
+# Two cores run both the tests and what they start: time is no verdict here.
+hypothesis.settings.register_profile(
+  "keras_remote", deadline=None, derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile("keras_remote")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+  """Tests mean the same in CI, on a laptop and beside a user's own jobs."""
+  with pytest.MonkeyPatch.context() as patch:
+    for name in list(os.environ):
+      if name == "CI" or name.startswith("KERAS_REMOTE_"):
+        patch.delenv(name)
+    home = tmp_path_factory.mktemp("keras_remote_home")
+    patch.setenv("KERAS_REMOTE_HOME", str(home))
+    # Else two runs at once would share folders, named by their tests alone.
+    folder = tmp_path_factory.mktemp("absl")
+    flags.FLAGS.test_tmpdir = str(folder)
+    yield

@@ -1,0 +1,115 @@
+"""What a backend is: it starts processes, and says what became of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
+
+
+@dataclass(frozen=True)
+class Submission:
+  """All that a backend is given of a job.
+
+  Attributes:
+    digest: sha256 of spec.json as it is stored.
+    runner: the runner's archive on this machine.
+    environ: environment values for the job: secrets may be among them.
+    key: the job's own key.
+  """
+
+  spec: JobSpec
+  digest: str
+  runner: Path
+  environ: Mapping[str, str]
+  key: bytes
+
+
+@dataclass(frozen=True)
+class Observation:
+  """What a backend sees of a job.
+
+  Attributes:
+    sentence: what a person can act on.
+  """
+
+  state: State
+  sentence: str
+
+
+class Backend(Protocol):
+  """A place where jobs run; it knows nothing of payloads or results."""
+
+  @property
+  def name(self) -> str:
+    """What `backend=` calls it."""
+    ...
+
+  @property
+  def place(self) -> str:
+    """Where its processes are, for `attach` from elsewhere."""
+    ...
+
+  @property
+  def emulates(self) -> bool:
+    """Whether CPU devices stand in for accelerators here."""
+    ...
+
+  def check_hosts(self, hosts: int, *, named: bool) -> None:
+    """Passes for a number of hosts that can run here.
+
+    Args:
+      named: whether the user chose this backend by name.
+
+    Raises:
+      ConfigError: they are too many.
+    """
+    ...
+
+  def submit_job(self, submission: Submission) -> None:
+    """Starts the job's processes; a second time it does nothing.
+
+    Raises:
+      SubmitError: they cannot be started.
+    """
+    ...
+
+  def watch_job(
+    self, spec: JobSpec, *, timeout: float | None = None
+  ) -> Iterator[Observation]:
+    """What is seen now, then every change; ends after a state that ends.
+
+    LOST means that the processes are gone and stored no outcome.
+
+    Args:
+      timeout: seconds after which it ends in any case.
+    """
+    ...
+
+  def job_logs(
+    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
+  ) -> Iterator[bytes]:
+    """A live view of what a host prints, from byte `offset` on.
+
+    Args:
+      follow: go on until the host ends, rather than to what is there now.
+    """
+    ...
+
+  def cancel_job(self, spec: JobSpec) -> None:
+    """Tells the job's processes to stop; their ending is stored already."""
+    ...
+
+  def cleanup_job(self, spec: JobSpec) -> None:
+    """Removes all that is left of a job that has ended."""
+    ...
+
+  def signing_key(self) -> bytes:
+    """The key from which the keys of jobs are made.
+
+    Raises:
+      CredentialsError: this user may not have it.
+    """
+    ...

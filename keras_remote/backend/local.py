@@ -1,0 +1,331 @@
+"""The local backend: a job is a group of processes on this machine.
+
+Each host is a first process whose `alive` file is locked for as long as it
+lives: the lock is taken before the process starts and handed down to it, so
+no process id need be trusted.
+"""
+
+import contextlib
+import math
+import os
+import platform
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from keras_remote import clock, errors
+from keras_remote.backend.base import Observation, Submission
+from keras_remote.home import (
+  Home,
+  cluster_key,
+  ensure,
+  locked,
+  machine_id,
+  write_private,
+)
+from keras_remote.home import lock as take_lock
+from keras_remote.job import signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.launch import ALLOCATION_VARIABLE, HOST_VARIABLE, Launch
+from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
+from keras_remote.storage.open import open_store
+
+# No portable push tells of a file's change: these are seconds between looks.
+_LOOK = 0.02
+_READ = 64 * 1024
+_RUNNER = "runner.pyz"
+# In an allocation: the address of the store that holds the job.
+_STORE = "store"
+# Seconds that a SIGKILL may take.
+_KILL_SECONDS = 5.0
+# Seconds for which an ended job's folder stays for those who still look.
+_FRESH = 600
+# 16 processes of JAX took 11.5 s to start on two cores.
+_MANY_HOSTS, _MOST_HOSTS = 8, 16
+
+
+class LocalBackend:
+  """Runs jobs on this machine, with CPU devices for accelerators."""
+
+  name = "local"
+  emulates = True
+
+  def __init__(self, home: Home) -> None:
+    self._home = home
+
+  @property
+  def place(self) -> str:
+    here = f"{self._home.local}:{machine_id(self._home)}"
+    return f"{platform.node()}:{here}"
+
+  def check_hosts(self, hosts: int, *, named: bool) -> None:
+    if hosts > _MOST_HOSTS:
+      raise errors.ConfigError(
+        f"{hosts} hosts are too many to emulate on one machine: the most is "
+        f"{_MOST_HOSTS}; choose a smaller slice"
+      )
+    if hosts > _MANY_HOSTS and not named:
+      raise errors.ConfigError(
+        f"{hosts} hosts are many to emulate on one machine, with a process of "
+        'JAX each: if that is meant, say backend="local"'
+      )
+
+  def submit_job(self, submission: Submission) -> None:
+    spec = submission.spec
+    allocation = self._allocation(spec)
+    if allocation.exists():
+      return
+    ensure(self._home.local)
+    # It appears whole, with every lock taken: nobody takes it for dead.
+    hidden = self._home.local / f".{secrets.token_hex(8)}"
+    locks: list[int] = []
+    try:
+      for host in range(spec.resources.hosts):
+        folder = ensure(hidden / f"host-{host}")
+        locks.append(take_lock(folder / "alive"))
+        write_private(folder / "key", submission.key)
+      write_private(hidden / _STORE, os.fsencode(spec.target.store))
+      # A cache may be cleaned while the job runs.
+      _link(submission.runner, hidden / _RUNNER)
+      if not _appear(hidden, allocation):
+        return
+      try:
+        for host, lock in enumerate(locks):
+          self._start(submission, host, lock)
+      except OSError:
+        self.cleanup_job(spec)  # Some of the hosts may have started.
+        raise
+    except OSError as error:
+      raise errors.SubmitError(
+        f"cannot start processes on this machine: {error.strerror}"
+      ) from error
+    finally:
+      for lock in locks:
+        os.close(lock)
+      shutil.rmtree(hidden, ignore_errors=True)
+    self._sweep()
+
+  def watch_job(
+    self, spec: JobSpec, *, timeout: float | None = None
+  ) -> Iterator[Observation]:
+    deadline = math.inf if timeout is None else clock.monotonic() + timeout
+    last = None
+    away = _apart_from_name(spec.target.place) != _apart_from_name(self.place)
+    directory = self._directory(spec.target.store, spec.job_id, away=away)
+    while True:
+      seen = self._observe(spec, directory, away=away)
+      if seen != last:
+        yield seen
+        last = seen
+      left = deadline - clock.monotonic()
+      if seen.state.ended or left <= 0:
+        return
+      time.sleep(min(_LOOK, left))
+
+  def job_logs(
+    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
+  ) -> Iterator[bytes]:
+    alive = self._allocation(spec) / f"host-{host}" / "alive"
+    alone = spec.resources.hosts == 1
+    try:
+      log = (self._allocation(spec) / f"host-{host}" / "log").open("rb")
+    except OSError:
+      return
+    directory = self._directory(spec.target.store, spec.job_id)
+    with log:
+      log.seek(offset)
+      while True:
+        # Asked before reading: what was printed before the end is then read.
+        # A single host's log is complete when its outcome is there.
+        ended = not locked(alive) or (alone and directory.outcome() is not None)
+        while data := log.read(_READ):
+          yield data
+        if ended or not follow:
+          return
+        time.sleep(_LOOK)
+
+  def cancel_job(self, spec: JobSpec) -> None:
+    for process in self._processes(spec):
+      with contextlib.suppress(psutil.Error):
+        if HOST_VARIABLE in process.environ():
+          process.send_signal(signal.SIGTERM)
+
+  def cleanup_job(self, spec: JobSpec) -> None:
+    deadline = clock.monotonic() + _KILL_SECONDS
+    # Again, as what is killed may just have started another.
+    while (found := self._processes(spec)) and clock.monotonic() < deadline:
+      for process in found:
+        with contextlib.suppress(psutil.Error):
+          process.kill()
+      time.sleep(_LOOK)
+    shutil.rmtree(self._allocation(spec), ignore_errors=True)
+
+  def signing_key(self) -> bytes:
+    return cluster_key(self._home)
+
+  def command(self, runner: Path) -> list[str]:
+    """How a first process is started: it needs the standard library only."""
+    return [sys.executable, "-I", "-S", str(runner)]
+
+  def _start(self, submission: Submission, host: int, lock: int) -> None:
+    spec = submission.spec
+    folder = self._allocation(spec) / f"host-{host}"
+    launch = Launch(
+      store=spec.target.store,
+      job_id=spec.job_id,
+      spec_digest=submission.digest,
+      host=host,
+      hosts=spec.resources.hosts,
+      key_file=str(folder / "key"),
+      scratch=str(folder / "scratch"),
+      allocation=spec.job_id,
+      leader="127.0.0.1",
+      last_words=str(folder / "last-words"),
+    )
+    with _appending(folder / "log") as log:
+      process = subprocess.Popen(
+        self.command(folder.parent / _RUNNER),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, **submission.environ, **launch.environ()},
+        pass_fds=(lock,),
+        start_new_session=True,
+        cwd=folder,
+      )
+    # A daemon: nobody waits for it, and the job outlives this process.
+    threading.Thread(
+      target=process.wait, name=f"reap {spec.job_id}", daemon=True
+    ).start()
+
+  def _observe(
+    self, spec: JobSpec, directory: JobDirectory, *, away: bool
+  ) -> Observation:
+    allocation = self._allocation(spec)
+    # Asked in the order in which they happen, and before the outcome: what is
+    # seen to be over has then left its traces.
+    preparing = self._home.prepares(spec.job_id)
+    present = allocation.exists()
+    dead = [
+      host
+      for host in range(spec.resources.hosts)
+      if not locked(allocation / f"host-{host}" / "alive")
+    ]
+    outcome = directory.outcome()
+    if outcome is not None:
+      return Observation(outcome.state, outcome.message)
+    if away:
+      return Observation(
+        State.RUNNING,
+        f"its processes are at {spec.target.place}: only what they store "
+        "is seen from here",
+      )
+    if not present:
+      if preparing:
+        return Observation(State.PREPARING, "it is being packed and sent")
+      return Observation(
+        State.LOST, "never started: the submitting process ended before"
+      )
+    attempts = directory.attempts()
+    attempt = max(attempts, default=0)
+    for host in dead:
+      if host == 0 or directory.host_report(attempt, host) is None:
+        return Observation(State.LOST, self._last_words(spec, host))
+    if attempt:
+      return Observation(State.RUNNING, f"attempt {attempt} is running")
+    return Observation(State.PENDING, "its processes are starting")
+
+  def _last_words(self, spec: JobSpec, host: int) -> str:
+    path = self._allocation(spec) / f"host-{host}" / "last-words"
+    try:
+      return path.read_text()
+    except OSError:
+      which = f"host {host}'s" if spec.resources.hosts > 1 else "its"
+      return (
+        f"{which} first process is gone and said nothing: something killed it"
+      )
+
+  def _processes(self, spec: JobSpec) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+      with contextlib.suppress(psutil.Error):
+        if process.environ().get(ALLOCATION_VARIABLE) == spec.job_id:
+          found.append(process)
+    return found
+
+  def _sweep(self) -> None:
+    """Removes what ended jobs left: their logs are in the store."""
+    for folder in self._home.local.iterdir():
+      # Another process may be sweeping too.
+      with contextlib.suppress(OSError, errors.KerasRemoteError):
+        recent = time.time() - folder.stat().st_mtime < _FRESH
+        if not recent and not _held(folder) and self._settled(folder):
+          shutil.rmtree(folder, ignore_errors=True)
+
+  def _settled(self, allocation: Path) -> bool:
+    """Whether nobody needs the folder of an ended job any more.
+
+    A first process that ends in order removes its scratch folder. Of one that
+    was killed the log is needed until somebody has stored how the job ended.
+    """
+    if allocation.name.startswith(".") or not any(
+      allocation.glob("host-*/scratch")
+    ):
+      return True
+    store = os.fsdecode((allocation / _STORE).read_bytes())
+    return self._directory(store, allocation.name).outcome() is not None
+
+  def _directory(
+    self, store: str, job_id: str, *, away: bool = False
+  ) -> JobDirectory:
+    # What ran with another home is signed with a key that is not known here.
+    key = None if away else signing.job_key(self.signing_key(), job_id)
+    return JobDirectory(open_store(store), job_id, key)
+
+  def _allocation(self, spec: JobSpec) -> Path:
+    return self._home.local / spec.job_id
+
+
+def _apart_from_name(place: str) -> str:
+  """A place without the host's name, which may change."""
+  return place.partition(":")[2]
+
+
+def _appear(hidden: Path, folder: Path) -> bool:
+  """Whether `hidden` is now `folder`; False where there is one already."""
+  try:
+    hidden.rename(folder)
+  except OSError:
+    if folder.exists():  # Somebody else was faster with the same job.
+      return False
+    raise
+  return True
+
+
+def _held(allocation: Path) -> bool:
+  return any(locked(path) for path in allocation.glob("host-*/alive"))
+
+
+def _link(path: Path, to: Path) -> None:
+  try:
+    os.link(path, to)
+  except OSError:  # Another file system, or one without links.
+    shutil.copyfile(path, to)
+
+
+@contextlib.contextmanager
+def _appending(path: Path) -> Iterator[int]:
+  descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+  try:
+    yield descriptor
+  finally:
+    os.close(descriptor)

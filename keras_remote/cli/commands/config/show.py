@@ -1,0 +1,28 @@
+"""`keras-remote config show`: each option, and who says it."""
+
+import click
+
+from keras_remote.cli.output import Output, Table, prints
+from keras_remote.cli.parameters import safe, shown
+
+
+@click.command(short_help="Show each option and who says it.")
+@prints
+def command(out: Output) -> None:
+  """Shows what each option is here and now, and who says it."""
+  from keras_remote.backend import registry
+  from keras_remote.core.settings import resolve
+
+  found = resolve({})
+  values = {n: getattr(found.options, n) for n in found.origins}
+  # What happens where nobody says anything.
+  meant = {"accelerator": "cpu", "backend": registry.DEFAULT}
+  rows = [
+    (name, shown(values[name]) or meant.get(name, ""), origin.sentence)
+    for name, origin in found.origins.items()
+  ]
+  content = {
+    name: {"value": safe(values[name]), "origin": origin.sentence}
+    for name, origin in found.origins.items()
+  }
+  out.show(content, Table(("OPTION", "VALUE", "FROM"), rows, fold=2))

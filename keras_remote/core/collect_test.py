@@ -1,0 +1,90 @@
+from absl.testing import absltest, parameterized
+
+from keras_remote import errors
+from keras_remote.core import collect
+from keras_remote.job.outcome import Cause, Outcome
+from keras_remote.job.spec import EntryKind
+from keras_remote.job.state import State
+from tests.fakes.specs import job_spec
+
+
+def _outcome(state: State, cause: Cause, **fields: object) -> Outcome:
+  values = {"message": "why", "ended": "", "writer": "", "attempt": 1, **fields}
+  return Outcome(state=state, cause=cause, **values)  # pyrefly: ignore
+
+
+class ErrorTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+    ("timeout", State.TIMED_OUT, Cause.TIMEOUT, {}, errors.JobTimeoutError),
+    ("cancel", State.CANCELLED, Cause.CANCELLED, {}, errors.JobCancelledError),
+    ("lost", State.LOST, Cause.LOST, {}, errors.JobLostError),
+    ("attempts", State.LOST, Cause.ATTEMPTS, {}, errors.JobLostError),
+    (
+      "exit",
+      State.FAILED,
+      Cause.EXIT,
+      {"exit_code": 3},
+      errors.WorkerDiedError,
+    ),
+    (
+      "signal",
+      State.FAILED,
+      Cause.SIGNAL,
+      {"signal": 9},
+      errors.WorkerDiedError,
+    ),
+    (
+      "ours",
+      State.FAILED,
+      Cause.SETUP,
+      {"exception_type": "keras_remote.errors.IntegrityError"},
+      errors.IntegrityError,
+    ),
+    (
+      "another",
+      State.FAILED,
+      Cause.EXCEPTION,
+      {"exception_type": "builtins.KeyError"},
+      errors.RemoteError,
+    ),
+    (
+      "no_class_of_ours",
+      State.FAILED,
+      Cause.SETUP,
+      {"exception_type": "keras_remote.errors.Nonsense"},
+      errors.RemoteError,
+    ),
+  )
+  def test_every_ending_has_its_error(
+    self,
+    state: State,
+    cause: Cause,
+    fields: dict[str, object],
+    cls: type[Exception],
+  ) -> None:
+    """Where there is no result, the outcome alone says what to raise."""
+    error = collect.error_of(job_spec(), _outcome(state, cause, **fields))
+    self.assertIs(type(error), cls)
+    self.assertIn("why", str(error))
+    if isinstance(error, errors.JobError):
+      self.assertEqual(error.job_id, job_spec().job_id)
+
+  def test_a_command_fails_with_its_exit_code(self) -> None:
+    """A script reads the code, not a sentence."""
+    spec = job_spec(kind=EntryKind.COMMAND)
+    outcome = _outcome(State.FAILED, Cause.EXIT, exit_code=7)
+    error = collect.error_of(spec, outcome)
+    assert isinstance(error, errors.RemoteError)
+    self.assertEqual(error.exit_code, 7)
+
+  @parameterized.parameters((9, "memory"), (11, "native code"))
+  def test_a_signal_says_what_it_often_means(
+    self, number: int, text: str
+  ) -> None:
+    """The cure starts with a guess at the cause."""
+    outcome = _outcome(State.FAILED, Cause.SIGNAL, signal=number)
+    self.assertIn(text, str(collect.error_of(job_spec(), outcome)))
+
+
+if __name__ == "__main__":
+  absltest.main()

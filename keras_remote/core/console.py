@@ -1,0 +1,207 @@
+"""What a call shows: its logs on stdout, what it says of itself on stderr."""
+
+import codecs
+import contextlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from keras_remote.constants import GIB, KIB, MIB
+from keras_remote.job.outcome import Frame, Outcome
+from keras_remote.job.spec import JobSpec
+from keras_remote.progress import Step
+
+if TYPE_CHECKING:
+  from rich.status import Status
+
+_NAME = "keras_remote"
+# What JAX's stand-in for a network prints on every host; it stays in the log.
+_NOISE = re.compile(r".*is connected to \d+ peer ranks\. Expected")
+
+
+class Console:
+  """Where one call, or one command, shows what happens."""
+
+  def __init__(
+    self, out: TextIO | None = None, err: TextIO | None = None
+  ) -> None:
+    self._out = out or sys.stdout
+    self._err = err or sys.stderr
+    self._hosts: dict[int, _Raw] = {}
+    self._lock = threading.Lock()
+    self._doing = ""
+    self._status: Status | None = None
+
+  def say(self, sentence: str) -> None:
+    """One line about the call itself."""
+    with self._lock:
+      self._write(self._err, f"{_NAME}: {sentence}\n")
+
+  def report(self, step: Step) -> None:
+    """What long work tells: shown where somebody looks, or as a warning."""
+    if step.warning:
+      self.say(step.what)
+      return
+    counted = "" if step.done is None else f" {step.done:,} {step.unit}"
+    self._doing = step.what + counted
+    if self._status:
+      self._status.update(f"{_NAME}: {self._doing}")
+
+  @contextlib.contextmanager
+  def busy(self, sentence: str) -> Iterator[None]:
+    """Shows that something goes on, on a terminal, until the block ends."""
+    if not self._err.isatty():
+      yield
+      return
+    from rich.console import Console as Rich
+
+    rich = Rich(file=self._err)
+    with rich.status(f"{_NAME}: {sentence or self._doing}") as self._status:
+      yield
+    self._status = None
+
+  def log(self, host: int, data: bytes, *, hosts: int) -> None:
+    """What a host printed."""
+    if host not in self._hosts:
+      raw = hosts == 1 and (self._out.isatty() or "ipykernel" in sys.modules)
+      prefix = f"[host {host}] " if hosts > 1 else ""
+      self._hosts[host] = _Raw() if raw else _Lines(prefix)
+    with self._lock:
+      self._write(self._out, self._hosts[host].feed(data))
+
+  def end_logs(self) -> None:
+    """Shows what was printed without an end of line."""
+    with self._lock:
+      for lines in self._hosts.values():
+        self._write(self._out, lines.end())
+
+  def started(self, spec: JobSpec) -> None:
+    """The line at the start of a call."""
+    self.say(start_line(spec))
+
+  def ended(self, spec: JobSpec, outcome: Outcome, seconds: float) -> None:
+    """The line at the end of a call."""
+    memory = f", peak memory {size(outcome.peak_memory)}"
+    emulated = (
+      f", {spec.resources.accelerator} emulated"
+      if spec.resources.emulated
+      else ""
+    )
+    self.say(
+      f"{outcome.state} in {duration(seconds)}"
+      f"{memory if outcome.peak_memory else ''}{emulated}"
+    )
+    self.say(f"logs: keras-remote jobs logs {spec.job_id}")
+
+  def annotate(self, message: str, frame: Frame) -> None:
+    """In CI, a line that marks the user's own line as the failure's place."""
+    if os.environ.get("CI"):
+      # The format of GitHub's workflow commands: one line, escaped.
+      text, file = _escaped(message), _escaped(frame.file)
+      file = file.replace(":", "%3A").replace(",", "%2C")
+      with self._lock:
+        self._write(
+          self._err, f"::error file={file},line={frame.line}::{text}\n"
+        )
+
+  def _write(self, stream: TextIO, text: str) -> None:
+    if not text:
+      return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)
+    # Whoever read may have gone: the job does not end for that.
+    with contextlib.suppress(OSError, ValueError):
+      stream.write(text)
+      stream.flush()
+
+
+def _escaped(text: str) -> str:
+  return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+class _Raw:
+  """Passes everything on as it comes: a terminal draws progress bars."""
+
+  def __init__(self) -> None:
+    self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    self._open = False
+
+  def feed(self, data: bytes) -> str:
+    text = self._decoder.decode(data)
+    if text:
+      self._open = not text.endswith("\n")
+    return text
+
+  def end(self) -> str:
+    return "\n" if self._open else ""
+
+
+class _Lines(_Raw):
+  """Whole lines only, each with a prefix; of a progress bar its last state."""
+
+  def __init__(self, prefix: str) -> None:
+    super().__init__()
+    self._prefix = prefix
+    self._rest = ""
+
+  def feed(self, data: bytes) -> str:
+    text = self._rest + self._decoder.decode(data)
+    *lines, self._rest = text.split("\n")
+    # Only what follows the last return can still be seen.
+    seen = self._rest.rstrip("\r")
+    self._rest = seen.rpartition("\r")[2] + self._rest[len(seen) :]
+    return "".join(
+      f"{self._prefix}{_visible(line)}\n"
+      for line in lines
+      if not _NOISE.match(line)
+    )
+
+  def end(self) -> str:
+    line, self._rest = _visible(self._rest), ""
+    return f"{self._prefix}{line}\n" if line else ""
+
+
+def _visible(line: str) -> str:
+  """What a terminal would show of a line with returns and backspaces."""
+  line = line.rstrip("\r").rpartition("\r")[2]
+  if "\b" not in line:
+    return line
+  shown: list[str] = []
+  for letter in line:
+    if letter != "\b":
+      shown.append(letter)
+    elif shown:
+      shown.pop()
+  return "".join(shown)
+
+
+def start_line(spec: JobSpec) -> str:
+  """Which job runs where, and whether its accelerator is emulated."""
+  name = spec.resources.accelerator
+  hosts = spec.resources.hosts
+  on = f"{name} on {hosts} hosts" if hosts > 1 else name
+  if spec.resources.emulated:
+    on += " (emulated on CPU)"
+  return f"{spec.job_id} on {spec.target.backend}, {on}"
+
+
+def duration(seconds: float) -> str:
+  """A time for people, such as `3.2 s` or `2 h 05 min`."""
+  if seconds < 60:
+    return f"{seconds:.1f} s"
+  minutes, rest = divmod(round(seconds), 60)
+  if minutes < 60:
+    return f"{minutes} min {rest:02d} s"
+  return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: int) -> str:
+  """Bytes for people, such as `512.0 MiB`."""
+  if count >= GIB:
+    return f"{count / GIB:.1f} GiB"
+  if count >= MIB / 10:
+    return f"{count / MIB:.1f} MiB"
+  return f"{count / KIB:.1f} KiB" if count >= KIB else f"{count} B"

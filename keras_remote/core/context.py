@@ -1,0 +1,140 @@
+"""Where and how a call runs, with every option checked."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_remote import errors
+from keras_remote.accelerators.config import Accelerator
+from keras_remote.accelerators.parse import parse_accelerator
+from keras_remote.backend.base import Backend
+from keras_remote.backend.registry import choose, open_backend
+from keras_remote.core import environment
+from keras_remote.core.options import Options
+from keras_remote.core.settings import DEFAULT, Resolved, resolve
+from keras_remote.home import Home, ensure_apart, home
+from keras_remote.job.spec import Resources
+from keras_remote.packaging import packager
+from keras_remote.packaging.ignore import OWN_RULES, Ignore
+from keras_remote.storage.open import open_store
+from keras_remote.storage.store import Store
+
+# What says in the variable CI that this is no CI.
+_NO = ("", "0", "false", "no")
+
+
+@dataclass(frozen=True)
+class JobContext:
+  """Where and how a call runs: every option checked, nothing started.
+
+  Attributes:
+    variables: environment values for the job.
+    root: the project; `cwd` lies in it.
+  """
+
+  options: Options
+  accelerator: Accelerator
+  home: Home
+  backend: Backend
+  store: Store
+  variables: Mapping[str, str]
+  root: Path
+  cwd: Path
+  keras_backend: str
+
+
+def job_context(arguments: Mapping[str, object]) -> JobContext:
+  """Where and how a call with these options would run.
+
+  Raises:
+    ConfigError: an option is unknown, malformed or does not fit.
+    AcceleratorError: there is no such accelerator.
+    PackagingError: the working directory is none that can be sent.
+    StoreError: the store cannot be used.
+  """
+  here = _current_folder()
+  resolved = resolve(arguments)
+  options = resolved.options
+  accelerator = parse_accelerator(options.accelerator)
+  place = Home(ensure_apart(home()))
+  named = resolved.origins["backend"] is not DEFAULT
+  if accelerator.category != "cpu" and not named:
+    _check_ci(resolved)
+  backend = open_backend(choose(options.backend), place)
+  backend.check_hosts(accelerator.hosts, named=named)
+  root = (options.working_dir or packager.find_root(here)).resolve()
+  packager.check_root(root)
+  store = open_store(options.store)
+  _check_apart(place.path, root, "home folder")
+  _check_apart(Path(store.uri), root, "store")
+  captured = environment.captured(options.capture_env_vars, os.environ)
+  variables = {**captured, **options.env}
+  framework = environment.keras_backend({**os.environ, **options.env})
+  check_framework(accelerator, framework)
+  return JobContext(
+    options=options,
+    accelerator=accelerator,
+    home=place,
+    backend=backend,
+    store=store,
+    variables=variables,
+    root=root,
+    cwd=here if here.is_relative_to(root) else root,
+    keras_backend=framework,
+  )
+
+
+def check_framework(accelerator: Accelerator, framework: str) -> None:
+  """Raises ConfigError where the Keras backend cannot use the accelerator."""
+  if accelerator.hosts > 1 and framework != "jax":
+    raise errors.ConfigError(
+      f"{accelerator} has {accelerator.hosts} hosts, and only jax runs on "
+      f"several: set KERAS_BACKEND=jax in place of {framework}, or choose an "
+      "accelerator of one host"
+    )
+
+
+def _current_folder() -> Path:
+  try:
+    return Path.cwd()
+  except FileNotFoundError as error:
+    raise errors.PackagingError(
+      "the current directory has been removed: `cd` to one that is there"
+    ) from error
+
+
+def _check_apart(folder: Path, root: Path, what: str) -> None:
+  """Refuses what would be sent with every later job, keys and all."""
+  inside = folder.resolve() / "jobs"
+  if not inside.is_relative_to(root):
+    return
+  relative = inside.relative_to(root).as_posix()
+  if not Ignore(root).ignored(relative, is_dir=True):
+    raise errors.PackagingError(
+      f"the {what} {folder} lies in the project and would be sent with it: "
+      f"choose an empty or another folder, or add a rule that keeps it back "
+      f"to {root / OWN_RULES}"
+    )
+
+
+def _check_ci(resolved: Resolved) -> None:
+  in_ci = os.environ.get("CI", "").lower() not in _NO
+  if in_ci:
+    raise errors.ConfigError(
+      f"accelerator '{resolved.options.accelerator}' is asked for in CI with "
+      "no backend named, and nobody should emulate one by accident: set "
+      "KERAS_REMOTE_BACKEND, to 'local' if emulation is meant"
+    )
+
+
+def resources(accelerator: Accelerator, backend: Backend) -> Resources:
+  """What a job runs on, with this accelerator on this backend."""
+  cpu = accelerator.category == "cpu"
+  on_cpu = cpu or backend.emulates
+  return Resources(
+    accelerator=str(accelerator),
+    hosts=accelerator.hosts,
+    emulated=on_cpu and not cpu,
+    cpu_devices=accelerator.devices_per_host if on_cpu else None,
+  )

@@ -1,0 +1,81 @@
+"""Where a call runs, and what is refused before anything is sent."""
+
+import os
+from pathlib import Path
+
+from absl.testing import absltest, parameterized
+
+from keras_remote import errors
+from keras_remote.core.context import JobContext, job_context
+from keras_remote.packaging.ignore import Ignore
+from tests.fakes.environment import environment
+
+
+class ContextTest(parameterized.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.base = Path(self.create_tempdir().full_path).resolve()
+    self.project = self.base / "project"
+    self.project.mkdir()
+    (self.project / "pyproject.toml").touch()
+    self.addCleanup(os.chdir, os.getcwd())
+    os.chdir(self.project)
+    home = environment(KERAS_REMOTE_HOME=str(self.base / "home"))
+    self.enter_context(home)
+    os.environ.pop("CI", None)
+
+  def context(self, **options: object) -> JobContext:
+    return job_context({"accelerator": "cpu", **options})
+
+  def test_a_store_in_the_project(self) -> None:
+    """It is kept back from what later jobs are sent, also where it is used."""
+    for _ in range(2):
+      context = self.context(store="runs")
+      context.store.create("jobs/a/spec.json", b"")
+      self.assertTrue(Ignore(self.project).ignored("runs/jobs", is_dir=True))
+
+  @parameterized.parameters("runs", ".")
+  def test_a_store_that_would_be_sent(self, store: str) -> None:
+    """A folder of the user's own that is not kept back is refused."""
+    (self.project / "runs").mkdir()
+    (self.project / "runs" / "notes.txt").touch()
+    with self.assertRaisesRegex(errors.PackagingError, "store .* in the proj"):
+      self.context(store=store)
+    (self.project / ".kerasremoteignore").write_text("/runs/\njobs/\n")
+    self.context(store=store)
+
+  def test_a_home_that_would_be_sent(self) -> None:
+    """It holds the key: that it was there before is no reason to send it."""
+    home = self.project / "home"
+    home.mkdir()
+    (home / "config.toml").touch()
+    os.environ["KERAS_REMOTE_HOME"] = str(home)
+    with self.assertRaisesRegex(errors.PackagingError, "home folder"):
+      self.context()
+
+  def test_the_current_directory_is_gone(self) -> None:
+    """It is said, with what to do."""
+    gone = self.project / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    with self.assertRaisesRegex(errors.PackagingError, "`cd` to"):
+      self.context()
+
+  def test_ci(self) -> None:
+    """Nobody emulates an accelerator there by accident; a CPU is none."""
+    os.environ["CI"] = "true"
+    self.context()
+    self.context(accelerator="v5e-8", backend="local")
+    with self.assertRaisesRegex(errors.ConfigError, "KERAS_REMOTE_BACKEND"):
+      self.context(accelerator="v5e-8")
+
+  @parameterized.parameters("", "0", "false", "False")
+  def test_no_ci(self, value: str) -> None:
+    """Some say by the same variable that they are no CI."""
+    os.environ["CI"] = value
+    self.context(accelerator="v5e-8")
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,216 @@
+"""From a call to a job: packs, stores and submits it."""
+
+import contextlib
+import datetime
+import functools
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import BinaryIO
+
+from keras_remote import clock, errors
+from keras_remote.backend.base import Backend, Submission
+from keras_remote.core import environment
+from keras_remote.core.context import JobContext, resources
+from keras_remote.core.job import Job
+from keras_remote.core.packing import Packed
+from keras_remote.home import Home, ensure, lock
+from keras_remote.job import ids, layout, signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
+from keras_remote.packaging import packager, provenance, runner_archive
+from keras_remote.progress import Report, Step
+from keras_remote.storage.store import Store
+
+# Seconds in which most jobs are submitted, and what is wrong shows.
+_PATIENCE = 1.5
+
+
+def execute_remote(
+  context: JobContext,
+  packed: Packed,
+  report: Report,
+) -> tuple[str, "Future[JobSpec]"]:
+  """The new job's id, and its spec once it was submitted.
+
+  What takes longer goes on behind; the interpreter's exit waits for it.
+
+  Raises:
+    KerasRemoteError: the job could not be submitted; nothing was started.
+  """
+  now = clock.now()
+  job_id = ids.new_job_id(context.options.name or packed.name, now)
+  submitted: Future[JobSpec] = Future()
+  withdrawn = threading.Event()
+
+  def told(step: Step) -> None:
+    if withdrawn.is_set():
+      raise errors.SubmitError(f"{job_id} was cancelled before it started")
+    report(step)
+
+  send = functools.partial(_send, context, packed, told, job_id=job_id, at=now)
+
+  def withdraw() -> None:
+    directory = JobDirectory(context.store, job_id)
+    Job(submitted.result(), directory, context.backend).cancel()
+
+  def work() -> None:
+    try:
+      with preparing(context.home, job_id):
+        submitted.set_result(send())
+      if withdrawn.is_set():
+        withdraw()
+    except BaseException as error:
+      if submitted.done():
+        raise
+      submitted.set_exception(error)
+
+  try:
+    threading.Thread(target=work, name=f"submit {job_id}").start()
+    done = wait([submitted], _PATIENCE).done
+  except BaseException:  # Ctrl-C: nobody would know of the job.
+    withdrawn.set()
+    # The thread looks after it is done, and this one now: one of them sees it.
+    if submitted.done() and submitted.exception() is None:
+      withdraw()
+    report(Step(f"cancelled {job_id}", warning=True))
+    raise
+  if done:
+    submitted.result()
+  else:
+    submitted.add_done_callback(functools.partial(_tell, job_id, report))
+  return job_id, submitted
+
+
+def _tell(job_id: str, report: Report, submitted: "Future[JobSpec]") -> None:
+  """Says that the job could not be sent: perhaps nobody asks for it."""
+  error = submitted.exception()
+  if error is not None:
+    report(Step(f"{job_id} could not be submitted: {error}", warning=True))
+
+
+def _send(
+  context: JobContext,
+  packed: Packed,
+  report: Report,
+  *,
+  job_id: str,
+  at: datetime.datetime,
+) -> JobSpec:
+  options = context.options
+  git: Future[provenance.GitState | None] = Future()
+  asking = threading.Thread(
+    target=lambda: git.set_result(provenance.git_state(context.root))
+  )
+  asking.start()
+  cache = ensure(context.home.cache)
+  packed_tree = packager.zip_working_dir(context.root, cache, report)
+  runner = runner_archive.runner_archive(cache)
+  asking.join()
+  state = git.result()
+  versions = provenance.versions()
+  spec = JobSpec(
+    origin=Origin(
+      job_id=job_id,
+      name=options.name or packed.name,
+      tags=options.tags,
+      parent=None,
+      who=provenance.who(),
+      submitted=at.isoformat(timespec="milliseconds"),
+      git_commit=state.commit if state else None,
+      git_dirty=state.dirty if state else False,
+    ),
+    entry=packed.entry,
+    environment=Environment(
+      python=versions["python"],
+      packages={k: v for k, v in versions.items() if k != "python"},
+      keras_backend=context.keras_backend,
+      cwd=context.cwd.relative_to(context.root).as_posix(),
+      sys_path=environment.import_roots(context.root),
+      imports=environment.early_imports(packed.modules),
+      variables=tuple(sorted(context.variables)),
+      root=str(context.root),
+    ),
+    resources=resources(context.accelerator, context.backend),
+    limits=Limits(timeout=options.timeout),
+    target=Target(
+      backend=context.backend.name,
+      store=context.store.uri,
+      place=context.backend.place,
+    ),
+    payload=packed.digest,
+    context=packed_tree.digest,
+  )
+  report(Step("submitting"))
+  submit_spec(
+    context.backend,
+    context.store,
+    spec,
+    packed.stream,
+    packed_tree.path,
+    runner.path,
+    context.variables,
+  )
+  return spec
+
+
+def send_context(store: Store, digest: str, path: Path) -> None:
+  """Stores a project's archive, unless it is there."""
+  key = layout.context(digest)
+  if not any(store.list(key, limit=1)):
+    with path.open("rb") as archive:
+      store.create(key, archive)
+
+
+def submit_spec(
+  backend: Backend,
+  store: Store,
+  spec: JobSpec,
+  payload: BinaryIO | None,
+  archive: Path | None,
+  runner: Path,
+  variables: Mapping[str, str],
+) -> None:
+  """Stores the job's directory and has the backend start it.
+
+  Args:
+    archive: the project's; None where the store has it.
+
+  Raises:
+    StoreError: the store failed; nothing of the job is left in it.
+    SubmitError: the backend did not take it.
+  """
+  directory = JobDirectory(store, spec.job_id)
+  key = signing.job_key(backend.signing_key(), spec.job_id)
+  with contextlib.ExitStack() as undo:
+    # Another job of this id is found before anything of it is touched.
+    digest = directory.create_spec(spec, key)
+    undo.callback(_forget, directory, spec)
+    if archive is not None:
+      # After the spec: nobody prunes what a job refers to.
+      send_context(store, spec.context, archive)
+    if payload is not None:
+      with payload:
+        directory.create_payload(payload)
+    undo.callback(backend.cleanup_job, spec)
+    backend.submit_job(Submission(spec, digest, runner, variables, key))
+    undo.pop_all()
+
+
+def _forget(directory: JobDirectory, spec: JobSpec) -> None:
+  with contextlib.suppress(errors.StoreError):
+    directory.delete(spec)
+
+
+@contextlib.contextmanager
+def preparing(place: Home, job_id: str) -> Iterator[None]:
+  """Holds the lock that says that this process still submits the job."""
+  path = ensure(place.preparing) / job_id
+  descriptor = lock(path)
+  try:
+    yield
+  finally:
+    path.unlink(missing_ok=True)
+    os.close(descriptor)

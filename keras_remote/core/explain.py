@@ -1,0 +1,67 @@
+"""Why a job stands as it does, or ended as it did."""
+
+from dataclasses import dataclass
+
+from keras_remote.core.job import Job
+from keras_remote.job.outcome import HostReport, Outcome, Started
+from keras_remote.job.state import State
+
+
+@dataclass(frozen=True)
+class Attempt:
+  """One start of the job, and how its hosts ended."""
+
+  started: Started
+  hosts: tuple[HostReport, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+  """How a job stands, and all that is known of the way there.
+
+  Attributes:
+    sentence: the reason, for people.
+    outcome: None while it has not ended.
+  """
+
+  job_id: str
+  state: State
+  sentence: str
+  outcome: Outcome | None
+  attempts: tuple[Attempt, ...]
+
+  def __str__(self) -> str:
+    lines = [f"{self.job_id} {self.state}: {self.sentence}".rstrip(": ")]
+    for attempt in self.attempts:
+      for report in attempt.hosts:
+        lines.append(
+          f"attempt {attempt.started.attempt}, host {report.host}: "
+          f"{report.cause} {report.message}".rstrip()
+        )
+        for frame in report.frames:
+          lines.append(f"  {frame.file}:{frame.line} in {frame.function}")
+          if frame.source:
+            lines.append(f"    {frame.source.strip()}")
+          lines += [f"      {k} = {v}" for k, v in frame.locals.items()]
+    return "\n".join(lines)
+
+
+def explain(job: Job) -> Explanation:
+  """Why the job stands as it does."""
+  seen = job.observe()
+  attempts = []
+  for number in job.directory.attempts():
+    started = job.directory.started(number)
+    if started:
+      reports = (
+        job.directory.host_report(number, host)
+        for host in range(job.spec.resources.hosts)
+      )
+      attempts.append(Attempt(started, tuple(r for r in reports if r)))
+  return Explanation(
+    job_id=job.spec.job_id,
+    state=seen.state,
+    sentence=seen.sentence,
+    outcome=job.outcome(timeout=0) if seen.state.ended else None,
+    attempts=tuple(attempts),
+  )

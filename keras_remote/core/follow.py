@@ -1,0 +1,159 @@
+"""Stays with a job until it has ended: its states, and all that it prints."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+
+from keras_remote import clock, errors
+from keras_remote.backend.base import Observation
+from keras_remote.core.console import Console
+from keras_remote.core.job import Job
+from keras_remote.job.outcome import Outcome
+from keras_remote.job.state import State
+
+# Nobody needs a sign of life for less.
+_PATIENCE = 0.5
+
+
+def follow(job: Job, console: Console) -> Outcome:
+  """How the job ended, after showing all of it while it went on."""
+  began = clock.monotonic()
+  console.started(job.spec)
+  left = threading.Event()
+  threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
+  try:
+    _wait(job, console)
+    for thread in threads:
+      thread.join()
+  finally:
+    left.set()
+    console.end_logs()
+  outcome = job.outcome()
+  console.ended(job.spec, outcome, clock.monotonic() - began)
+  _annotate(job, outcome, console)
+  return outcome
+
+
+def _wait(job: Job, console: Console) -> None:
+  seen = Observation(State.PREPARING, "")
+  for seen in job.watch(timeout=_PATIENCE):
+    if seen.state in _SHOWN_STATES:
+      break
+  if seen.state not in _SHOWN_STATES:
+    with console.busy(seen.sentence):
+      for seen in job.watch():
+        if seen.state in _SHOWN_STATES:
+          break
+  if not seen.state.ended:
+    job.outcome()
+
+
+# From here on the job speaks for itself.
+_SHOWN_STATES = frozenset(State) - {
+  State.PREPARING,
+  State.QUEUED,
+  State.PENDING,
+}
+
+
+def show_logs(
+  job: Job, console: Console, *, follow: bool, tail: int | None = None
+) -> None:
+  """Shows what all hosts printed, host by host, or as it comes."""
+  hosts = job.spec.resources.hosts
+  skipped = [0] * hosts
+  for host in range(hosts):
+    now = b"".join(job.log(host, follow=False))
+    lines = now.splitlines(keepends=True)
+    shown = lines if tail is None else lines[max(0, len(lines) - tail) :]
+    console.log(host, b"".join(shown), hosts=hosts)
+    skipped[host] = len(now)
+  if follow:
+    left = threading.Event()
+    threads = _show_each(job, console, left, skipped)
+    try:
+      for thread in threads:
+        thread.join()
+    finally:
+      left.set()
+  console.end_logs()
+
+
+def _show_each(
+  job: Job, console: Console, left: threading.Event, skipped: Sequence[int]
+) -> list[threading.Thread]:
+  # Daemons: whoever leaves a job does not wait for the next thing it prints.
+  threads = [
+    threading.Thread(
+      target=_show_log,
+      args=(job, host, console, left, offset),
+      name=f"log {host}",
+      daemon=True,
+    )
+    for host, offset in enumerate(skipped)
+  ]
+  for thread in threads:
+    thread.start()
+  return threads
+
+
+def _show_log(
+  job: Job, host: int, console: Console, left: threading.Event, offset: int
+) -> None:
+  with contextlib.suppress(errors.StoreError):
+    for data in job.log(host, follow=True, offset=offset):
+      if left.is_set():
+        return
+      console.log(host, data, hosts=job.spec.resources.hosts)
+
+
+def _annotate(job: Job, outcome: Outcome, console: Console) -> None:
+  if outcome.state is State.SUCCEEDED or not outcome.attempt:
+    return
+  report = job.directory.host_report(outcome.attempt, outcome.host)
+  if report and report.frames:
+    message = f"{outcome.exception_type}: {outcome.message}"
+    console.annotate(message, report.frames[-1])
+
+
+@contextlib.contextmanager
+def interruptible(
+  cancel: Callable[[], object], leave: Callable[[], object], notebook: bool
+) -> Generator[None]:
+  """What Ctrl-C and SIGTERM do while a call blocks.
+
+  At a terminal and in CI they cancel the job; a notebook's interrupt leaves
+  it. Both then go on as they would have.
+  """
+  try:
+    with terminable():
+      yield
+  except KeyboardInterrupt:
+    (leave if notebook else cancel)()
+    raise
+  except Terminated:
+    cancel()
+    raise
+
+
+@contextlib.contextmanager
+def terminable() -> Generator[None]:
+  """In this block SIGTERM raises Terminated, unless it has a handler."""
+  in_main = threading.current_thread() is threading.main_thread()
+  if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    yield
+    return
+  signal.signal(signal.SIGTERM, _terminate)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class Terminated(SystemExit):
+  """SIGTERM came while a call was blocking."""
+
+
+def _terminate(number: int, frame: object) -> None:
+  raise Terminated(128 + number)

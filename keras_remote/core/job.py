@@ -1,0 +1,132 @@
+"""A submitted job, as everything in this room sees it."""
+
+import collections
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from keras_remote.backend.base import Backend, Observation
+from keras_remote.job import endings, signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Outcome
+from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
+from keras_remote.packaging.provenance import who
+
+# Seconds between two looks at what a job elsewhere has stored of its log.
+_LOOK = 1.0
+
+
+def last_lines(pieces: Iterable[str], count: int) -> list[str]:
+  """The last lines of a text in pieces, with their ends."""
+  last: collections.deque[str] = collections.deque(maxlen=count)
+  rest = ""
+  for piece in pieces:
+    *lines, rest = (rest + piece).splitlines(keepends=True) or [""]
+    last.extend(lines)
+    if rest.endswith("\n"):
+      last.append(rest)
+      rest = ""
+  if rest:
+    last.append(rest)
+  return list(last)
+
+
+@dataclass(frozen=True)
+class Job:
+  """A submitted job, with all that is needed to see and to end it."""
+
+  spec: JobSpec
+  directory: JobDirectory
+  backend: Backend
+
+  def observe(self) -> Observation:
+    """How it stands now."""
+    return next(iter(self.watch(timeout=0)))
+
+  def watch(self, timeout: float | None = None) -> Iterator[Observation]:
+    """How it stands now, then every change, until it ends.
+
+    Processes that are gone and said nothing are an ending too: it is stored
+    here, and what they left behind is removed.
+
+    Raises:
+      IntegrityError: they are gone, and the spec is not the one that was sent.
+    """
+    outcome = self.directory.outcome(self.key())
+    if outcome is not None:
+      yield Observation(outcome.state, outcome.message)
+      return
+    for seen in self.backend.watch_job(self.spec, timeout=timeout):
+      if seen.state is State.LOST:
+        # A forged spec must not end a job that runs elsewhere.
+        self.directory.spec(key=self.key())
+        settled = endings.settle(
+          self.directory, self.spec, self.key(), seen.sentence, who()
+        )
+        self._keep_logs()
+        self.backend.cleanup_job(self.spec)
+        seen = Observation(settled.state, settled.message)
+      yield seen
+
+  def outcome(self, timeout: float | None = None) -> Outcome:
+    """How it ended, when it has; its signature is left to who uses it.
+
+    Raises:
+      TimeoutError: it has not, within `timeout` seconds; it goes on.
+    """
+    ended = False
+    for seen in self.watch(timeout):
+      ended = seen.state.ended
+    found = self.directory.outcome(self.key())
+    if found is None and ended:
+      # Of a job elsewhere, which is signed with a key not known here.
+      found = self.directory.outcome()
+    if found is None:
+      raise TimeoutError(
+        f"job {self.spec.job_id} has not ended within {timeout:g} s: it goes on"
+      )
+    return found
+
+  def key(self) -> bytes:
+    """The key with which the job's endings are signed."""
+    return signing.job_key(self.backend.signing_key(), self.spec.job_id)
+
+  def log(self, host: int, *, follow: bool, offset: int = 0) -> Iterator[bytes]:
+    """What a host printed from byte `offset` on; with `follow` until it ends.
+
+    The live view first; what it does not have any more is in the store.
+    """
+    for data in self.backend.job_logs(
+      self.spec, host, offset=offset, follow=follow
+    ):
+      offset += len(data)
+      yield data
+    while True:
+      # Asked before reading: what was stored before the end is then read.
+      over = not follow or self.observe().state.ended
+      for attempt in self.directory.attempts()[-1:]:
+        for data in self.directory.log(attempt, host, offset):
+          offset += len(data)
+          yield data
+      if over:
+        return
+      time.sleep(_LOOK)  # Stores cannot push.
+
+  def _keep_logs(self) -> None:
+    """Stores what the processes printed and did not store themselves."""
+    for attempt in self.directory.attempts()[-1:]:
+      for host in range(self.spec.resources.hosts):
+        offset = self.directory.log_end(attempt, host)
+        for data in self.backend.job_logs(
+          self.spec, host, offset=offset, follow=False
+        ):
+          self.directory.create_log_segment(attempt, host, offset, data)
+          offset += len(data)
+
+  def cancel(self) -> bool:
+    """Ends it as cancelled; False where it had ended before."""
+    outcome = endings.cancel(self.directory, self.spec, self.key(), who())
+    if outcome.state is State.CANCELLED:
+      self.backend.cancel_job(self.spec)
+    return outcome.state is State.CANCELLED

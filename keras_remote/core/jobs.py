@@ -1,0 +1,221 @@
+"""Finding jobs again: attach, list, prune."""
+
+import datetime
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from keras_remote import clock, errors
+from keras_remote.backend.registry import open_backend
+from keras_remote.core.handle import JobHandle
+from keras_remote.core.job import Job
+from keras_remote.core.settings import resolve
+from keras_remote.home import Home, home
+from keras_remote.job import index, layout
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
+from keras_remote.packaging.provenance import who
+from keras_remote.storage.open import open_store
+from keras_remote.storage.store import Store
+
+_MOST_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class JobSummary:
+  """One job in a list.
+
+  Attributes:
+    submitted: in UTC.
+  """
+
+  id: str
+  state: State
+  submitted: datetime.datetime
+  name: str
+  who: str
+  accelerator: str
+  backend: str
+  tags: tuple[str, ...]
+
+
+def attach(job_id: str | None = None) -> JobHandle[Any]:
+  """A handle on a job that was submitted before, here or elsewhere.
+
+  Args:
+    job_id: any unique part of the id; None for my latest job.
+
+  Raises:
+    JobNotFoundError: no job, or more than one, goes by it.
+  """
+  store = _store()
+  spec = JobDirectory(store, _find(store, job_id)).spec()
+  submitted: Future[JobSpec] = Future()
+  submitted.set_result(spec)
+  backend = open_backend(spec.target.backend, Home(home()))
+  return JobHandle(spec.job_id, store, backend, submitted)
+
+
+def list_jobs(
+  *, limit: int | None = None, everyone: bool = False, tag: str | None = None
+) -> list[JobSummary]:
+  """My jobs, newest first.
+
+  Args:
+    limit: how many at most.
+    everyone: those of others too.
+    tag: only those that bear it.
+  """
+  found: list[JobSummary] = []
+  store = _store()
+  for row in index.rows(store):
+    fields = row.fields
+    tags = tuple(filter(None, fields.get("tags", "").split(",")))
+    if not everyone and not _mine(row):
+      continue
+    if tag is not None and tag not in tags:
+      continue
+    if limit is not None and len(found) >= limit:
+      break
+    found.append(
+      JobSummary(
+        id=row.job_id,
+        state=row.state or _state_now(store, row.job_id),
+        submitted=row.submitted,
+        name=fields.get("name", ""),
+        who=fields.get("who", ""),
+        accelerator=fields.get("accelerator", ""),
+        backend=fields.get("backend", ""),
+        tags=tags,
+      )
+    )
+  return found
+
+
+def prune(
+  older_than: datetime.timedelta, *, everyone: bool = False
+) -> list[str]:
+  """Removes my jobs that ended and were submitted longer ago; their ids.
+
+  What no job refers to any more is removed too. A job that cannot be read,
+  such as a newer keras_remote's, stays.
+  """
+  store, place = _store(), Home(home())
+  limit = clock.now() - older_than
+  removed = [
+    row.job_id
+    for row in list(index.rows(store))
+    if (everyone or _mine(row))
+    and row.submitted < limit
+    and _remove(store, place, row)
+  ]
+  if removed:
+    _remove_contexts(store, place)
+  place.sweep_preparing()
+  return removed
+
+
+def _remove(store: Store, place: Home, row: index.Row) -> bool:
+  """Removes the job if it has ended or never began; whether it did."""
+  directory = JobDirectory(store, row.job_id)
+  preparing = place.prepares(row.job_id)
+  try:
+    spec = directory.spec()
+    backend = open_backend(spec.target.backend, place)
+  except errors.JobNotFoundError:
+    if preparing:
+      return False
+  except _ILLEGIBLE:
+    return False
+  else:
+    if not (row.state or _state_now(store, row.job_id)).ended:
+      return False
+    backend.cleanup_job(spec)
+  directory.delete(row)
+  return True
+
+
+def _remove_contexts(store: Store, place: Home) -> None:
+  """Removes what no job needs, where all that they need is known."""
+  kept: set[str] = set()
+  for row in index.rows(store):
+    preparing = place.prepares(row.job_id)
+    try:
+      spec = JobDirectory(store, row.job_id).spec()
+    except errors.JobNotFoundError:
+      if preparing:
+        return
+    except _ILLEGIBLE:
+      return
+    else:
+      kept.add(layout.context(spec.context))
+  for entry in list(store.list(layout.CONTEXTS)):
+    if entry.key not in kept:
+      store.delete(entry.key)
+
+
+# A newer keras_remote wrote it, or nobody knows who.
+_ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
+
+
+def _mine(row: index.Row) -> bool:
+  """By the user's name alone: that of a machine changes."""
+  me = who()
+  return _user(row.fields.get("who", me)) == _user(me)
+
+
+def _user(who: str) -> str:
+  return who.rsplit("@", 1)[0]
+
+
+def _store() -> Store:
+  return open_store(resolve({}).options.store)
+
+
+def _find(store: Store, part: str | None) -> str:
+  if part is None:
+    latest = next((r for r in index.rows(store) if _mine(r)), None)
+    if latest is None:
+      raise errors.JobNotFoundError(
+        f"the store {store.uri} holds no job of yours yet"
+      )
+    return latest.job_id
+  if not part:
+    raise errors.JobNotFoundError("an empty id is the id of no job")
+  ids = [row.job_id for row in index.rows(store)]
+  matching = [job_id for job_id in ids if part in job_id]
+  if part in matching:
+    return part
+  if len(matching) == 1:
+    return matching[0]
+  if not matching:
+    raise errors.JobNotFoundError(
+      f"no job goes by '{part}' in {store.uri}: `keras-remote jobs list` "
+      "shows those there are"
+    )
+  shown = ", ".join(matching[:_MOST_SHOWN])
+  more = "" if len(matching) <= _MOST_SHOWN else ", …"
+  raise errors.JobNotFoundError(
+    f"{len(matching)} jobs go by '{part}': {shown}{more}; type more of the id"
+  )
+
+
+def _state_now(store: Store, job_id: str) -> State:
+  directory, place = JobDirectory(store, job_id), Home(home())
+  # Asked before the spec: what is seen to be sent is then there.
+  preparing = place.prepares(job_id)
+  try:
+    spec = directory.spec()
+    backend = open_backend(spec.target.backend, place)
+  except errors.JobNotFoundError:
+    return State.PREPARING if preparing else State.LOST
+  except errors.IntegrityError:
+    return State.LOST
+  except errors.ConfigError:  # A newer keras_remote's, that has not ended.
+    return State.RUNNING
+  state = Job(spec, directory, backend).observe().state
+  if state.ended:
+    # Whoever ended it died before it could say so in the list.
+    index.add_ending(store, spec, state)
+  return state

@@ -1,0 +1,124 @@
+"""Listing and pruning jobs that never ran, or that nobody here can read."""
+
+import dataclasses
+import datetime
+import fcntl
+from pathlib import Path
+
+from absl.testing import absltest
+
+from keras_remote import home as homes
+from keras_remote.backend.local import LocalBackend
+from keras_remote.core import jobs
+from keras_remote.core.job import Job
+from keras_remote.home import Home
+from keras_remote.job import index, layout, wire
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.spec import JobSpec, Target
+from keras_remote.job.state import State
+from keras_remote.packaging.provenance import who
+from keras_remote.storage.folder import FolderStore
+from tests.fakes.environment import environment
+from tests.fakes.specs import job_spec
+
+_AT_ONCE = datetime.timedelta()
+_NEWER = b'{"version": 99}'
+
+
+class JobsTest(absltest.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.base = Path(self.create_tempdir().full_path)
+    self.home = Home(self.base / "home")
+    home = environment(KERAS_REMOTE_HOME=str(self.home.path))
+    self.enter_context(home)
+    self.store = FolderStore(self.home.path)
+
+  def submit(self, job_id: str, *, by: str = "") -> JobSpec:
+    """A job whose processes are gone, with a context of its own."""
+    backend = LocalBackend(self.home)
+    spec = job_spec(job_id)
+    spec = dataclasses.replace(
+      spec,
+      origin=dataclasses.replace(spec.origin, who=by or who()),
+      target=Target("local", self.store.uri, backend.place),
+      context=layout.digest(job_id.encode()),
+    )
+    directory = JobDirectory(self.store, job_id)
+    directory.create_spec(spec, Job(spec, directory, backend).key())
+    self.store.create(layout.context(spec.context), b"")
+    return spec
+
+  def replace_spec(self, job_id: str, data: bytes) -> None:
+    """Somebody else's spec in place of the job's."""
+    self.store.write(layout.job(job_id, layout.SPEC), data)
+
+  def states(self) -> dict[str, State]:
+    return {job.id: job.state for job in jobs.list_jobs(everyone=True)}
+
+  def contexts(self) -> list[str]:
+    return [entry.key for entry in self.store.list(layout.CONTEXTS)]
+
+  def left(self) -> list[str]:
+    rooms = (layout.JOBS, layout.INDEX, layout.CONTEXTS)
+    return [entry.key for room in rooms for entry in self.store.list(room)]
+
+  def test_prune(self) -> None:
+    """What ended goes, with what only it needed; what is another's stays."""
+    self.submit("mine")
+    kept = self.submit("other", by="somebody@else")
+    self.assertEqual(jobs.prune(_AT_ONCE), ["mine"])
+    self.assertEqual(self.contexts(), [layout.context(kept.context)])
+    self.assertEqual(jobs.prune(_AT_ONCE, everyone=True), ["other"])
+    self.assertEmpty(self.left())
+
+  def test_a_forged_spec_names_no_folder(self) -> None:
+    """Whatever id it says, nothing outside of the job is removed."""
+    victim = self.base / "victim"
+    victim.mkdir()
+    spec = self.submit("mine")
+    origin = dataclasses.replace(spec.origin, job_id="../../victim")
+    forged = dataclasses.replace(spec, origin=origin)
+    self.replace_spec("mine", wire.encode(forged))
+    index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.assertEqual(jobs.prune(_AT_ONCE), [])
+    self.assertTrue(victim.exists())
+
+  def test_what_a_newer_version_wrote(self) -> None:
+    """It breaks no list and stays, and no context goes that it may need."""
+    self.submit("newer")
+    self.submit("old")
+    self.replace_spec("newer", _NEWER)
+    self.assertEqual(self.states(), {"newer": State.RUNNING, "old": State.LOST})
+    self.assertEqual(jobs.prune(_AT_ONCE), ["old"])
+    self.assertLen(self.contexts(), 2)
+    self.replace_spec("newer", b"cut sh")
+    self.assertEqual(jobs.prune(_AT_ONCE), [])
+    self.assertEqual(list(self.states()), ["newer"])
+
+  def test_a_submitter_that_died(self) -> None:
+    """Without a spec a job never began, once nobody submits it any more."""
+    spec = self.submit("begun")
+    self.store.delete(layout.job("begun", layout.SPEC))
+    homes.ensure(self.home.preparing)
+    with (self.home.preparing / "begun").open("w") as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      self.assertEqual(self.states(), {"begun": State.PREPARING})
+      self.submit("ended")
+      self.assertEqual(jobs.prune(_AT_ONCE), ["ended"])
+      self.assertIn(layout.context(spec.context), self.contexts())
+    self.assertEqual(self.states(), {"begun": State.LOST})
+    self.assertEqual(jobs.prune(_AT_ONCE), ["begun"])
+    self.assertEmpty(self.left())
+
+  def test_mine_on_a_machine_that_got_another_name(self) -> None:
+    """A job is mine by the user's name."""
+    user = who().rpartition("@")[0]
+    self.submit("mine", by=f"{user}@old-name")
+    self.submit("other", by=f"{user}2@old-name")
+    self.assertEqual([job.id for job in jobs.list_jobs()], ["mine"])
+    self.assertEqual(jobs.attach().id, "mine")
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,295 @@
+"""Every option once: its type, default, flag, variable and TOML name.
+
+`Options` is the table: a field's metadata says how the option is read, and
+`OPTIONS` is the same rows by name, for settings, the command line and docs.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+from keras_remote import errors
+
+VARIABLE_PREFIX = "KERAS_REMOTE_"
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+# Python's own waits overflow after three of them.
+_CENTURY = 100 * 365 * _UNIT_SECONDS["d"]
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
+
+
+class OptionArguments(TypedDict, total=False):
+  """The options as `run`, `options` and `settings` take them.
+
+  One that is given wins, None included: it says the default.
+  """
+
+  accelerator: str | None
+  backend: str | None
+  name: str | None
+  tags: list[str] | tuple[str, ...] | None
+  env: Mapping[str, str] | None
+  capture_env_vars: list[str] | tuple[str, ...] | None
+  working_dir: str | os.PathLike[str] | None
+  timeout: float | str | None
+  store: str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class Kind:
+  """How the values of an option are written.
+
+  Attributes:
+    takes: what is right, as the end of the sentence "timeout takes …".
+    metavar: the same in a word, for the command line.
+    read: an argument or TOML value and the folder that relative paths start
+      from → the option's value; ValueError says what is wrong with it.
+    gather: the texts of one flag → what `read` takes.
+    many: the flag may be repeated; a variable separates by commas.
+  """
+
+  takes: str
+  metavar: str
+  read: Callable[[object, Path], object]
+  gather: Callable[[Sequence[str]], object] = lambda texts: texts[-1]
+  many: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+  """One row: an option with its names and its reader.
+
+  Attributes:
+    name: the argument's name, and the key in TOML.
+    flag: the command line's spelling.
+    variable: the environment's spelling; None where there is none.
+    default: the value where nobody says one; None for `store`: the home.
+  """
+
+  name: str
+  doc: str
+  kind: Kind
+  flag: str
+  variable: str | None
+  default: object
+
+  def read(self, value: object, *, base: Path, where: str) -> object:
+    """The typed value; relative paths start from `base`.
+
+    Raises:
+      ConfigError: the value is of a wrong type or form; `where` begins the
+        sentence.
+    """
+    with self._told(where):
+      return self.kind.read(value, base)
+
+  def parse(self, texts: Sequence[str], *, where: str) -> object:
+    """What `read` takes, from the texts of a flag in their order.
+
+    Raises:
+      ConfigError: a text is malformed; `where` begins the sentence.
+    """
+    with self._told(where):
+      return self.kind.gather(texts)
+
+  def split(self, text: str) -> list[str]:
+    """The texts that `parse` takes, from one text such as a variable's."""
+    return [t.strip() for t in text.split(",")] if self.kind.many else [text]
+
+  @contextlib.contextmanager
+  def _told(self, where: str) -> Generator[None]:
+    try:
+      yield
+    except ValueError as error:
+      raise errors.ConfigError(
+        f"{where}: {self.name} takes {self.kind.takes}, not {error}"
+      ) from None
+
+
+def find(name: str, *, where: str) -> Option:
+  """The option of this name.
+
+  Raises:
+    ConfigError: there is none; the sentence begins with `where` and names
+      the nearest.
+  """
+  if name in OPTIONS:
+    return OPTIONS[name]
+  raise errors.ConfigError(
+    f"{where}: no option is called {name!r}: {nearest(name, OPTIONS)}"
+  )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+  """Which of `names` was meant, as the end of a sentence."""
+  import difflib  # Only for mistakes.
+
+  known = list(names)
+  near = difflib.get_close_matches(name, known, n=1)
+  return f"did you mean {near[0]!r}?" if near else f"use {', '.join(known)}"
+
+
+def _text(value: object, base: Path) -> str:
+  if not isinstance(value, str) or not value.strip():
+    raise ValueError(repr(value))
+  return value
+
+
+def _texts(value: object, base: Path) -> tuple[str, ...]:
+  # A lone string is a sequence of letters, which nobody means.
+  if isinstance(value, str) or not isinstance(value, Sequence):
+    raise ValueError(repr(value))
+  texts = tuple(_text(item, base) for item in value)
+  for text in texts:
+    if "," in text:  # It separates them in variables and in lists of jobs.
+      raise ValueError(f"{text!r}, which holds a comma")
+  return texts
+
+
+def _environment(value: object, base: Path) -> dict[str, str]:
+  """The mapping, checked; a message never shows a value: it may be secret."""
+  if not isinstance(value, Mapping):
+    raise ValueError(f"a value of type {type(value).__name__}")
+  for name, text in value.items():
+    if not isinstance(name, str) or not name or set(name) & set("=\0"):
+      raise ValueError(f"{name!r} as a name")
+    if not isinstance(text, str) or "\0" in text:
+      raise ValueError(f"what {name!r} has, of type {type(text).__name__}")
+  return dict(value)
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+  pairs = [text.partition("=") for text in texts]
+  for index, (_, equals, _) in enumerate(pairs, start=1):
+    if not equals:
+      raise ValueError(f"item {index}, which has no '='")
+  return {name: text for name, _, text in pairs}
+
+
+def _folder(value: object, base: Path) -> Path:
+  text = os.fspath(value) if isinstance(value, os.PathLike) else value
+  return base / os.path.expanduser(_text(text, base))
+
+
+def _address(value: object, base: Path) -> str:
+  if isinstance(value, str) and "://" in value:
+    return value
+  return str(_folder(value, base))
+
+
+def _seconds(value: object, base: Path) -> float:
+  seconds: float = math.nan
+  if isinstance(value, int | float) and not isinstance(value, bool):
+    seconds = value
+  elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+  if not 0 < seconds < _CENTURY:
+    raise ValueError(repr(value))
+  return float(seconds)
+
+
+TEXT = Kind("a text", "TEXT", _text)
+TEXTS = Kind("a list of texts", "TEXT", _texts, list, many=True)
+ENVIRONMENT = Kind(
+  "texts by name, each as NAME=VALUE on the command line",
+  "NAME=VALUE",
+  _environment,
+  _pairs,
+  many=True,
+)
+FOLDER = Kind("a folder", "FOLDER", _folder)
+ADDRESS = Kind("a folder", "ADDRESS", _address)
+DURATION = Kind(
+  "a time above 0, under 100 years: 90 (seconds), '90s', '30m', '24h', '2d'",
+  "TIME",
+  _seconds,
+)
+
+
+def _row(
+  kind: Kind, doc: str, *, flag: str = "", in_environment: bool = True
+) -> dict[str, Any]:
+  return {
+    "kind": kind,
+    "doc": doc,
+    "flag": flag,
+    "in_environment": in_environment,
+  }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+  """The options of one call, resolved; each field is a row of the table.
+
+  Attributes:
+    timeout: seconds of running; None for no limit.
+    working_dir: absolute; None for the project's root.
+    store: an absolute folder.
+  """
+
+  accelerator: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "What to run on, such as v5e-8, l4 or cpu."),
+  )
+  backend: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "Where to run, such as local."),
+  )
+  name: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The job's name, in place of the function's."),
+  )
+  tags: tuple[str, ...] = field(
+    default=(),
+    metadata=_row(TEXTS, "A word to find the job by.", flag="--tag"),
+  )
+  env: Mapping[str, str] = field(
+    default_factory=dict,
+    metadata=_row(
+      ENVIRONMENT, "A variable that the job gets.", in_environment=False
+    ),
+  )
+  capture_env_vars: tuple[str, ...] = field(
+    default=(),
+    metadata=_row(
+      TEXTS,
+      "Variables that the job gets from here, such as 'WANDB_*'.",
+      flag="--capture-env",
+    ),
+  )
+  working_dir: Path | None = field(
+    default=None,
+    metadata=_row(FOLDER, "The folder that goes along; else the project's."),
+  )
+  timeout: float | None = field(
+    default=None,
+    metadata=_row(DURATION, "How long the job may run, such as 90s or 24h."),
+  )
+  store: str = field(
+    metadata=_row(ADDRESS, "Where jobs are kept; else the home folder."),
+  )
+
+
+def _option(row: dataclasses.Field[Any]) -> Option:
+  default = None if row.default is dataclasses.MISSING else row.default
+  if row.default_factory is not dataclasses.MISSING:
+    default = row.default_factory()
+  in_environment = row.metadata["in_environment"]
+  return Option(
+    name=row.name,
+    doc=row.metadata["doc"],
+    kind=row.metadata["kind"],
+    flag=row.metadata["flag"] or "--" + row.name.replace("_", "-"),
+    variable=VARIABLE_PREFIX + row.name.upper() if in_environment else None,
+    default=default,
+  )
+
+
+OPTIONS: Mapping[str, Option] = {
+  row.name: _option(row) for row in dataclasses.fields(Options)
+}

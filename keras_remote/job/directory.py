@@ -1,0 +1,254 @@
+"""JobDirectory: every read and every write of a job's files."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, TypeVar
+
+from keras_remote import errors
+from keras_remote.job import ids, index, layout, signing, wire
+from keras_remote.job.outcome import HostReport, Outcome, Started
+from keras_remote.job.spec import JobSpec
+from keras_remote.storage.store import Entry, Source, Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class JobDirectory:
+  """The files of one job: a store and an id.
+
+  Attributes:
+    key: the job's key, where an outcome that it did not sign is none.
+
+  Every method raises StoreError where the store fails.
+  """
+
+  store: Store
+  job_id: str
+  key: bytes | None = field(default=None, repr=False)
+
+  # What to run.
+
+  def create_spec(self, spec: JobSpec, key: bytes) -> str:
+    """Lists the job and stores its spec, signed; the spec's digest.
+
+    The spec comes last: who finds it finds the rest, and what a submitter
+    that dies leaves behind is listed, and so can be removed.
+
+    Raises:
+      StoreError: the id is taken; or the store failed, and holds nothing.
+    """
+    data = wire.encode(spec)
+    digest = layout.digest(data)
+    signature = signing.sign_spec(digest, key).encode()
+    with contextlib.ExitStack() as undo:
+      if index.add(self.store, spec):
+        undo.callback(index.remove, self.store, spec)
+      for name, content in ((layout.SIGNATURE, signature), (layout.SPEC, data)):
+        if not self.store.create(self._key(name), content):
+          raise errors.StoreError(
+            f"a job with the id {self.job_id} exists already"
+          )
+        undo.callback(self.store.delete, self._key(name))
+      undo.pop_all()
+    return digest
+
+  def spec(
+    self, digest: str | None = None, key: bytes | None = None
+  ) -> JobSpec:
+    """The spec.
+
+    Args:
+      digest: the sha256 that it must have; None to take any.
+      key: the job's key, with which it must be signed before anything that
+        it names is run; None to only look at it.
+
+    Raises:
+      JobNotFoundError: there is no such job.
+      IntegrityError: it is not the one that was sent, or another job's.
+    """
+    if not ids.is_job_id(self.job_id):
+      raise errors.IntegrityError(f"'{self.job_id}' is the id of no job")
+    try:
+      data = self.store.read(self._key(layout.SPEC))
+    except errors.ObjectNotFoundError as error:
+      raise errors.JobNotFoundError(
+        f"the store {self.store.uri} holds no job {self.job_id}"
+      ) from error
+    if digest is not None and layout.digest(data) != digest:
+      raise errors.IntegrityError(
+        f"spec.json of {self.job_id} is not the one that was sent"
+      )
+    if key is not None:
+      signature = self._read(self._key(layout.SIGNATURE)) or b""
+      signing.verify_spec(layout.digest(data), signature, self.job_id, key)
+    spec = wire.decode(JobSpec, data, f"spec.json of {self.job_id}")
+    if spec.job_id != self.job_id:
+      raise errors.IntegrityError(
+        f"spec.json of {self.job_id} says that it is another job's"
+      )
+    return spec
+
+  def create_payload(self, data: Source) -> None:
+    """Stores the pickled function and its arguments."""
+    self.store.create(self._key(layout.PAYLOAD), data)
+
+  def open_payload(self) -> BinaryIO:
+    """The pickled function and its arguments; not yet checked."""
+    return self.store.open(self._key(layout.PAYLOAD))
+
+  # Attempts.
+
+  def attempts(self) -> list[int]:
+    """The attempts that were claimed, in order.
+
+    They have no gaps: to ask for one after the other costs less than to list
+    all that a long job has logged.
+    """
+    claimed = itertools.takewhile(self._claimed, itertools.count(1))
+    return list(claimed)
+
+  def create_started(self, started: Started) -> bool:
+    """Claims the attempt; False where another start has."""
+    key = self._attempt(started.attempt, layout.STARTED)
+    return self.store.create(key, wire.encode(started))
+
+  def started(self, attempt: int) -> Started | None:
+    """The claim of an attempt; None where there is none, or not legibly."""
+    return self._decoded(Started, self._attempt(attempt, layout.STARTED))
+
+  def write_heartbeat(self, attempt: int, host: int, count: int) -> None:
+    """Says that the host lives: a counter that goes up."""
+    key = self._attempt(attempt, layout.heartbeat(host))
+    self.store.write(key, b"%d" % count)
+
+  def heartbeat(self, attempt: int, host: int) -> int | None:
+    """The host's counter; it is alive while this changes."""
+    data = self._read(self._attempt(attempt, layout.heartbeat(host)))
+    return int(data) if data and data.isdigit() else None
+
+  def create_host_report(self, report: HostReport) -> None:
+    """Stores how a host of the attempt ended."""
+    key = self._attempt(report.attempt, layout.host_report(report.host))
+    self.store.create(key, wire.encode(report))
+
+  def host_report(self, attempt: int, host: int) -> HostReport | None:
+    """How a host of the attempt ended; None while not said, or legible."""
+    key = self._attempt(attempt, layout.host_report(host))
+    return self._decoded(HostReport, key)
+
+  # Logs.
+
+  def create_log_segment(
+    self, attempt: int, host: int, offset: int, data: bytes
+  ) -> None:
+    """Stores what the host printed from byte `offset` on."""
+    self.store.create(
+      self._attempt(attempt, layout.log_segment(host, offset)), data
+    )
+
+  def log(self, attempt: int, host: int, offset: int = 0) -> Iterator[bytes]:
+    """What the host printed from byte `offset` on, as far as it is stored."""
+    prefix = self._attempt(attempt, layout.logs(host))
+    for entry in self.store.list(prefix):
+      name = entry.key.removeprefix(prefix)
+      if name.isdecimal() and (start := int(name)) + entry.size > offset:
+        yield self.store.read_range(entry.key, max(0, offset - start))
+
+  def log_end(self, attempt: int, host: int) -> int:
+    """The offset behind the last byte of a host's log that is stored."""
+    prefix = self._attempt(attempt, layout.logs(host))
+    ends = [
+      int(name) + entry.size
+      for entry in self.store.list(prefix)
+      if (name := entry.key.removeprefix(prefix)).isdecimal()
+    ]
+    return max(ends, default=0)
+
+  # Results and endings.
+
+  def create_result(self, digest: str, data: Source) -> None:
+    """Stores a result under its digest."""
+    self.store.create(self._key(layout.result(digest)), data)
+
+  def open_result(self, digest: str) -> BinaryIO:
+    """The result of that digest; not yet checked."""
+    return self.store.open(self._key(layout.result(digest)))
+
+  def create_outcome(self, outcome: Outcome, key: bytes | None = None) -> bool:
+    """Stores how the job ended; False where somebody else has.
+
+    One that cannot be read, or is not signed with the key, counts as absent
+    and is replaced.
+    """
+    name, data = self._key(layout.OUTCOME), wire.encode(outcome)
+    if self.store.create(name, data):
+      return True
+    if self.outcome(key) is None:
+      self.store.write(name, data)
+    return self.outcome(key) == outcome
+
+  def outcome(self, key: bytes | None = None) -> Outcome | None:
+    """How the job ended; None while nobody has said, or not legibly.
+
+    Args:
+      key: with which it must be signed; None for the directory's own.
+    """
+    found = self._decoded(Outcome, self._key(layout.OUTCOME))
+    key = self.key if key is None else key
+    try:
+      if found and key is not None:
+        signing.verify(found, self.job_id, key)
+    except errors.IntegrityError:
+      return None
+    return found
+
+  # What the function leaves behind.
+
+  def write_file(self, path: str, data: Source) -> None:
+    """Stores a file that the function left in its output folder."""
+    self.store.write(self._key(layout.FILES + path), data)
+
+  def delete_file(self, path: str) -> None:
+    """Removes one of `files()`, if it is there."""
+    self.store.delete(self._key(layout.FILES + path))
+
+  def files(self) -> Iterator[Entry]:
+    """The files that the function left; each key is the path in the folder."""
+    prefix = self._key(layout.FILES)
+    for entry in self.store.list(prefix):
+      yield Entry(entry.key.removeprefix(prefix), entry.size)
+
+  def open_file(self, path: str) -> BinaryIO:
+    """One of `files()`."""
+    return self.store.open(self._key(layout.FILES + path))
+
+  def delete(self, job: JobSpec | index.Row) -> None:
+    """Removes the job; while it is listed it can be removed again."""
+    for entry in list(self.store.list(self._key(""))):
+      self.store.delete(entry.key)
+    index.remove(self.store, job)
+
+  def _key(self, name: str) -> str:
+    return layout.job(self.job_id, name)
+
+  def _attempt(self, number: int, name: str) -> str:
+    return self._key(layout.attempt(number, name))
+
+  def _claimed(self, attempt: int) -> bool:
+    return self._read(self._attempt(attempt, layout.STARTED)) is not None
+
+  def _decoded(self, cls: type[T], key: str) -> T | None:
+    data = self._read(key)
+    try:
+      return None if data is None else wire.decode(cls, data, key)
+    except errors.IntegrityError:
+      return None
+
+  def _read(self, key: str) -> bytes | None:
+    try:
+      return self.store.read(key)
+    except errors.ObjectNotFoundError:
+      return None

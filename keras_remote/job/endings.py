@@ -1,0 +1,129 @@
+"""Exactly one ending: how attempts are claimed and jobs are ended."""
+
+import contextlib
+
+from keras_remote import clock, errors
+from keras_remote.job import index, signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
+from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
+
+
+def claim(
+  directory: JobDirectory,
+  spec: JobSpec,
+  key: bytes,
+  *,
+  allocation: str,
+  coordinator: str = "",
+) -> Started | Outcome:
+  """The attempt that the caller may now run, or how the job has ended.
+
+  A start that finds no attempt left ends the job without calling: so the
+  truth is told even where every other process is gone.
+  """
+  outcome = directory.outcome(key)
+  if outcome is not None:
+    return outcome
+  number = max(directory.attempts(), default=0) + 1
+  while number <= 1 + spec.limits.retries:
+    started = Started(number, allocation, coordinator, _now())
+    if directory.create_started(started):
+      return started
+    number += 1
+  why = (
+    f"attempt {number - 1} ended without an outcome, and no further one is "
+    "allowed"
+  )
+  who = f"start of {allocation}"
+  lost = _untold(directory, State.LOST, Cause.ATTEMPTS, why, who)
+  return end(directory, spec, key, lost)
+
+
+def end(
+  directory: JobDirectory, spec: JobSpec | None, key: bytes, outcome: Outcome
+) -> Outcome:
+  """The outcome that counts: this one, unless another was there first.
+
+  Args:
+    spec: None where it cannot be trusted; the list is then left as it is.
+  """
+  signed = signing.sign(outcome, directory.job_id, key)
+  if not directory.create_outcome(signed, key):
+    signed = directory.outcome(key) or signed
+  # The list follows the outcome: whoever dies between leaves it behind, and
+  # a reader of the list looks at the outcome itself.
+  if spec is not None:
+    with contextlib.suppress(errors.StoreError):
+      index.add_ending(directory.store, spec, signed.state)
+  return signed
+
+
+def cancel(
+  directory: JobDirectory, spec: JobSpec, key: bytes, who: str
+) -> Outcome:
+  """Ends the job as cancelled, unless it has ended."""
+  cancelled = _untold(
+    directory, State.CANCELLED, Cause.CANCELLED, f"by {who}", who
+  )
+  return end(directory, spec, key, cancelled)
+
+
+def settle(
+  directory: JobDirectory, spec: JobSpec, key: bytes, why: str, who: str
+) -> Outcome:
+  """Ends a job whose processes are gone and said nothing."""
+  lost = _untold(directory, State.LOST, Cause.LOST, why, who)
+  return end(directory, spec, key, lost)
+
+
+def _untold(
+  directory: JobDirectory, state: State, cause: Cause, message: str, who: str
+) -> Outcome:
+  """An ending without a result, with what the last attempt left to tell."""
+  attempt = max(directory.attempts(), default=0)
+  started = directory.started(attempt)
+  report = directory.host_report(attempt, 0)
+  if report and report.message:
+    message = f"{message}: {report.message}"
+  return Outcome(
+    attempt=attempt,
+    state=state,
+    cause=cause,
+    message=message,
+    started=started.at if started else None,
+    ended=_now(),
+    writer=who,
+  )
+
+
+def of_report(report: HostReport, started: Started | None) -> Outcome:
+  """The outcome of a job that ended as this host did."""
+  return Outcome(
+    attempt=report.attempt,
+    state=_STATES.get(report.cause, State.FAILED),
+    cause=report.cause,
+    message=report.message,
+    started=started.at if started else None,
+    ended=_now(),
+    writer=f"host {report.host}",
+    exit_code=report.exit_code,
+    signal=report.signal,
+    exception_type=report.exception_type,
+    traceback=report.traceback,
+    peak_memory=report.peak_memory,
+    result=report.result,
+    result_size=report.result_size,
+    host=report.host,
+  )
+
+
+_STATES = {
+  Cause.RETURNED: State.SUCCEEDED,
+  Cause.TIMEOUT: State.TIMED_OUT,
+}
+
+
+def _now() -> str:
+  return clock.now().isoformat(timespec="milliseconds")

@@ -1,0 +1,31 @@
+"""Job ids: readable, sortable by people, unique."""
+
+import base64
+import datetime
+import re
+import secrets
+
+# Kubernetes names hold 63 characters; 48 leave room for suffixes.
+MAX_LENGTH = 48
+_LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+_STAMP = "%Y%m%d-%H%M%S"
+
+
+def is_job_id(text: str) -> bool:
+  """Whether the text is a DNS-1035 label, as every job's id is."""
+  return len(text) <= MAX_LENGTH and bool(_LABEL.fullmatch(text))
+
+
+def new_job_id(function: str, at: datetime.datetime) -> str:
+  """`<function>-<yyyymmdd>-<hhmmss>-<6 random base32>`, a DNS-1035 label.
+
+  Args:
+    function: any name; what a label cannot hold is left out.
+    at: the time of submission, in UTC.
+  """
+  suffix = base64.b32encode(secrets.token_bytes(4)).decode().lower()[:6]
+  tail = f"-{at.strftime(_STAMP)}-{suffix}"
+  stem = re.sub(r"[^a-z0-9]+", "-", function.lower()).strip("-")
+  if not stem[:1].isalpha():
+    stem = f"job-{stem}".rstrip("-")
+  return stem[: MAX_LENGTH - len(tail)].rstrip("-") + tail

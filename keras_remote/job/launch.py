@@ -1,0 +1,99 @@
+"""Launch: all that a first process is given by whatever started it."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keras_remote import constants, errors
+
+_PREFIX = "KERAS_REMOTE_LAUNCH_"
+
+
+@dataclass(frozen=True)
+class Launch:
+  """What a first process is told, as environment variables.
+
+  Attributes:
+    store: the store's address.
+    spec_digest: sha256 of spec.json; a spec that differs is refused.
+    host: which of the hosts this is, from 0.
+    key_file: path of the file that holds the job's key.
+    scratch: path of a private local folder, empty at the start.
+    allocation: a token shared by the processes that were started together.
+    leader: the address at which the other hosts reach host 0.
+    last_words: path of a file for what cannot be said through the store.
+  """
+
+  store: str
+  job_id: str
+  spec_digest: str
+  host: int
+  hosts: int
+  key_file: str
+  scratch: str
+  allocation: str
+  leader: str
+  last_words: str
+
+  def environ(self) -> dict[str, str]:
+    """The variables that `from_environ` reads."""
+    return {
+      _PREFIX + field.name.upper(): str(getattr(self, field.name))
+      for field in dataclasses.fields(self)
+    }
+
+  @classmethod
+  def from_environ(cls, environ: Mapping[str, str]) -> "Launch":
+    """The launch that these variables say.
+
+    Raises:
+      ConfigError: one is missing.
+    """
+    values: dict[str, str] = {}
+    for field in dataclasses.fields(cls):
+      name = _PREFIX + field.name.upper()
+      if name not in environ:
+        raise errors.ConfigError(
+          f"{name} is not set: the runner is started by a backend, not by hand"
+        )
+      values[field.name] = environ[name]
+    return cls(
+      store=values["store"],
+      job_id=values["job_id"],
+      spec_digest=values["spec_digest"],
+      host=int(values["host"]),
+      hosts=int(values["hosts"]),
+      key_file=values["key_file"],
+      scratch=values["scratch"],
+      allocation=values["allocation"],
+      leader=values["leader"],
+      last_words=values["last_words"],
+    )
+
+
+# Whoever looks for what a dead first process left finds it by this variable.
+ALLOCATION_VARIABLE = _PREFIX + "ALLOCATION"
+# Beside it, which a worker's whole tree has, first processes alone have this.
+HOST_VARIABLE = _PREFIX + "HOST"
+# What user code and its child processes know of their job.
+JOB_VARIABLE = "KERAS_REMOTE_JOB"
+
+VARIABLES: frozenset[str] = frozenset(
+  {JOB_VARIABLE, constants.OUTPUT_DIR_VARIABLE}
+  | {_PREFIX + field.name.upper() for field in dataclasses.fields(Launch)}
+)
+
+
+def worker_environ(environ: Mapping[str, str]) -> dict[str, str]:
+  """The worker's environment: the first process's without what is not its.
+
+  Of the launch only the allocation stays, by which left-over processes are
+  found; the rest would let user code speak for the job.
+  """
+  kept = {
+    name: value
+    for name, value in environ.items()
+    if name not in VARIABLES or name == ALLOCATION_VARIABLE
+  }
+  # Without it what the function prints arrives when it has ended.
+  return kept | {"PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,63 @@
+"""The one place that knows the names of a job's files."""
+
+import hashlib
+
+JOBS = "jobs/"
+INDEX = "index/"
+CONTEXTS = "contexts/"
+
+
+def job(job_id: str, name: str = "") -> str:
+  """The key of a file in the job's directory."""
+  return f"{JOBS}{job_id}/{name}"
+
+
+SPEC = "spec.json"
+SIGNATURE = "spec.sig"
+PAYLOAD = "payload.pkl"
+OUTCOME = "outcome.json"
+ATTEMPTS = "attempts/"
+FILES = "files/"
+
+
+def attempt(number: int, name: str) -> str:
+  """A file of one attempt, counted from 1."""
+  return f"{ATTEMPTS}{number}/{name}"
+
+
+STARTED = "started.json"
+
+
+def heartbeat(host: int) -> str:
+  """A host's heartbeat, within the attempt."""
+  return f"heartbeat/{host}"
+
+
+def host_report(host: int) -> str:
+  """How a host ended, within the attempt."""
+  return f"hosts/{host}.json"
+
+
+def logs(host: int) -> str:
+  """The folder of a host's log segments, within the attempt."""
+  return f"logs/{host}/"
+
+
+def log_segment(host: int, offset: int) -> str:
+  """A log segment, named by the offset of its first byte."""
+  return f"{logs(host)}{offset:015d}"
+
+
+def result(digest: str) -> str:
+  """A result, named by its content."""
+  return f"results/{digest}.pkl"
+
+
+def context(digest: str) -> str:
+  """The key of a context, which jobs share."""
+  return f"{CONTEXTS}{digest}.zip"
+
+
+def digest(data: bytes) -> str:
+  """The sha256 by which content is named, in hex."""
+  return hashlib.sha256(data).hexdigest()

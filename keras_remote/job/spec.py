@@ -1,0 +1,149 @@
+"""JobSpec: what to run and where, fixed before anything starts."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Origin:
+  """Who asked for the job, when, and from which state of the project.
+
+  Attributes:
+    name: what people call it; the function's name unless they chose one.
+    parent: the id of the job that this one runs again, or None.
+    who: "user@host".
+    submitted: ISO 8601, UTC.
+    git_commit: the commit's hex digits, or None outside a repository.
+    git_dirty: whether the working tree differed from that commit.
+  """
+
+  job_id: str
+  name: str
+  tags: tuple[str, ...]
+  parent: str | None
+  who: str
+  submitted: str
+  git_commit: str | None = None
+  git_dirty: bool = False
+
+
+class EntryKind(enum.StrEnum):
+  """What is run: a pickled function, or a command."""
+
+  CALL = "call"
+  COMMAND = "command"
+
+
+@dataclass(frozen=True)
+class Entry:
+  """What is run.
+
+  Attributes:
+    qualname: `module:qualname` of the function; empty for a command.
+    argv: the command; empty for a function.
+    params: bound arguments as flat, redacted scalars, for people to read.
+  """
+
+  kind: EntryKind
+  qualname: str = ""
+  argv: tuple[str, ...] = ()
+  params: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Environment:
+  """What the function finds around it there.
+
+  Attributes:
+    python: the client's version, such as "3.11.7".
+    packages: versions of the distributions that matter, by name.
+    keras_backend: jax, torch or tensorflow.
+    cwd: the current directory, relative to the context's root.
+    sys_path: entries of sys.path within the context, relative to its root.
+    imports: modules outside the context that the function uses.
+    variables: names of environment variables that are set; never values.
+    root: the context's root on the submitting machine, for reading paths.
+  """
+
+  python: str
+  packages: Mapping[str, str]
+  keras_backend: str
+  cwd: str
+  sys_path: tuple[str, ...]
+  imports: tuple[str, ...]
+  variables: tuple[str, ...]
+  root: str
+
+
+@dataclass(frozen=True)
+class Resources:
+  """What it runs on.
+
+  Attributes:
+    accelerator: the canonical name, such as "v5e-8".
+    hosts: how many machines, or on the local backend pairs of processes.
+    emulated: whether CPU devices stand in for the accelerator.
+    cpu_devices: how many CPU devices JAX shows on a host; None where it
+      shows the accelerator itself.
+  """
+
+  accelerator: str
+  hosts: int = 1
+  emulated: bool = False
+  cpu_devices: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+  """How long and how often.
+
+  Attributes:
+    timeout: seconds of running, not of waiting; None for no limit.
+    startup_timeout: seconds that the hosts of a group wait for each other.
+    retries: attempts beyond the first.
+  """
+
+  timeout: float | None = None
+  startup_timeout: float = 600.0
+  retries: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+  """All that `attach` elsewhere needs to find the job's processes.
+
+  Attributes:
+    store: the address of the store that holds the job's directory.
+    place: where the backend keeps its processes, in its own words.
+  """
+
+  backend: str
+  store: str
+  place: str
+
+
+@dataclass(frozen=True)
+class JobSpec:
+  """What to run and where; `spec.json` in the job's directory.
+
+  Attributes:
+    payload: sha256 of payload.pkl; None for a command.
+    context: sha256 of the context's zip.
+  """
+
+  origin: Origin
+  entry: Entry
+  environment: Environment
+  resources: Resources
+  limits: Limits
+  target: Target
+  payload: str | None
+  context: str
+
+  @property
+  def job_id(self) -> str:
+    """The job's id."""
+    return self.origin.job_id

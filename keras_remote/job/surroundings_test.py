@@ -1,0 +1,81 @@
+import dataclasses
+import os
+import sys
+
+from absl.testing import absltest, parameterized
+
+from keras_remote.job import surroundings
+from keras_remote.job.spec import JobSpec
+from tests.fakes.specs import job_spec
+
+
+def _spec(cpu_devices: int | None) -> JobSpec:
+  spec = job_spec()
+  resources = dataclasses.replace(spec.resources, cpu_devices=cpu_devices)
+  return dataclasses.replace(spec, resources=resources)
+
+
+class DeviceEnvironTest(parameterized.TestCase):
+  def test_emulated_devices(self) -> None:
+    """As many CPU devices as the host has chips, and the Keras backend."""
+    self.assertEqual(
+      surroundings.device_environ(_spec(8), {}),
+      {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "8",
+        "JAX_ENABLE_PREEMPTION_SERVICE": "false",
+      },
+    )
+
+  def test_a_real_accelerator_is_left_alone(self) -> None:
+    """JAX finds by itself what is there, with the user's own flags."""
+    environ = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    self.assertEqual(
+      surroundings.device_environ(_spec(None), environ),
+      {"KERAS_BACKEND": "jax"},
+    )
+
+  @parameterized.named_parameters(
+    ("alone", "--xla_force_host_platform_device_count=4", ""),
+    (
+      "first",
+      "--xla_force_host_platform_device_count=4 --xla_dump_to=/d",
+      "--xla_dump_to=/d",
+    ),
+    (
+      "last",
+      "--xla_dump_to=/d --xla_force_host_platform_device_count=16",
+      "--xla_dump_to=/d ",
+    ),
+    ("others", "--xla_dump_to=/d", "--xla_dump_to=/d"),
+  )
+  def test_the_users_flags(self, flags: str, kept: str) -> None:
+    """Only the count of devices goes: JAX refuses to be told it twice."""
+    environ = surroundings.device_environ(_spec(8), {"XLA_FLAGS": flags})
+    self.assertEqual(environ["XLA_FLAGS"], kept)
+
+
+class CommandEnvironTest(absltest.TestCase):
+  def test_this_python_and_the_projects_modules_come_first(self) -> None:
+    """What was there stays behind them, and nothing else changes."""
+    folder = os.path.dirname(sys.executable)
+    environ = {"PATH": "/bin", "PYTHONPATH": "/lib", "A": "1"}
+    self.assertEqual(
+      surroundings.command_environ(["/p/src", "/p"], environ),
+      {
+        "PATH": os.pathsep.join([folder, "/bin"]),
+        "PYTHONPATH": os.pathsep.join(["/p/src", "/p", "/lib"]),
+        "A": "1",
+      },
+    )
+
+  def test_nothing_is_added_where_nothing_was(self) -> None:
+    """An empty entry would mean the current directory."""
+    found = surroundings.command_environ([], {})
+    self.assertEqual(found["PATH"], os.path.dirname(sys.executable))
+    self.assertEqual(found["PYTHONPATH"], "")
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,148 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from absl.testing import absltest, parameterized
+
+from keras_remote.job.launch import Launch
+from keras_remote.runner import signals
+
+_PACKAGE = Path(__file__).parents[1]
+# Stands for the archive: it strikes itself at the first of some events.
+_MAIN = """
+import os, signal, sys
+from keras_remote.runner.boot import boot
+event, text = sys.argv.pop(), sys.argv.pop()
+def strike(name, args):
+  if name == event and text in str(args):
+    os.kill(os.getpid(), signal.SIGTERM)
+sys.addaudithook(strike)
+sys.exit(boot())
+"""
+
+
+class BootTest(parameterized.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    base = Path(self.create_tempdir().full_path)
+    self.runner = base / "runner"
+    self.runner.mkdir()
+    (self.runner / "keras_remote").symlink_to(_PACKAGE)
+    (self.runner / "__main__.py").write_text(_MAIN)
+    (base / "key").write_bytes(bytes(32))
+    (base / "store").mkdir(mode=0o700)
+    self.launch = Launch(
+      store=str(base / "store"),
+      job_id="job-1",
+      spec_digest="0" * 64,
+      host=0,
+      hosts=1,
+      key_file=str(base / "key"),
+      scratch=str(base / "scratch"),
+      allocation="boot-test",
+      leader="",
+      last_words=str(base / "last-words"),
+    )
+
+  def boot(
+    self, event: str = "", text: str = "", **environ: str
+  ) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+      [sys.executable, "-I", "-S", self.runner, text, event],
+      env={**os.environ, **self.launch.environ(), **environ},
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
+
+  def assert_nothing_left(self) -> None:
+    deadline = time.monotonic() + 10
+    while str(self.runner) in _commands():
+      self.assertLess(time.monotonic(), deadline, "a process is left")
+      time.sleep(0.01)
+    self.assertFalse(Path(self.launch.scratch).exists())
+
+  @parameterized.named_parameters(
+    ("before_the_worker", "import", "keras_remote.runner.process"),
+    ("with_the_worker", "subprocess.Popen", ""),
+    ("before_the_rest", "import", "keras_remote.runner.remote_runner"),
+    ("before_its_folder", "os.mkdir", "scratch"),
+    ("before_the_store", "open", "key"),
+  )
+  def test_sigterm_at_once(self, event: str, text: str) -> None:
+    """It exits with 143 at any point, stores no ending and leaves nothing."""
+    done = self.boot(event, text)
+    self.assertEqual(done.returncode, signals.STOPPED_EXIT, done.stderr)
+    self.assertEqual(done.stderr, "")
+    self.assertEmpty(list(Path(self.launch.store).rglob("outcome.json")))
+    self.assert_nothing_left()
+
+  def test_a_store_that_holds_no_such_job(self) -> None:
+    """The ending is stored all the same: whoever waits for it learns why."""
+    done = self.boot()
+    self.assertEqual(done.returncode, 1, done.stderr)
+    outcome = Path(self.launch.store, "jobs/job-1/outcome.json").read_text()
+    self.assertIn("holds no job", outcome)
+    self.assert_nothing_left()
+
+  def test_what_cannot_be_said_through_the_store(self) -> None:
+    """A store that cannot be used is told in the last words."""
+    os.chmod(self.launch.store, 0o777)
+    done = self.boot()
+    self.assertEqual(done.returncode, 1)
+    self.assertIn("chmod go-w", Path(self.launch.last_words).read_text())
+    self.assertIn("chmod go-w", done.stderr)
+    self.assert_nothing_left()
+
+  def test_scratch_that_cannot_be_made(self) -> None:
+    """That is told in the last words too."""
+    Path(self.launch.scratch).parent.joinpath("file").touch()
+    scratch = str(Path(self.launch.key_file, "scratch"))
+    done = self.boot(KERAS_REMOTE_LAUNCH_SCRATCH=scratch)
+    self.assertEqual(done.returncode, 1)
+    words = Path(self.launch.last_words).read_text()
+    self.assertIn("Not a directory", words)
+
+  def test_by_hand(self) -> None:
+    """Somebody who starts it without a backend is told so."""
+    done = subprocess.run(
+      [sys.executable, "-I", "-S", self.runner, "", ""],
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
+    self.assertEqual(done.returncode, 1)
+    self.assertIn("started by a backend, not by hand", done.stderr)
+
+
+class StoppedTest(absltest.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    before = signal.getsignal(signal.SIGTERM)
+    self.addCleanup(signal.signal, signal.SIGTERM, before)
+
+  def test_it_strikes_once(self) -> None:
+    """A second SIGTERM does not disturb what follows from the first."""
+    signals.install()
+    with self.assertRaises(signals.Stopped):
+      signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+
+  def test_ignored(self) -> None:
+    """An ending that is being stored is not disturbed."""
+    signals.install()
+    signals.ignore()
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _commands() -> str:
+  """The command lines of everything that runs."""
+  listing = ["ps", "-axww", "-o", "command="]
+  return subprocess.run(listing, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+  absltest.main()

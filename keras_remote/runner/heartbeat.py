@@ -1,0 +1,131 @@
+"""What goes on beside the call: the heart of a host, and other routines."""
+
+import itertools
+import threading
+import traceback
+from collections.abc import Callable
+
+from keras_remote import clock, errors
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Outcome
+
+SECONDS = 5.0
+# A group ends all its hosts at once, so its hosts look more often.
+GROUP_SECONDS = 0.25
+# A heartbeat that has not changed for so long is stale.
+SILENCE = 30.0
+# A store that cannot be read for so long is not waited for.
+OUTAGE = 600.0
+
+
+class Routine:
+  """Work that is done again and again, on a thread of its own.
+
+  A store that is away for a while ends neither it nor the job; nor does a
+  mistake of ours, which stderr tells once.
+
+  Args:
+    work: called at once, then every `seconds`.
+  """
+
+  def __init__(
+    self, name: str, seconds: float, work: Callable[[], object]
+  ) -> None:
+    self._seconds = seconds
+    self._work = work
+    self._stopping = threading.Event()
+    self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+    self._thread.start()
+
+  def stop(self, patience: float = SECONDS) -> None:
+    """Ends the thread; one that a store holds up is left after `patience`."""
+    self._stopping.set()
+    self._thread.join(patience)
+
+  def _run(self) -> None:
+    told = False
+    while not self._stopping.is_set():
+      try:
+        self._work()
+      except (errors.KerasRemoteError, OSError):
+        pass
+      except Exception:  # Whatever it is: without a heart the job is lost.
+        if not told:
+          traceback.print_exc()
+        told = True
+      self._stopping.wait(self._seconds)
+
+
+def heart(
+  directory: JobDirectory,
+  attempt: int,
+  host: int,
+  *,
+  look: float,
+  ended: Callable[[Outcome], None],
+  watch: Callable[[], None],
+) -> Routine:
+  """Says that the host lives, and looks whether it still may.
+
+  Args:
+    look: seconds between two looks; a beat comes every `SECONDS`.
+    ended: called once, with an outcome that somebody else stored.
+    watch: called at every look.
+  """
+  beats = max(1, round(SECONDS / look))
+  looks = itertools.count()
+  told = threading.Event()
+
+  def work() -> None:
+    count = next(looks)
+    if count % beats == 0:
+      directory.write_heartbeat(attempt, host, count)
+    if told.is_set():
+      return
+    watch()
+    outcome = directory.outcome()
+    if outcome is not None:
+      told.set()
+      ended(outcome)
+
+  return Routine("heart", look, work)
+
+
+class Pulse:
+  """A host's heartbeat, as another process feels it.
+
+  Args:
+    beat: reads the counter.
+    now: seconds on this process's own clock.
+  """
+
+  def __init__(
+    self,
+    beat: Callable[[], int | None],
+    now: Callable[[], float] = clock.monotonic,
+  ) -> None:
+    self._beat = beat
+    self._now = now
+    self._heard: int | None = None
+    self._since = self._read = now()
+
+  def silent(self) -> bool:
+    """Whether the counter has not changed for `SILENCE` seconds.
+
+    A store that fails says nothing about the host.
+
+    Raises:
+      StoreError: it has failed for `OUTAGE` seconds.
+    """
+    now = self._now()
+    try:
+      beat = self._beat()
+    except errors.StoreError:
+      if now - self._read > OUTAGE:
+        raise
+      self._since = now
+      return False
+    self._read = now
+    if beat != self._heard:
+      self._heard, self._since = beat, now
+    return now - self._since > SILENCE

@@ -1,0 +1,361 @@
+"""One host's way through a job: claim, fetch, call, watch, end."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import queue
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from keras_remote import errors
+from keras_remote.inside import current
+from keras_remote.job import endings, fetch, signing, surroundings
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.launch import Launch
+from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
+from keras_remote.job.spec import EntryKind, JobSpec
+from keras_remote.job.state import State
+from keras_remote.runner import (
+  heartbeat,
+  logs,
+  mirror,
+  process,
+  rendezvous,
+  scratch,
+  signals,
+)
+from keras_remote.runner.report import Reporter
+
+# Seconds between SIGTERM and SIGKILL: Kubernetes gives 30 for all of it.
+GRACE = 10.0
+# Seconds that the pipe is read after the worker's end.
+DRAIN = 1.0
+ENDED_EXIT = 1
+_ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
+# What all the hosts of a group do together; other endings host 0 tells them.
+_TOGETHER = (Cause.RETURNED, Cause.STOPPED)
+# The endings that leave the worker time to save what it has.
+_SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
+
+
+class ChildEnded:
+  """Some child of this process has ended."""
+
+
+# The worker's answers, and what the heart finds in the job's directory.
+Event = dict[str, Any] | ChildEnded | Outcome | HostReport
+
+
+class Host:
+  """One host's way through a job.
+
+  Args:
+    events: what the worker, the heart and the system tell.
+    folder: the scratch folder, made and empty.
+  """
+
+  def __init__(
+    self,
+    launch: Launch,
+    directory: JobDirectory,
+    key: bytes,
+    worker: process.Worker,
+    pump: logs.LogPump,
+    events: "queue.SimpleQueue[Event]",
+    folder: Path,
+  ) -> None:
+    self._launch = launch
+    self._directory = directory
+    self._key = key
+    self._worker = worker
+    self._pump = pump
+    self._events = events
+    self._scratch = folder
+    self._leads = launch.host == 0
+    self._grouped = launch.hosts > 1
+    self._reporter = Reporter(launch.host, launch.hosts)
+    self._spec: JobSpec | None = None
+    self._started: Started | None = None
+    self._routines: list[heartbeat.Routine] = []
+    self._output = mirror.Mirror(
+      directory,
+      folder / scratch.OUTPUT,
+      "" if self._leads else f"host-{launch.host}/",
+      pump.note,
+    )
+
+  def run(self) -> int:
+    """Takes the job to its end; the exit code of this process.
+
+    Raises:
+      StoreError: the ending could not be stored.
+    """
+    try:
+      ended: HostReport | Outcome | None = self._attempt()
+      signals.ignore()
+    except signals.Stopped:
+      ended = self._stop()
+    except Exception as error:  # Whatever it is: the job's ending tells it.
+      signals.ignore()
+      ended = self._reporter.failed(error)
+    try:
+      outcome = self._end(ended)
+      self._leave(outcome)
+    finally:
+      for routine in self._routines:
+        routine.stop()
+    if outcome is None:
+      return signals.STOPPED_EXIT
+    return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
+
+  def _attempt(self) -> HostReport | Outcome:
+    spec = self._directory.spec(self._launch.spec_digest)
+    self._spec = spec
+    self._worker.send(
+      {
+        "environ": surroundings.device_environ(spec, os.environ),
+        "imports": spec.environment.imports,
+      }
+    )
+    started = rendezvous.meet(self._directory, spec, self._launch, self._key)
+    if isinstance(started, Outcome):
+      return started
+    self._started = started
+    self._reporter.claimed(started.attempt)
+    self._pump.store(
+      functools.partial(
+        self._directory.create_log_segment, started.attempt, self._launch.host
+      )
+    )
+    self._routines += [
+      self._start_heart(started),
+      heartbeat.Routine("files", heartbeat.SECONDS, self._output.push),
+    ]
+    context = self._scratch / scratch.CONTEXT
+    fetch.fetch_context(self._directory, spec, context)
+    if spec.entry.kind is EntryKind.CALL:
+      payload = self._scratch / scratch.PAYLOAD
+      fetch.fetch_payload(self._directory, spec, payload)
+    self._worker.send(self._order(spec, started))
+    return self._watch(spec)
+
+  def _order(self, spec: JobSpec, started: Started) -> dict[str, object]:
+    host, hosts = self._launch.host, self._launch.hosts
+    output = self._scratch / scratch.OUTPUT
+    here = current.CurrentJob(spec.job_id, started.attempt, host, hosts, output)
+    return {
+      "environ": current.environ(here),
+      "context": str(self._scratch / scratch.CONTEXT),
+      "root": spec.environment.root,
+      "cwd": spec.environment.cwd,
+      "sys_path": spec.environment.sys_path,
+      "argv": spec.entry.argv,
+      "payload": str(self._scratch / scratch.PAYLOAD),
+      "result": str(self._scratch / scratch.RESULT),
+      "secrets": spec.environment.variables,
+      "coordinator": started.coordinator,
+      "host": host,
+      "hosts": hosts,
+      "startup_timeout": spec.limits.startup_timeout,
+    }
+
+  def _start_heart(self, started: Started) -> heartbeat.Routine:
+    launch = self._launch
+    group = rendezvous.Group(
+      self._directory, started.attempt, launch.hosts, self._key
+    )
+    told: HostReport | None = None
+
+    def watch() -> None:
+      nonlocal told
+      verdict = group.verdict() if self._grouped else None
+      if verdict and verdict != told:
+        told = verdict
+        self._events.put(verdict)
+
+    return heartbeat.heart(
+      self._directory,
+      started.attempt,
+      launch.host,
+      look=heartbeat.GROUP_SECONDS if self._grouped else heartbeat.SECONDS,
+      ended=self._events.put,
+      watch=watch,
+    )
+
+  def _watch(self, spec: JobSpec) -> HostReport | Outcome:
+    """Waits for the end of the worker, of the time, or of the job."""
+    while True:
+      try:
+        event = self._events.get(timeout=self._left(spec))
+      except queue.Empty:
+        # Its own time is up: a SIGTERM that comes now changes nothing.
+        signals.ignore()
+        return self._timed_out(spec, GRACE)
+      if isinstance(event, Outcome) or self._heeds(event):
+        return event
+      if isinstance(event, dict):
+        return self._answered(event)
+      ended = self._worker.poll()
+      if ended is not None:
+        answer = self._worker.last_answer(DRAIN)
+        if answer is not None:
+          return self._reporter.told(answer, ended)
+        return self._reporter.died(ended)
+
+  def _answered(self, answer: dict[str, Any]) -> HostReport:
+    # What the function has done must not be lost to a late SIGTERM.
+    signals.ignore()
+    if self._grouped:
+      return self._reporter.told(answer, None)
+    # Threads that the function left must not hold the job for ever.
+    ended = self._worker.end(GRACE, asked=False)
+    return self._reporter.told(answer, ended)
+
+  def _heeds(self, event: object) -> TypeGuard[HostReport]:
+    """Whether the event is a verdict on the group that this host acts upon."""
+    return isinstance(event, HostReport) and (
+      self._leads or event.cause in _TOGETHER
+    )
+
+  def _left(self, spec: JobSpec) -> float | None:
+    """Seconds until the timeout."""
+    if spec.limits.timeout is None:
+      return None
+    end = self._reporter.began + spec.limits.timeout
+    return max(0.0, end - time.monotonic())
+
+  def _timed_out(self, spec: JobSpec, grace: float) -> HostReport:
+    ended = self._worker.end(grace)
+    return self._reporter.timed_out(spec.limits.timeout or 0.0, ended)
+
+  def _stop(self) -> Outcome | None:
+    """SIGTERM is no ending: None, unless somebody else has stored one."""
+    with contextlib.suppress(errors.StoreError):
+      self._store_report(self._reporter.stopped())
+    self._close(GRACE)
+    return self._outcome()
+
+  def _end(self, ended: HostReport | Outcome | None) -> Outcome | None:
+    """Stores how this host ended, and how the job did."""
+    if isinstance(ended, HostReport) and ended.host == self._launch.host:
+      ended = self._finish(ended)
+    if not isinstance(ended, HostReport):
+      return ended
+    if ended.cause is not Cause.STOPPED:
+      return self._agree(ended)
+    with contextlib.suppress(OSError):
+      words = f"host {ended.host}: {ended.message}"
+      Path(self._launch.last_words).write_text(words)
+    return self._outcome()
+
+  def _finish(self, report: HostReport) -> HostReport | Outcome | None:
+    """Stores how this host ended; then how its group did."""
+    if not (self._grouped and self._started):
+      self._close(GRACE)
+      report = self._with_result(report)
+      # The outcome tells nearly as much.
+      with contextlib.suppress(errors.StoreError):
+        self._store_report(report)
+      return report
+    if report.cause is Cause.RETURNED:
+      # The job succeeds with the last report: its files are to be there.
+      self._push()
+    # The others wait for the cause: it must not come after its echoes.
+    self._store_report(self._with_result(report))
+    # The worker stays until all are through, if it can: its end would tear the
+    # others out of what they are at.
+    if report.cause not in _ANSWERED:
+      self._close(GRACE)
+    return self._verdict(self._started)
+
+  def _with_result(self, report: HostReport) -> HostReport:
+    (self._scratch / scratch.RESERVE).unlink(missing_ok=True)
+    if report.result is None:
+      return report
+    if report.cause is Cause.RETURNED and not self._leads:
+      return dataclasses.replace(report, result=None)  # Host 0's value counts.
+    try:
+      with (self._scratch / scratch.RESULT).open("rb") as result:
+        self._directory.create_result(report.result, result)
+    except (errors.StoreError, OSError) as error:
+      return dataclasses.replace(
+        report,
+        cause=Cause.SETUP,
+        message=f"the result could not be stored: {error}",
+        exception_type="keras_remote.errors.StoreError",
+        result=None,
+      )
+    return report
+
+  def _store_report(self, report: HostReport) -> None:
+    if self._started:
+      signed = signing.sign(report, self._launch.job_id, self._key)
+      self._directory.create_host_report(signed)
+
+  def _outcome(self) -> Outcome | None:
+    with contextlib.suppress(errors.StoreError):
+      return self._directory.outcome()
+    return None
+
+  def _news(self, started: Started) -> Iterator[Event | None]:
+    """Events, or None every second, until host 0 has fallen silent."""
+    pulse = heartbeat.Pulse(
+      functools.partial(self._directory.heartbeat, started.attempt, 0)
+    )
+    while not pulse.silent():
+      try:
+        yield self._events.get(timeout=1.0)
+      except queue.Empty:
+        yield None
+
+  def _verdict(self, started: Started) -> HostReport | Outcome | None:
+    """How the group ended; None where nobody is there to say."""
+    assert self._spec
+    for event in self._news(started):
+      if self._leads and self._left(self._spec) == 0:
+        return self._timed_out(self._spec, 0)
+      if isinstance(event, Outcome) or self._heeds(event):
+        return event
+    return None
+
+  def _agree(self, report: HostReport) -> Outcome | None:
+    """Stores the job's outcome, or waits until host 0 has."""
+    if report.cause is Cause.RETURNED:
+      self._worker.send({"together": True})
+      ended = self._worker.end(GRACE, asked=False)
+      report = dataclasses.replace(report, peak_memory=ended.peak_memory)
+      self._close(0)
+    if self._leads or self._started is None:
+      outcome = endings.of_report(report, self._started)
+      return endings.end(self._directory, self._spec, self._key, outcome)
+    for event in self._news(self._started):
+      if isinstance(event, Outcome):
+        return event
+    return None
+
+  def _leave(self, outcome: Outcome | None) -> None:
+    """Ends what still runs here, when the job has ended."""
+    saving = outcome is None or outcome.cause in _SAVING
+    failed = outcome is None or outcome.state is not State.SUCCEEDED
+    if self._grouped and self._leads and failed and not saving:
+      # The others go first: JAX floods their logs when host 0 does.
+      time.sleep(2 * heartbeat.GROUP_SECONDS)
+    # The survivors of a group hang in a collective and save nothing.
+    self._close(GRACE if saving else 0, asked=saving)
+
+  def _close(self, grace: float, *, asked: bool = True) -> None:
+    """Ends what runs here and stores the last of what it printed and left."""
+    self._worker.send({"together": False})
+    self._worker.end(grace, asked=asked)
+    process.end_descendants()
+    self._push()
+    self._pump.close(DRAIN)
+
+  def _push(self) -> None:
+    try:
+      self._output.push()
+    except errors.StoreError as error:
+      self._pump.note(f"not all files of the output could be stored: {error}")

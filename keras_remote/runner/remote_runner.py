@@ -1,0 +1,51 @@
+"""The first process: the order of things on one host, from start to ending."""
+
+import contextlib
+import os
+import queue
+import signal
+import sys
+from pathlib import Path
+
+from keras_remote import errors
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.launch import Launch
+from keras_remote.runner import logs, process, scratch, signals
+from keras_remote.runner.host import ENDED_EXIT, ChildEnded, Event, Host
+from keras_remote.storage.open import open_store
+
+# Where this process's own output goes, and so the live view of the worker's.
+_LIVE = 1
+
+
+def main(worker: process.Worker) -> int:
+  """Runs this host's part of the job that the environment names.
+
+  Returns:
+    0 where the outcome is stored and says success; 143 where this process
+    was told to stop and no outcome is stored; else 1.
+  """
+  launch = Launch.from_environ(os.environ)
+  process.become_subreaper()
+  events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+  signals.tell(signal.SIGCHLD, lambda: events.put(ChildEnded()))
+  events.put(ChildEnded())  # It may have ended before anybody listened.
+  worker.listen(events.put)
+  folder = Path(launch.scratch)
+  with contextlib.ExitStack() as stack:
+    stack.callback(scratch.remove, folder)
+    try:
+      scratch.make(folder)
+      pump = logs.LogPump(worker.log_fd, _LIVE, folder / scratch.SPOOL)
+      stack.callback(pump.close, 0)
+      stack.callback(process.end_descendants)
+      stack.callback(worker.end, 0)
+      key = Path(launch.key_file).read_bytes()
+      directory = JobDirectory(open_store(launch.store), launch.job_id, key)
+      return Host(launch, directory, key, worker, pump, events, folder).run()
+    except (errors.KerasRemoteError, OSError) as error:
+      # The store itself fails: only whoever started this process can be told.
+      with contextlib.suppress(OSError):
+        Path(launch.last_words).write_text(str(error))
+      sys.stderr.write(f"keras_remote: {error}\n")
+      return ENDED_EXIT

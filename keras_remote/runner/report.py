@@ -1,0 +1,91 @@
+"""What became of one host, in the words of its report."""
+
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_remote import errors
+from keras_remote.job.outcome import Cause, Frame, HostReport, signal_name
+from keras_remote.runner.process import Exit
+
+
+@dataclass
+class Reporter:
+  """Makes the reports of one host of `hosts`.
+
+  Attributes:
+    attempt: 0 while none is claimed.
+    began: the time from which a report counts its seconds.
+  """
+
+  host: int
+  hosts: int
+  attempt: int = 0
+  began: float = field(default_factory=time.monotonic)
+
+  def claimed(self, attempt: int) -> None:
+    """An attempt begins now."""
+    self.attempt = attempt
+    self.began = time.monotonic()
+
+  def stopped(self) -> HostReport:
+    """Something outside told the first process to stop."""
+    return self._report(
+      Cause.STOPPED, "it was told to stop (SIGTERM) from outside"
+    )
+
+  def failed(self, error: Exception) -> HostReport:
+    """What the function needs could not be made ready."""
+    kind = type(error)
+    told = isinstance(error, (errors.KerasRemoteError, OSError))
+    return self._report(
+      Cause.SETUP,
+      str(error) if told else repr(error),
+      exception_type=f"{kind.__module__}.{kind.__qualname__}",
+    )
+
+  def timed_out(self, timeout: float, ended: Exit) -> HostReport:
+    """It ran for longer than `timeout` seconds."""
+    return self._report(
+      Cause.TIMEOUT,
+      f"it ran for longer than its timeout of {timeout:g} s",
+      peak_memory=ended.peak_memory,
+    )
+
+  def told(self, answer: dict[str, Any], ended: Exit | None) -> HostReport:
+    """What the worker itself said; its end may be still to come."""
+    fields = dict(answer)
+    return self._report(
+      Cause(fields.pop("cause")),
+      fields.pop("message"),
+      frames=tuple(Frame(**frame) for frame in fields.pop("frames", ())),
+      peak_memory=ended.peak_memory if ended else 0,
+      **fields,
+    )
+
+  def died(self, ended: Exit) -> HostReport:
+    """The worker ended without an answer."""
+    if ended.signal is None:
+      message = f"the process ended itself with exit code {ended.code}"
+    else:
+      message = f"the process was ended by {signal_name(ended.signal)}"
+    return self._report(
+      Cause.EXIT if ended.signal is None else Cause.SIGNAL,
+      message,
+      # JAX aborts the survivors of a group with SIGABRT.
+      collective=self.hosts > 1 and ended.signal == signal.SIGABRT,
+      exit_code=ended.code,
+      signal=ended.signal,
+      peak_memory=ended.peak_memory,
+    )
+
+  def _report(self, cause: Cause, message: str, **fields: Any) -> HostReport:
+    return HostReport(
+      attempt=self.attempt,
+      host=self.host,
+      cause=cause,
+      message=message,
+      seconds=time.monotonic() - self.began,
+      **fields,
+    )

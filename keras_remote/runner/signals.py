@@ -1,0 +1,47 @@
+"""SIGTERM as an exception, once and never late."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+# What a shell would say of a process that SIGTERM ended.
+STOPPED_EXIT = 128 + signal.SIGTERM
+
+
+class Stopped(BaseException):
+  """Something outside told this process to stop."""
+
+
+def install() -> None:
+  """From here on SIGTERM raises Stopped in the main thread."""
+  signal.signal(signal.SIGTERM, _stop)
+
+
+def ignore() -> None:
+  """From here on SIGTERM does nothing: an ending is being stored."""
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def tell(number: int, happened: Callable[[], None]) -> None:
+  """From here on `happened` is called at every signal, from a thread.
+
+  A handler alone may run late or never: the system may hand the signal to
+  another thread, or just before the main thread begins to wait. What this
+  puts into a queue wakes it, and then its handlers run too.
+  """
+  signal.signal(number, lambda *_: None)
+  received, wake = os.pipe()
+  os.set_blocking(wake, False)
+  signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+  def read() -> None:
+    while os.read(received, 4096):
+      happened()
+
+  threading.Thread(target=read, name="signals", daemon=True).start()
+
+
+def _stop(number: int, frame: object) -> None:
+  ignore()
+  raise Stopped

@@ -1,0 +1,90 @@
+"""A real Jupyter kernel, with functions that are defined in its cells."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbclient
+from absl.testing import absltest
+from nbformat import v4
+
+_DEFINE = """
+import keras_remote
+
+factor = 2
+
+@keras_remote.run
+def double(x: int, sign: str) -> int:
+  import pathlib, time
+
+  print("printed there")
+  while not pathlib.Path(sign).exists():
+    time.sleep(0.01)
+  return factor * x
+
+@keras_remote.run
+def divide(x: int) -> float:
+  return x / 0  # the line at fault
+"""
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
+class _Client(nbclient.NotebookClient):
+  """Gives the sign for which `double` waits, once the cell shows its line."""
+
+  sign: Path
+
+  def process_message(
+    self, msg: dict[str, Any], cell: Any, cell_index: int
+  ) -> Any:
+    if "printed there" in msg["content"].get("text", ""):
+      self.sign.touch()
+    return super().process_message(msg, cell, cell_index)
+
+
+class NotebookTest(absltest.TestCase):
+  def _execute(self, *sources: str) -> list[list[Any]]:
+    """The outputs of each cell."""
+    folder = tempfile.mkdtemp()
+    self.addCleanup(shutil.rmtree, folder)
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(s) for s in sources])
+    client = _Client(
+      notebook,
+      timeout=30,
+      allow_errors=True,
+      resources={"metadata": {"path": folder}},
+    )
+    client.sign = Path(folder, "sign")
+    client.execute()
+    return [cell.outputs for cell in notebook.cells]
+
+  def test_notebook(self) -> None:
+    """A cell's function streams into the cell, returns and raises."""
+    defined, called, submitted, result, raised = self._execute(
+      _DEFINE,
+      "import os\ndouble(21, os.path.abspath('sign'))",
+      "job = double.submit(4, os.path.abspath('sign'))\njob",
+      "job.result()",
+      "divide(1)",
+    )
+    self.assertEmpty(defined)
+
+    # It ends at all only if the cell showed the line while it ran.
+    self.assertEqual(called[-1].data["text/plain"], "42")
+    printed = [o.text for o in called if o.get("name") == "stdout"]
+    self.assertEqual(printed, ["printed there\n"])
+
+    html = submitted[-1].data["text/html"]
+    self.assertRegex(html, r"<b>double-\S+</b> (PREPARING|PENDING|RUNNING)")
+    self.assertEqual(result[-1].data["text/plain"], "8")
+
+    self.assertEqual(raised[-1].ename, "ZeroDivisionError")
+    shown = _COLOURS.sub("", "\n".join(raised[-1].traceback))
+    there = shown.partition("RemoteTraceback")[2]
+    self.assertIn("return x / 0  # the line at fault", there)
+
+
+if __name__ == "__main__":
+  absltest.main()
