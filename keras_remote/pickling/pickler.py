@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, BinaryIO, Protocol
 
 import cloudpickle
@@ -87,6 +87,10 @@ class Pickler(cloudpickle.Pickler):
         return resolve, (found,)
       if found is None and not isinstance(obj, FunctionType):
         return _cached, (obj.__wrapped__, obj.cache_parameters())
+    if isinstance(obj, CodeType):
+      # cloudpickle takes its file away, and with it the lines of tracebacks.
+      make, args = self.dispatch_table[CodeType](obj)
+      return _code, (make, args, obj.co_filename)
     reduced = super().reducer_override(obj)
     if reduced is NotImplemented:
       self._note_module(obj)
@@ -193,6 +197,12 @@ def _empty(
   exception = base.__new__(cls, *args)
   base.__init__(exception, *args)
   return exception
+
+
+def _code(
+  make: Callable[..., CodeType], args: tuple[object, ...], file: str
+) -> CodeType:
+  return make(*args).replace(co_filename=file)
 
 
 def _cached(
