@@ -68,7 +68,8 @@ def _bound(
   for text in texts:
     key, equals, value = text.partition("=")
     if not equals:
-      raise ValueError(f"arguments are NAME=VALUE, not {text!r}")
+      hint = "; options go before FILE:FUNCTION" * text.startswith("-")
+      raise ValueError(f"arguments are NAME=VALUE, not {text!r}{hint}")
     if key in values:
       raise ValueError(f"{key} is given twice")
     if key not in named and not others:
@@ -95,8 +96,11 @@ def _kinds(
     hints = typing.get_type_hints(inspect.unwrap(function))
   kinds: dict[str, Any] = {}
   for name, parameter in parameters.items():
-    known = type(parameter.default) in (*_PLAIN, bool)
-    kinds[name] = hints.get(name, type(parameter.default) if known else Any)
+    kind = type(parameter.default)
+    # Who writes 1 may mean any number.
+    unsaid = int | float if kind is int else kind
+    known = kind in (*_PLAIN, bool)
+    kinds[name] = hints.get(name, unsaid if known else Any)
   return kinds
 
 
@@ -162,7 +166,7 @@ def _one_of(kinds: Sequence[Any], text: str) -> object:
       except ValueError as error:
         wanted.append(str(error))
   none = ["none"] * (type(None) in kinds)
-  raise ValueError(" or ".join(wanted + none))
+  raise ValueError(" or ".join(none + wanted))
 
 
 def _many(kind: Any, inner: Sequence[Any], text: str) -> object:

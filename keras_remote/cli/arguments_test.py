@@ -65,7 +65,7 @@ class ReadTest(parameterized.TestCase):
     (bool, "perhaps", "true or false"),
     (Literal["a", "b"], "c", "one of a, b"),
     (Optimizer, "adamw", "one of ADAM, SGD"),
-    (int | None, "x", "a whole number or none"),
+    (int | None, "x", "none or a whole number"),
     (list[int], "1,x", "values with commas between, each a whole number"),
     (tuple[int, int], "1", "2 values with commas between"),
     (bytes, "x", "a bytes, which no text can be"),
@@ -102,8 +102,11 @@ class BindTest(parameterized.TestCase):
 
     def old(steps=10, rate=0.5): ...  # pyrefly: ignore
 
-    bound = bind(old, ["rate=1"])
+    bound = bind(old, ["rate=1", "steps=10"])
     self.assertIsInstance(bound.kwargs["rate"], float)
+    self.assertIsInstance(bound.args[0], int)
+    # Who writes 10 may mean any number.
+    self.assertEqual(bind(old, ["steps=0.5"]).args, (0.5,))
 
   def test_names_only_checkers_know(self) -> None:
     """Annotations that cannot be resolved here leave the text a literal."""

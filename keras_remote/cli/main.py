@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_remote import errors
-from keras_remote.cli.failure import CommandError, command_error
+from keras_remote.cli.failure import JOB_FAILED, CommandError, command_error
 from keras_remote.cli.group import LazyGroup
 from keras_remote.constants import VERSION
 
@@ -51,13 +51,19 @@ def cli() -> None:
 def main() -> None:
   """Runs the command that was typed, and exits."""
   try:
-    cli(prog_name=_NAME)
-  finally:
     try:
-      sys.stdout.flush()
-    except BrokenPipeError:
-      # Whoever read has gone: nothing is left to say, also not at the exit.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      cli(prog_name=_NAME)
+    finally:
+      if sys.stdout:
+        sys.stdout.flush()
+  except OSError as error:
+    if error.filename is not None:  # Of a file, not of the output.
+      raise
+    # What is left to be said cannot be said at the exit either.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+      click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+      raise SystemExit(JOB_FAILED) from None
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class CliTest(parameterized.TestCase):
     (("--env", "NOVALUE", "--", "true"), "Error: --env: env takes"),
     (
       ("--accelerator", "v5x", "--", "true"),
-      "Error: unknown accelerator 'v5x'",
+      "Error: --accelerator: unknown accelerator 'v5x'",
     ),
     (("absent.py:train",), "Error: there is no file absent.py"),
     ((), "Missing argument"),

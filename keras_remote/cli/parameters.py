@@ -40,7 +40,8 @@ def parsed(texts: Mapping[str, Any]) -> options.OptionArguments:
   """The options that were given, as `run` takes them, from their texts.
 
   Raises:
-    ConfigError: a text is malformed.
+    ConfigError: a text is malformed, or names what is not there.
+    AcceleratorError: there is no such accelerator.
   """
   arguments: dict[str, object] = {}
   for name, given in texts.items():
@@ -49,6 +50,7 @@ def parsed(texts: Mapping[str, Any]) -> options.OptionArguments:
     if given not in (None, ()):
       arguments[name] = option.parse(several, where=option.flag)
       option.read(arguments[name], base=Path(), where=option.flag)
+      option.check(arguments[name], where=option.flag)
   return cast(options.OptionArguments, arguments)
 
 

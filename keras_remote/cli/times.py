@@ -3,7 +3,6 @@
 import datetime
 
 from keras_remote import clock
-from keras_remote.job.outcome import Outcome
 
 _MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
 
@@ -15,15 +14,6 @@ def age(at: datetime.datetime) -> str:
     if seconds >= unit:
       return f"{seconds // unit} {name}"
   return f"{seconds} s"
-
-
-def ran(outcome: Outcome | None) -> float | None:
-  """Seconds from the attempt's start to the end; None where none began."""
-  if outcome is None or outcome.started is None:
-    return None
-  parse = datetime.datetime.fromisoformat
-  between = parse(outcome.ended) - parse(outcome.started)
-  return max(0.0, between.total_seconds())
 
 
 def stamp(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from keras_remote import errors
 from keras_remote.cli.failure import JOB_FAILED, CommandError, users_traceback
 from keras_remote.cli.output import Output
+from keras_remote.core.console import Console
 from keras_remote.core.handle import JobHandle
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.spec import EntryKind, JobSpec
@@ -21,14 +22,18 @@ def watch(out: Output, job: JobHandle[Any], *, detach: bool) -> None:
   Raises:
     CommandError: the job failed.
     KerasRemoteError: it could not be submitted, or its result not be read.
+    OSError: what it printed cannot be written, though somebody reads.
   """
   if detach:
     out.show({"id": job.spec.job_id}, job.id)
     return
   with failing(out, job), out.live():
-    value = job.follow()
+    shown = Console()
+    value = job.follow(shown)
   content = {"id": job.id, "state": State.SUCCEEDED, "result": value}
   out.show(content, *([] if value is None else [repr(value)]))
+  if shown.lost:
+    raise shown.lost
 
 
 def call_here(out: Output, spec: JobSpec, *, debug: bool) -> None:

@@ -23,13 +23,20 @@ _NOISE = re.compile(r".*is connected to \d+ peer ranks\. Expected")
 
 
 class Console:
-  """Where one call, or one command, shows what happens."""
+  """Where one call, or one command, shows what happens.
+
+  Attributes:
+    lost: why the logs could not be shown; None where they were, or where
+      nobody reads them any more.
+  """
 
   def __init__(
     self, out: TextIO | None = None, err: TextIO | None = None
   ) -> None:
-    self._out = out or sys.stdout
-    self._err = err or sys.stderr
+    # Python has none of a stream that was closed when it started.
+    self._out: TextIO | None = out or sys.stdout
+    self._err: TextIO | None = err or sys.stderr
+    self.lost: OSError | None = None
     self._hosts: dict[int, _Raw] = {}
     self._lock = threading.Lock()
     self._doing = ""
@@ -53,7 +60,7 @@ class Console:
   @contextlib.contextmanager
   def busy(self, sentence: str) -> Iterator[None]:
     """Shows that something goes on, on a terminal, until the block ends."""
-    if not self._err.isatty():
+    if not _is_terminal(self._err):
       yield
       return
     from rich.console import Console as Rich
@@ -66,24 +73,28 @@ class Console:
   def log(self, host: int, data: bytes, *, hosts: int) -> None:
     """What a host printed."""
     if host not in self._hosts:
-      raw = hosts == 1 and (self._out.isatty() or "ipykernel" in sys.modules)
+      raw = hosts == 1 and (
+        _is_terminal(self._out) or "ipykernel" in sys.modules
+      )
       prefix = f"[host {host}] " if hosts > 1 else ""
       self._hosts[host] = _Raw() if raw else _Lines(prefix)
     with self._lock:
-      self._write(self._out, self._hosts[host].feed(data))
+      self._write_log(self._hosts[host].feed(data))
 
   def end_logs(self) -> None:
     """Shows what was printed without an end of line."""
     with self._lock:
       for lines in self._hosts.values():
-        self._write(self._out, lines.end())
+        self._write_log(lines.end())
 
   def started(self, spec: JobSpec) -> None:
     """The line at the start of a call."""
     self.say(start_line(spec))
 
-  def ended(self, spec: JobSpec, outcome: Outcome, seconds: float) -> None:
-    """The line at the end of a call."""
+  def ended(self, spec: JobSpec, outcome: Outcome) -> None:
+    """The lines at the end of a call."""
+    seconds = outcome.seconds
+    took = "" if seconds is None else f" in {duration(seconds)}"
     memory = f", peak memory {size(outcome.peak_memory)}"
     emulated = (
       f", {spec.resources.accelerator} emulated"
@@ -91,9 +102,10 @@ class Console:
       else ""
     )
     self.say(
-      f"{outcome.state} in {duration(seconds)}"
-      f"{memory if outcome.peak_memory else ''}{emulated}"
+      f"{outcome.state}{took}{memory if outcome.peak_memory else ''}{emulated}"
     )
+    if self.lost:
+      self.say(f"not all of its output could be shown: {self.lost.strerror}")
     self.say(f"logs: keras-remote jobs logs {spec.job_id}")
 
   def annotate(self, message: str, frame: Frame) -> None:
@@ -107,15 +119,30 @@ class Console:
           self._err, f"::error file={file},line={frame.line}::{text}\n"
         )
 
-  def _write(self, stream: TextIO, text: str) -> None:
-    if not text:
-      return
+  def _write_log(self, text: str) -> None:
+    error = self._write(self._out, text)
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+      self.lost = self.lost or error
+
+  def _write(self, stream: TextIO | None, text: str) -> Exception | None:
+    """Why the text could not be written, or None: no job ends for that."""
+    if stream is None or not text:
+      return None
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = text.encode(encoding, "replace").decode(encoding)
-    # Whoever read may have gone: the job does not end for that.
-    with contextlib.suppress(OSError, ValueError):
+    try:
       stream.write(text)
-      stream.flush()
+      if hasattr(stream, "flush"):
+        stream.flush()
+    except Exception as error:  # A user's own stream may raise anything.
+      return error
+    return None
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+  # A user's own stream may have nothing but `write`.
+  isatty = getattr(stream, "isatty", None)
+  return isatty is not None and isatty()
 
 
 def _escaped(text: str) -> str:
@@ -145,14 +172,17 @@ class _Lines(_Raw):
   def __init__(self, prefix: str) -> None:
     super().__init__()
     self._prefix = prefix
-    self._rest = ""
+    # In pieces: a long line is put together once.
+    self._rest: list[str] = []
 
   def feed(self, data: bytes) -> str:
-    text = self._rest + self._decoder.decode(data)
-    *lines, self._rest = text.split("\n")
+    self._rest.append(self._decoder.decode(data))
+    if not {"\n", "\r"} & set(self._rest[-1]):
+      return ""
+    *lines, rest = "".join(self._rest).split("\n")
     # Only what follows the last return can still be seen.
-    seen = self._rest.rstrip("\r")
-    self._rest = seen.rpartition("\r")[2] + self._rest[len(seen) :]
+    seen = rest.rstrip("\r")
+    self._rest = [seen.rpartition("\r")[2] + rest[len(seen) :]]
     return "".join(
       f"{self._prefix}{_visible(line)}\n"
       for line in lines
@@ -160,7 +190,8 @@ class _Lines(_Raw):
     )
 
   def end(self) -> str:
-    line, self._rest = _visible(self._rest), ""
+    line = _visible("".join(self._rest))
+    self._rest.clear()
     return f"{self._prefix}{line}\n" if line else ""
 
 

@@ -1,4 +1,8 @@
+import errno
 import io
+import sys
+import tracemalloc
+from typing import Any
 
 from absl.testing import absltest, parameterized
 
@@ -7,6 +11,28 @@ from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.state import State
 from keras_remote.progress import Step
 from tests.fakes.specs import job_spec
+
+_OUTCOME = Outcome(
+  attempt=1,
+  state=State.SUCCEEDED,
+  cause=Cause.RETURNED,
+  message="",
+  started="2026-01-02T03:04:05+00:00",
+  ended="2026-01-02T03:05:06+00:00",
+  writer="",
+  peak_memory=3 * 2**20,
+)
+
+
+class _Failing(io.StringIO):
+  """A stream that cannot be written to."""
+
+  def __init__(self, error: Exception) -> None:
+    super().__init__()
+    self._error = error
+
+  def write(self, text: str) -> int:
+    raise self._error
 
 
 class _Terminal(io.StringIO):
@@ -56,11 +82,66 @@ class LogTest(parameterized.TestCase):
   def test_a_reader_that_is_gone_ends_nothing(self) -> None:
     """`| head` must not fail the job."""
 
-    class Gone(io.StringIO):
-      def write(self, text: str) -> int:
-        raise BrokenPipeError
+    view = console.Console(_Failing(BrokenPipeError()), io.StringIO())
+    view.log(0, b"x\n", hosts=1)
+    self.assertIsNone(view.lost)
 
-    console.Console(Gone(), io.StringIO()).log(0, b"x\n", hosts=1)
+  def test_what_cannot_be_shown_is_told(self) -> None:
+    """A full disk ends nothing either, but is no reader that is gone."""
+    full = OSError(errno.ENOSPC, "No space left")
+    err = io.StringIO()
+    view = console.Console(_Failing(full), err)
+    for data in (b"x\n", b"y"):
+      view.log(0, data, hosts=1)
+    view.end_logs()
+    self.assertIs(view.lost, full)
+    view.ended(job_spec(), _OUTCOME)
+    self.assertIn(
+      "not all of its output could be shown: No space", err.getvalue()
+    )
+
+  def test_a_users_own_stream(self) -> None:
+    """It may have nothing but `write`, raise what it likes, or be closed."""
+
+    class Tee:
+      text = ""
+
+      def write(self, text: str) -> None:
+        self.text += text
+
+    tee: Any = Tee()
+    view = console.Console(tee, tee)
+    view.log(0, b"x\n", hosts=1)
+    with view.busy("busy"):
+      view.say("y")
+    self.assertEqual(tee.text, "x\nkeras_remote: y\n")
+    odd = _Failing(RuntimeError())
+    console.Console(odd, odd).log(0, b"x\n", hosts=1)
+    streams = sys.stdout, sys.stderr
+    try:
+      sys.stdout = sys.stderr = None
+      closed = console.Console()
+    finally:
+      sys.stdout, sys.stderr = streams
+    closed.log(0, b"x\n", hosts=1)
+    with closed.busy("busy"):
+      closed.say("y")
+
+  def test_a_long_line_is_put_together_once(self) -> None:
+    """Output without an end of line takes time in proportion to its length."""
+    out = io.StringIO()
+    view = console.Console(out, io.StringIO())
+    tracemalloc.start()
+    try:
+      for _ in range(100):
+        view.log(0, b"x" * 10_000, hosts=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+      tracemalloc.stop()
+    # Never twice at the same time: nobody copies what is there already.
+    self.assertLess(peak, 1.5 * 1_000_000)
+    view.log(0, b"\n", hosts=1)
+    self.assertEqual(out.getvalue(), "x" * 1_000_000 + "\n")
 
 
 class SentenceTest(parameterized.TestCase):
@@ -77,17 +158,8 @@ class SentenceTest(parameterized.TestCase):
   ) -> None:
     """The last line is all that a person needs to go on."""
     err = io.StringIO()
-    outcome = Outcome(
-      attempt=1,
-      state=State.SUCCEEDED,
-      cause=Cause.RETURNED,
-      message="",
-      ended="",
-      writer="",
-      peak_memory=3 * 2**20,
-    )
     spec = job_spec(accelerator="v5e-8", hosts=1)
-    console.Console(io.StringIO(), err).ended(spec, outcome, 61.2)
+    console.Console(io.StringIO(), err).ended(spec, _OUTCOME)
     self.assertEqual(
       err.getvalue(),
       "keras_remote: SUCCEEDED in 1 min 01 s, peak memory 3.0 MiB, v5e-8 "

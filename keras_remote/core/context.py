@@ -55,6 +55,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   """
   here = _current_folder()
   resolved = resolve(arguments)
+  resolved.check()
   options = resolved.options
   accelerator = parse_accelerator(options.accelerator)
   place = Home(ensure_apart(home()))

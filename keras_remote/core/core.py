@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from types import MethodType
 from typing import (
   Any,
@@ -26,12 +28,16 @@ from keras_remote.inside.current import current_job
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+# Whether this is below a call of `local`.
+_in_place: ContextVar[bool] = ContextVar("in_place", default=False)
 
 
 class RemoteFunction(Generic[P, R]):
   """A function that runs elsewhere when it is called.
 
-  Inside a job it is called in place: no job starts another.
+  Inside a job, and below `local`, it is called in place: no job starts
+  another. An async function gives its value; where an event loop runs in this
+  thread it is to be awaited, as it would be without the decorator.
 
   Attributes:
     __wrapped__: the plain function.
@@ -52,11 +58,29 @@ class RemoteFunction(Generic[P, R]):
       JobError: the job ended in another way.
       KerasRemoteError: it could not be submitted.
     """
-    if current_job() is not None:
+    if current_job() is not None or _in_place.get():
       return self.local(*args, **kwargs)
     console = Console()
+    if inspect.iscoroutinefunction(self.__wrapped__) and _loop_runs():
+      return cast(R, self._awaitable(console, args, kwargs))
     with follow.terminable():
       return self._submit(console, args, kwargs).follow(console)
+
+  async def _awaitable(
+    self, console: Console, args: tuple[Any, ...], kwargs: dict[str, Any]
+  ) -> R:
+    """The value, once the job has ended; the event loop goes on meanwhile."""
+    import asyncio
+
+    job = self._submit(console, args, kwargs)
+    try:
+      return await asyncio.wrap_future(job.following(console))
+    except asyncio.CancelledError:
+      # As with Ctrl-C: a notebook leaves the job.
+      if "ipykernel" not in sys.modules:
+        job.cancel()
+        console.say(f"cancelled {job.id}")
+      raise
 
   def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
     """Starts it there and returns at once.
@@ -102,18 +126,20 @@ class RemoteFunction(Generic[P, R]):
   def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Calls it here, in this process.
 
-    What an async function returns is awaited, unless an event loop runs in
-    this thread: then that is left to the caller.
+    Decorated functions that it calls are called here, too.
     """
-    value = self.__wrapped__(*args, **kwargs)
-    if inspect.iscoroutine(value):
-      import asyncio
+    token = _in_place.set(True)
+    try:
+      value = self.__wrapped__(*args, **kwargs)
+      if not inspect.iscoroutine(value):
+        return cast(R, value)
+      if not _loop_runs():
+        import asyncio
 
-      try:
-        asyncio.get_running_loop()
-      except RuntimeError:
-        return asyncio.run(cast(Coroutine[Any, Any, R], value))
-    return cast(R, value)
+        return cast(R, asyncio.run(value))
+    finally:
+      _in_place.reset(token)
+    return cast(R, _awaited_in_place(value))
 
   def options(
     self, **options: Unpack[OptionArguments]
@@ -202,6 +228,20 @@ def _check_options(options: OptionArguments, where: str) -> None:
 
   for name in options:
     find(name, where=where)
+
+
+def _loop_runs() -> bool:
+  """Whether an event loop runs in this thread, which nothing may block."""
+  asyncio = sys.modules.get("asyncio")
+  return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+async def _awaited_in_place(value: Coroutine[Any, Any, R]) -> R:
+  token = _in_place.set(True)
+  try:
+    return await value
+  finally:
+    _in_place.reset(token)
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -1,6 +1,7 @@
 """Why a job stands as it does, or ended as it did."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from keras_remote.core.job import Job
 from keras_remote.job.outcome import HostReport, Outcome, Started
@@ -29,6 +30,10 @@ class Explanation:
   sentence: str
   outcome: Outcome | None
   attempts: tuple[Attempt, ...]
+
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """What IPython shows."""
+    printer.text(str(self))
 
   def __str__(self) -> str:
     lines = [f"{self.job_id} {self.state}: {self.sentence}".rstrip(": ")]

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 
-from keras_remote import clock, errors
+from keras_remote import errors
 from keras_remote.backend.base import Observation
 from keras_remote.core.console import Console
 from keras_remote.core.job import Job
@@ -18,7 +18,6 @@ _PATIENCE = 0.5
 
 def follow(job: Job, console: Console) -> Outcome:
   """How the job ended, after showing all of it while it went on."""
-  began = clock.monotonic()
   console.started(job.spec)
   left = threading.Event()
   threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
@@ -30,7 +29,7 @@ def follow(job: Job, console: Console) -> Outcome:
     left.set()
     console.end_logs()
   outcome = job.outcome()
-  console.ended(job.spec, outcome, clock.monotonic() - began)
+  console.ended(job.spec, outcome)
   _annotate(job, outcome, console)
   return outcome
 
@@ -60,7 +59,11 @@ _SHOWN_STATES = frozenset(State) - {
 def show_logs(
   job: Job, console: Console, *, follow: bool, tail: int | None = None
 ) -> None:
-  """Shows what all hosts printed, host by host, or as it comes."""
+  """Shows what all hosts printed, host by host, or as it comes.
+
+  Raises:
+    OSError: it cannot be written, though somebody reads.
+  """
   hosts = job.spec.resources.hosts
   skipped = [0] * hosts
   for host in range(hosts):
@@ -78,6 +81,8 @@ def show_logs(
     finally:
       left.set()
   console.end_logs()
+  if console.lost:
+    raise console.lost
 
 
 def _show_each(

@@ -4,7 +4,7 @@ import codecs
 import contextlib
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -286,14 +286,18 @@ class JobHandle(Generic[R]):
     )
     return future
 
-  def _future(self) -> "Future[R]":
+  def following(self, view: console.Console) -> "Future[R]":
+    """What `follow` gives, as a future: this thread need not wait."""
+    return self._future(lambda: self.follow(view))
+
+  def _future(self, get: Callable[[], R] | None = None) -> "Future[R]":
     future: Future[R] = Future()
 
     def settle() -> None:
       # Somebody may have cancelled the future meanwhile.
       with contextlib.suppress(InvalidStateError):
         try:
-          value = self.result()
+          value = get() if get else self.result()
         except StopIteration as error:  # A coroutine cannot be given one.
           told = errors.RemoteError(f"StopIteration: {error}", job_id=self._id)
           told.__cause__ = error

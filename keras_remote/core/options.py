@@ -51,6 +51,7 @@ class Kind:
       from → the option's value; ValueError says what is wrong with it.
     gather: the texts of one flag → what `read` takes.
     many: the flag may be repeated; a variable separates by commas.
+    check: raises where there is no such thing as the value names.
   """
 
   takes: str
@@ -58,6 +59,7 @@ class Kind:
   read: Callable[[object, Path], object]
   gather: Callable[[Sequence[str]], object] = lambda texts: texts[-1]
   many: bool = False
+  check: Callable[[Any], None] = lambda value: None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,18 @@ class Option:
     """
     with self._told(where):
       return self.kind.read(value, base)
+
+  def check(self, value: object, *, where: str) -> None:
+    """Passes for a value that a call can use.
+
+    Raises:
+      ConfigError: there is no such thing; `where` begins the sentence.
+      AcceleratorError: there is no such accelerator; the same.
+    """
+    try:
+      self.kind.check(value)
+    except (errors.ConfigError, errors.AcceleratorError) as error:
+      raise type(error)(f"{where}: {error}") from None
 
   def parse(self, texts: Sequence[str], *, where: str) -> object:
     """What `read` takes, from the texts of a flag in their order.
@@ -138,6 +152,18 @@ def _text(value: object, base: Path) -> str:
   if not isinstance(value, str) or not value.strip():
     raise ValueError(repr(value))
   return value
+
+
+def _accelerator(value: Any) -> None:
+  from keras_remote.accelerators.parse import parse_accelerator
+
+  parse_accelerator(value)
+
+
+def _backend(value: Any) -> None:
+  from keras_remote.backend.registry import choose
+
+  choose(value)
 
 
 def _texts(value: object, base: Path) -> tuple[str, ...]:
@@ -194,6 +220,8 @@ def _seconds(value: object, base: Path) -> float:
 
 
 TEXT = Kind("a text", "TEXT", _text)
+ACCELERATOR = Kind("a text", "TEXT", _text, check=_accelerator)
+BACKEND = Kind("a text", "TEXT", _text, check=_backend)
 TEXTS = Kind("a list of texts", "TEXT", _texts, list, many=True)
 ENVIRONMENT = Kind(
   "texts by name, each as NAME=VALUE on the command line",
@@ -234,11 +262,11 @@ class Options:
 
   accelerator: str | None = field(
     default=None,
-    metadata=_row(TEXT, "What to run on, such as v5e-8, l4 or cpu."),
+    metadata=_row(ACCELERATOR, "What to run on, such as v5e-8, l4 or cpu."),
   )
   backend: str | None = field(
     default=None,
-    metadata=_row(TEXT, "Where to run, such as local."),
+    metadata=_row(BACKEND, "Where to run, such as local."),
   )
   name: str | None = field(
     default=None,

@@ -59,6 +59,17 @@ class Resolved:
   options: Options
   origins: Mapping[str, Origin]
 
+  def check(self) -> None:
+    """Passes where there is all that the options name.
+
+    Raises:
+      ConfigError: there is no such backend; says who named it.
+      AcceleratorError: there is no such accelerator; says who named it.
+    """
+    for name, origin in self.origins.items():
+      if origin is not DEFAULT:
+        OPTIONS[name].check(getattr(self.options, name), where=origin.sentence)
+
 
 @dataclass(frozen=True)
 class Profiles:
@@ -186,12 +197,14 @@ def set_value(
 
   Raises:
     ConfigError: there is no such option, or the text does not suit it.
+    AcceleratorError: there is no such accelerator.
     StoreError: config.toml cannot be written.
   """
   where = "config"
   option = find(name, where=where)
   raw = option.parse(option.split(text), where=where)
   value = option.read(raw, base=Path.cwd(), where=where)
+  option.check(value, where=where)
   kept = str(value) if isinstance(value, str | Path) else raw
   with _edited(environ) as (document, current):
     if profile is None:

@@ -330,6 +330,32 @@ class RefusalTest(_TestCase):
       self.resolve()
 
 
+class CheckTest(_TestCase):
+  def test_what_is_not_there_is_told_with_who_named_it(self) -> None:
+    """An accelerator or a backend that is unknown, wherever it is written."""
+    self.config.write_text('backend = "gcp"\n')
+    with self.assertRaisesRegex(
+      errors.ConfigError, "profile 'default' .*: unknown backend 'gcp'"
+    ):
+      self.resolve().check()
+    self.environ["KERAS_REMOTE_ACCELERATOR"] = "v5x"
+    with self.assertRaisesRegex(
+      errors.AcceleratorError, "KERAS_REMOTE_ACCELERATOR: unknown .*'v5x'"
+    ):
+      self.resolve(backend="local").check()
+    self.resolve(backend="local", accelerator="v5e").check()
+
+  def test_it_is_not_written_into_a_profile(self) -> None:
+    """The mistake shows where it is made."""
+    for name, error in (
+      ("accelerator", errors.AcceleratorError),
+      ("backend", errors.ConfigError),
+    ):
+      with self.assertRaises(error):
+        lib.set_value(None, name, "v5x", environ=self.environ)
+    self.assertFalse(self.config.exists())
+
+
 class ProfileTest(_TestCase):
   def test_active_profile_replaces_the_default_one(self) -> None:
     """The top-level options are a profile of their own, no base for all."""
@@ -423,10 +449,10 @@ class EditTest(_TestCase):
     """KERAS_REMOTE_PROFILE chooses what is written too."""
     self.set("ci", "name", "c")
     self.environ["KERAS_REMOTE_PROFILE"] = "ci"
-    self.set(None, "backend", "x")
+    self.set(None, "backend", "local")
     self.assertEqual(
       lib.profiles(environ=self.environ).tables,
-      {"default": {}, "ci": {"name": "c", "backend": "x"}},
+      {"default": {}, "ci": {"name": "c", "backend": "local"}},
     )
 
   def test_a_link_stays_a_link(self) -> None:

@@ -1,5 +1,6 @@
 """Outcome: how a job ended; readable even where its result is not."""
 
+import datetime
 import enum
 import signal
 from collections.abc import Mapping
@@ -69,6 +70,15 @@ class Outcome:
   result_size: int = 0
   host: int = 0
   signature: str = ""
+
+  @property
+  def seconds(self) -> float | None:
+    """From the attempt's start to the end; None where none began."""
+    if self.started is None:
+      return None
+    parse = datetime.datetime.fromisoformat
+    between = parse(self.ended) - parse(self.started)
+    return max(0.0, between.total_seconds())
 
 
 @dataclass(frozen=True)

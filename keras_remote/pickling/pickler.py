@@ -89,7 +89,8 @@ class Pickler(cloudpickle.Pickler):
         return _cached, (obj.__wrapped__, obj.cache_parameters())
     if isinstance(obj, CodeType):
       # cloudpickle takes its file away, and with it the lines of tracebacks.
-      make, args = self.dispatch_table[CodeType](obj)
+      reduce: Callable[[CodeType], Any] = self.dispatch_table[CodeType]
+      make, args = reduce(obj)
       return _code, (make, args, obj.co_filename)
     reduced = super().reducer_override(obj)
     if reduced is NotImplemented:

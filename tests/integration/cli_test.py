@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import unittest
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ class CliTest(parameterized.TestCase):
     """A script without python is refused, and told both ways."""
     ran = self.type("run", "train.py", code=2)
     self.assertIn("`-- python train.py`", ran.stderr)
+
+  def test_function_of_a_module(self) -> None:
+    """Named as other tools name it, it is told how it is named here."""
+    ran = self.type("run", "train:train", "lr=1", code=2)
+    self.assertIn("write train.py:train", ran.stderr)
+
+  def test_options_behind_the_function(self) -> None:
+    """They are told where they belong."""
+    ran = self.type("run", "train.py:train", "--tag", "x", code=2)
+    self.assertIn("options go before FILE:FUNCTION", ran.stderr)
 
   def test_function(self) -> None:
     """A function gets typed arguments, and what it returns is printed."""
@@ -414,6 +425,54 @@ class CliTest(parameterized.TestCase):
     self.assertEqual(process.returncode, code)
     for line in said.splitlines():
       self.assertStartsWith(line, "keras_remote: ")
+
+  @parameterized.parameters(
+    "run -- echo important",
+    "run train.py:train lr=1",
+    "jobs list",
+    "jobs logs",
+    "jobs result",
+    "jobs show --json",
+    "accelerators",
+    "--help",
+    "jobs --help",
+  )
+  @unittest.skipUnless(os.path.exists("/dev/full"), "only Linux has /dev/full")
+  def test_full_disk(self, arguments: str) -> None:
+    """What cannot be written is an error of one line, and an exit code."""
+    self.type("run", "--", "echo", "something to show")
+    with open("/dev/full", "w") as full:
+      ran = subprocess.run(
+        [_COMMAND, *arguments.split()],
+        cwd=self.project,
+        env=self.environ(),
+        stdout=full,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+    self.assertEqual(ran.returncode, 1, ran.stderr)
+    *said, error = ran.stderr.splitlines()
+    self.assertEqual(
+      error, "Error: cannot write the output: No space left on device"
+    )
+    for line in said:
+      self.assertStartsWith(line, "keras_remote: ")
+
+  def test_documents_of_small_commands(self) -> None:
+    """Whatever prints has --json."""
+    for command in (
+      "completion bash",
+      "config set timeout 30m --profile documents",
+      "config use documents",
+      "config show",
+      "config profiles",
+      "config unset timeout",
+      "config use default",
+      "jobs prune --older-than 30d --yes",
+      "accelerators l4",
+    ):
+      with self.subTest(command):
+        json.loads(self.type(*command.split(), "--json").stdout)
 
   @parameterized.parameters(80, 40)
   def test_narrow_terminal(self, width: int) -> None:

@@ -277,6 +277,17 @@ class OwnLinesTest(ProjectTest, parameterized.TestCase):
       r"v5e-8 emulated(; |\nkeras_remote: )logs: keras-remote jobs logs \1\n\Z",
     )
 
+  def test_the_time_is_the_jobs_own(self) -> None:
+    """Whoever comes late is told how long it ran, not how long they looked."""
+    ran = self.run_script("""
+      import keras_remote, time
+
+      job = keras_remote.run(lambda: time.sleep(1)).submit()
+      job.result()
+      keras_remote.attach(job.id).follow()
+    """)
+    self.assertRegex(ran.stderr, r"SUCCEEDED in [12]\.\d s")
+
   def test_plain_cpu(self) -> None:
     """A call without an accelerator is not said to emulate one."""
     ran = self.run_script(

@@ -13,6 +13,8 @@ from keras_remote.cli.output import Output, prints
 from keras_remote.core.options import OptionArguments
 
 _FUNCTION = re.compile(r"(.+\.py):([^\W\d][\w.]*)")
+# As other tools name a function.
+_MODULE = re.compile(r"([\w.]+):([^\W\d][\w.]*)")
 
 
 @click.command(
@@ -67,6 +69,9 @@ def _submit_command(argv: Sequence[str], options: OptionArguments) -> Any:
       f"{script} alone is no command: `-- python {script}`, or "
       f"`{script}:FUNCTION`",
     )
+  module = _MODULE.fullmatch(argv[0])
+  if module and Path(f"{(file := module[1].replace('.', '/'))}.py").is_file():
+    raise CommandError(f"{argv[0]} is no command: write {file}.py:{module[2]}")
   return submit_command(argv, options)
 
 

@@ -33,9 +33,9 @@ def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
   jobs, more = found[:limit], found[limit:]
   store = open_store(resolve({}).options.store)
   took = {
-    job.id: times.ran(JobDirectory(store, job.id).outcome())
+    job.id: outcome.seconds
     for job in jobs
-    if job.state.ended
+    if job.state.ended and (outcome := JobDirectory(store, job.id).outcome())
   }
   header = _HEADER if not everyone else (*_HEADER, "WHO")
   rows = [

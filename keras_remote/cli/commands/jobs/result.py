@@ -23,10 +23,11 @@ def command(out: Output, job_id: str | None, output: Path | None) -> None:
   Of a job that failed it shows the traceback, and ends as the job did.
   """
   from keras_remote.cli.watching import failing
+  from keras_remote.core.console import Console
   from keras_remote.core.jobs import attach
 
   job = attach(job_id)
-  with failing(out, job):
+  with failing(out, job), Console().busy(f"{job.id} has not ended yet"):
     value = job.result()
   if output is None:
     content = {"id": job.id, "state": job.status(), "result": value}

@@ -66,10 +66,9 @@ def _sections(spec: "JobSpec") -> dict[str, dict[str, str]]:
 
 def _outcome(outcome: "Outcome") -> dict[str, str]:
   """How it ended; what is long is left to `why`."""
-  from keras_remote.cli import times
   from keras_remote.core.console import duration, size
 
-  seconds = times.ran(outcome)
+  seconds = outcome.seconds
   fields = {
     "cause": outcome.cause,
     "exception": outcome.exception_type,
