@@ -103,8 +103,7 @@ class BindTest(parameterized.TestCase):
     def old(steps=10, rate=0.5): ...  # pyrefly: ignore
 
     bound = bind(old, ["rate=1", "steps=10"])
-    self.assertIsInstance(bound.kwargs["rate"], float)
-    self.assertIsInstance(bound.args[0], int)
+    self.assertEqual(list(map(type, bound.args)), [int, float])
     # Who writes 10 may mean any number.
     self.assertEqual(bind(old, ["steps=0.5"]).args, (0.5,))
 
