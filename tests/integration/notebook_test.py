@@ -1,5 +1,6 @@
 """A real Jupyter kernel, with functions that are defined in its cells."""
 
+import asyncio
 import re
 import shutil
 import tempfile
@@ -25,6 +26,10 @@ def double(x: int, sign: str) -> int:
   return factor * x
 
 @keras_remote.run
+async def later(x: int) -> int:
+  return factor * x
+
+@keras_remote.run
 def divide(x: int) -> float:
   return x / 0  # the line at fault
 """
@@ -32,20 +37,30 @@ _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class _Client(nbclient.NotebookClient):
-  """Gives the sign for which `double` waits, once the cell shows its line."""
+  """Gives the sign for which `double` waits, once the cell shows its line.
+
+  Or interrupts the cell, as its button does.
+  """
 
   sign: Path
+  interrupts = False
 
   def process_message(
     self, msg: dict[str, Any], cell: Any, cell_index: int
   ) -> Any:
     if "printed there" in msg["content"].get("text", ""):
-      self.sign.touch()
+      if self.interrupts:
+        assert self.km
+        asyncio.ensure_future(self.km.interrupt_kernel())
+      else:
+        self.sign.touch()
     return super().process_message(msg, cell, cell_index)
 
 
 class NotebookTest(absltest.TestCase):
-  def _execute(self, *sources: str) -> list[list[Any]]:
+  def _execute(
+    self, *sources: str, interrupts: bool = False
+  ) -> list[list[Any]]:
     """The outputs of each cell."""
     folder = tempfile.mkdtemp()
     self.addCleanup(shutil.rmtree, folder)
@@ -57,6 +72,7 @@ class NotebookTest(absltest.TestCase):
       resources={"metadata": {"path": folder}},
     )
     client.sign = Path(folder, "sign")
+    client.interrupts = interrupts
     client.execute()
     return [cell.outputs for cell in notebook.cells]
 
@@ -84,6 +100,30 @@ class NotebookTest(absltest.TestCase):
     shown = _COLOURS.sub("", "\n".join(raised[-1].traceback))
     there = shown.partition("RemoteTraceback")[2]
     self.assertIn("return x / 0  # the line at fault", there)
+
+  def test_an_async_function_is_awaited(self) -> None:
+    """A cell awaits it, as any other."""
+    _, awaited = self._execute(_DEFINE, "await later(21)")
+    self.assertEqual(awaited[-1].data["text/plain"], "42")
+
+  def test_an_interrupt_leaves_the_job(self) -> None:
+    """Its button says how to come back, and nothing is lost."""
+    _, called, status, why, _ = self._execute(
+      _DEFINE,
+      "import os\ndouble(21, os.path.abspath('sign'))",
+      "print(keras_remote.attach().status())",
+      "keras_remote.attach().why()",
+      "keras_remote.attach().cancel()",
+      interrupts=True,
+    )
+    self.assertEqual(called[-1].ename, "KeyboardInterrupt")
+    said = "".join(o.text for o in called if o.get("name") == "stderr")
+    self.assertRegex(
+      said, r"double-\S+ goes on; to come back: keras_remote\.att"
+    )
+    self.assertEqual(status[-1].text, "RUNNING\n")
+    shown = why[-1].data["text/plain"]
+    self.assertRegex(shown, r"\Adouble-\S+ RUNNING: attempt 1 is running\Z")
 
 
 if __name__ == "__main__":
