@@ -135,9 +135,10 @@ def largest_parts(start: Iterator[Part], count: int) -> list[tuple[str, int]]:
 
 def type_name(cls: type) -> str:
   """The qualified name of a class, as people write it."""
-  if cls.__module__ in ("builtins", "__main__"):
+  module = cls.__module__
+  if module in ("builtins", "__main__") or not isinstance(module, str):
     return cls.__qualname__
-  return f"{cls.__module__}.{cls.__qualname__}"
+  return f"{module}.{cls.__qualname__}"
 
 
 def _function_parts(function: FunctionType) -> Iterator[Part]:

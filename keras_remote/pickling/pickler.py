@@ -89,8 +89,8 @@ class Pickler(cloudpickle.Pickler):
         return _cached, (obj.__wrapped__, obj.cache_parameters())
     if isinstance(obj, CodeType):
       # cloudpickle takes its file away, and with it the lines of tracebacks.
-      make, args = self.dispatch_table[CodeType](obj)
-      return _code, (make, args, obj.co_filename)
+      taken: Any = self.dispatch_table[CodeType](obj)
+      return _code, (*taken, obj.co_filename)
     reduced = super().reducer_override(obj)
     if reduced is NotImplemented:
       self._note_module(obj)
