@@ -93,6 +93,10 @@ class Pickler(cloudpickle.Pickler):
         return resolve, (found,)
       if found is None and not isinstance(obj, FunctionType):
         return _cached, (obj.__wrapped__, obj.cache_parameters())
+    if type(obj) is functools.cached_property:
+      # In Python 3.11 it holds a lock.
+      state = {k: v for k, v in vars(obj).items() if k != "lock"}
+      return functools.cached_property, (obj.func,), state
     if isinstance(obj, CodeType):
       # cloudpickle takes its file away, and with it the lines of tracebacks.
       taken: Any = self.dispatch_table[CodeType](obj)
