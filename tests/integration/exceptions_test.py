@@ -120,6 +120,36 @@ class SecretsTest(ProjectTest):
     params = json.loads(spec.read_text())["entry"]["params"]
     self.assertEqual(params, {"url": "[redacted]", "retries": 3})
 
+  def test_no_part_of_one_is_told(self) -> None:
+    """Not where a text is cut short, nor where it is parted into lines."""
+    self.output(
+      """
+      import os
+      import keras_remote
+
+      @keras_remote.run(capture_env_vars=["MY_KEY", "MY_URL"])
+      def fail():
+        data = b"x" * 70 + os.environ["MY_URL"].encode()
+        long = ValueError("x" * 4090 + os.environ["MY_URL"] + "y" * 9000)
+        long.add_note(str(long))
+        raise ExceptionGroup("g", [KeyError(os.environ["MY_KEY"]),
+                                   ValueError(os.environ["MY_KEY"])]) from long
+
+      @keras_remote.run(capture_env_vars=["MY_URL"])
+      def fail_at_length():
+        raise ValueError("x" * 4090 + os.environ["MY_URL"] + "y" * 9000)
+
+      fail.submit().outcome()
+      fail_at_length.submit().outcome()
+      """,
+      MY_KEY="-----\nhunter2-first\nhunter2-second\n",
+      MY_URL="hunter2-and-more",
+    )
+    told = [path.read_text() for path in self.home.rglob("jobs/*/**/*.json")]
+    self.assertLen([text for text in told if "[redacted]" in text], 4)
+    for text in told:
+      self.assertNotRegex(text, "hunt|-first|-second")
+
   def test_another_home_on_the_same_store(self) -> None:
     """It sees the job and its log, and runs nothing that came of it."""
     store, exploded = self.base / "store", self.base / "exploded"
