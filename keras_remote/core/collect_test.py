@@ -1,11 +1,22 @@
+"""What becomes of an outcome: a value, an exception or a refusal."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.core import collect
+from keras_remote.job import signing
+from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.spec import EntryKind
 from keras_remote.job.state import State
-from tests.fakes.specs import job_spec
+from keras_remote.pickling import result
+from keras_remote.storage.open import open_store
+from tests.fakes.specs import JOB_ID, job_spec
 
 
 def _outcome(state: State, cause: Cause, **fields: object) -> Outcome:
@@ -84,6 +95,37 @@ class ErrorTest(parameterized.TestCase):
     """The cure starts with a guess at the cause."""
     outcome = _outcome(State.FAILED, Cause.SIGNAL, signal=number)
     self.assertIn(text, str(collect.error_of(job_spec(), outcome)))
+
+
+class _Bomb:
+  """Leaves a folder where it is unpickled."""
+
+  def __init__(self, folder: Path) -> None:
+    self.folder = folder
+
+  def __reduce__(self) -> Any:
+    return Path.mkdir, (self.folder,)
+
+
+class CollectTest(absltest.TestCase):
+  def test_only_what_is_signed_is_unpickled(self) -> None:
+    """With another key nothing of the result runs; with the job's it does."""
+    base = Path(self.create_tempdir().full_path)
+    base.chmod(0o700)
+    directory = JobDirectory(open_store(str(base / "store")), JOB_ID)
+    stream = io.BytesIO()
+    result.save_result(_Bomb(base / "exploded"), stream)
+    digest = hashlib.sha256(stream.getvalue()).hexdigest()
+    directory.create_result(digest, stream.getvalue())
+    outcome = _outcome(State.SUCCEEDED, Cause.RETURNED, result=digest)
+    key = signing.job_key(b"cluster", JOB_ID)
+    signed = signing.sign(outcome, JOB_ID, key)
+    for given, cluster in ((signed, b"other"), (outcome, b"cluster")):
+      with self.assertRaises(errors.IntegrityError):
+        collect.collect(directory, job_spec(), given, cluster)
+    self.assertFalse((base / "exploded").exists())
+    collect.collect(directory, job_spec(), signed, b"cluster")
+    self.assertTrue((base / "exploded").exists())
 
 
 if __name__ == "__main__":

@@ -64,14 +64,14 @@ def import_roots(root: Path) -> tuple[str, ...]:
   """
   entries = [os.path.abspath(entry) for entry in sys.path]
   entries += _module_roots(str(root))
-  inside = (e for e in entries if _within(e, str(root)) and not _foreign(e))
+  inside = (e for e in entries if _within(e, str(root)) and not foreign(e))
   relative = (os.path.relpath(e, root) for e in inside)
   return tuple(dict.fromkeys(p.replace(os.sep, "/") for p in relative))
 
 
 def _module_roots(root: str) -> Iterator[str]:
   for module, file in _loaded():
-    if not _within(file, root) or _foreign(file):
+    if not _within(file, root) or foreign(file):
       continue
     name = getattr(module.__spec__, "name", None)
     if name and name != "__main__":
@@ -91,7 +91,7 @@ def early_imports(modules: Iterable[str]) -> tuple[str, ...]:
     for name in modules
     if name.partition(".")[0] not in sys.stdlib_module_names
     and (file := getattr(sys.modules.get(name), "__file__", None))
-    and _foreign(file)
+    and foreign(file)
   )
 
 
@@ -101,7 +101,7 @@ def modules_by_value(root: Path) -> list[ModuleType]:
     module
     for module, file in _loaded()
     if not _within(file, str(root))
-    and not _foreign(file)
+    and not foreign(file)
     and module.__name__ != "__main__"
     and module.__name__.partition(".")[0] != "keras_remote"
   ]
@@ -114,7 +114,7 @@ def _loaded() -> Iterator[tuple[ModuleType, str]]:
       yield module, os.path.abspath(file)
 
 
-def _foreign(path: str) -> bool:
+def foreign(path: str) -> bool:
   """Whether the path belongs to an installation rather than to a project."""
   return path.startswith(_installations()) or "site-packages" in path
 

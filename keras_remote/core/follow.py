@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 
 from keras_remote import errors
 from keras_remote.backend.base import Observation
@@ -122,38 +122,41 @@ def _annotate(job: Job, outcome: Outcome, console: Console) -> None:
     console.annotate(message, report.frames[-1])
 
 
-@contextlib.contextmanager
+# No generators: these would set attributes of what is raised, and a class of
+# the user's may be frozen.
 def interruptible(
   cancel: Callable[[], object], leave: Callable[[], object], notebook: bool
-) -> Generator[None]:
+) -> contextlib.AbstractContextManager[object]:
   """What Ctrl-C and SIGTERM do while a call blocks.
 
   At a terminal and in CI they cancel the job; a notebook's interrupt leaves
   it. Both then go on as they would have.
   """
-  try:
-    with terminable():
-      yield
-  except KeyboardInterrupt:
-    (leave if notebook else cancel)()
-    raise
-  except Terminated:
-    cancel()
-    raise
+
+  def interrupted(_: object, error: object, __: object) -> None:
+    if isinstance(error, KeyboardInterrupt):
+      (leave if notebook else cancel)()
+    elif isinstance(error, Terminated):
+      cancel()
+    else:
+      return
+    # Where in here it came is of no use to whoever interrupted.
+    error.with_traceback(None)
+
+  stack = contextlib.ExitStack()
+  stack.push(interrupted)
+  stack.enter_context(terminable())
+  return stack
 
 
-@contextlib.contextmanager
-def terminable() -> Generator[None]:
+def terminable() -> contextlib.AbstractContextManager[object]:
   """In this block SIGTERM raises Terminated, unless it has a handler."""
+  stack = contextlib.ExitStack()
   in_main = threading.current_thread() is threading.main_thread()
-  if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-    yield
-    return
-  signal.signal(signal.SIGTERM, _terminate)
-  try:
-    yield
-  finally:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, _terminate)
+    stack.callback(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+  return stack
 
 
 class Terminated(SystemExit):

@@ -347,6 +347,7 @@ class JobHandle(Generic[R]):
     found = collect.collect(self._directory, self.spec, outcome, key)
     if found.success:
       return found.value
-    if found.exception and (hint := hints.hint(found.exception, self.spec)):
-      found.exception.add_note(f"keras_remote: {hint}")
+    raised = found.exception
+    if raised is not None and (hint := hints.hint(raised, self.spec)):
+      raised.add_note(f"keras_remote: {hint}")
     raise_here(found, self._id)

@@ -3,11 +3,13 @@
 import dataclasses
 import errno
 import os
+import sys
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
 from keras_remote.core import hints
+from keras_remote.job.spec import JobSpec
 from tests.fakes.specs import job_spec
 
 
@@ -23,13 +25,16 @@ class HintsTest(parameterized.TestCase):
 
   def hint(self, name: str | bytes, cwd: str = ".") -> str | None:
     """What is said where a job in that folder does not find the file."""
+    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return hints.hint(error, self.spec(cwd))
+
+  def spec(self, cwd: str = ".") -> JobSpec:
+    """That of a job in that folder of the project."""
     spec = job_spec()
     environment = dataclasses.replace(
       spec.environment, cwd=cwd, root=str(self.root)
     )
-    spec = dataclasses.replace(spec, environment=environment)
-    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
-    return hints.hint(error, spec)
+    return dataclasses.replace(spec, environment=environment)
 
   @parameterized.parameters(
     ("data/x.npy", ".", "data/"),
@@ -57,6 +62,37 @@ class HintsTest(parameterized.TestCase):
   def test_nothing_to_say(self, name: str) -> None:
     """What is sent, is not here either, or is not the project's."""
     self.assertIsNone(self.hint(name))
+
+  @parameterized.parameters(
+    FileNotFoundError(2, "gone", 3),
+    FileNotFoundError(2, "gone", ("a", "b")),
+    FileNotFoundError(2, "gone", "x" * 5000),
+    ModuleNotFoundError("gone", name="."),
+    ModuleNotFoundError("gone", name="/"),
+    ModuleNotFoundError("gone", name=("a", "b")),  # pyrefly: ignore
+    ModuleNotFoundError("gone", name="numpy"),
+    ModuleNotFoundError("gone"),
+    ValueError("gone"),
+  )
+  def test_odd_names(self, error: Exception) -> None:
+    """Users raise these errors too, and get no hint in their place."""
+    self.assertIsNone(hints.hint(error, self.spec()))
+
+  @parameterized.parameters("helper.py", "helper/__init__.py", "helper/a.py")
+  def test_module_outside(self, file: str) -> None:
+    """A module that lies here outside of the project is found, with the cure."""
+    other = Path(self.create_tempdir().full_path).resolve()
+    (other / file).parent.mkdir(exist_ok=True)
+    (other / file).touch()
+    sys.path.append(str(other))
+    self.addCleanup(sys.path.remove, str(other))
+    hint = hints.hint(ModuleNotFoundError(name="helper"), self.spec())
+    assert hint
+    self.assertIn(f"only {self.root} went along", hint)
+    self.assertIn(f"at {other / file}".removesuffix("/a.py"), hint)
+    self.assertIn("set working_dir", hint)
+    missing = ModuleNotFoundError(name="helper.absent")
+    self.assertIsNone(hints.hint(missing, self.spec()))
 
 
 if __name__ == "__main__":

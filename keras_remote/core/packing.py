@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from keras_remote.constants import MIB
 from keras_remote.core import environment
 from keras_remote.core.context import JobContext
 from keras_remote.job import redact
-from keras_remote.job.spec import Entry, EntryKind, Scalar
+from keras_remote.job.spec import Entry, EntryKind
 from keras_remote.progress import Report, Step
 
 # A larger payload is better kept out of the call.
-LARGE_PAYLOAD = 100 * MIB
-_IN_MEMORY = 8 * MIB
+LARGE_PAYLOAD = 100_000_000
+_IN_MEMORY = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ def pack_call(
   """
   from keras_remote.pickling import payload, reference
 
+  secrets = tuple(context.variables.values())
   stream = cast(BinaryIO, _Spool(_IN_MEMORY))
   saved = payload.save(
     function,
@@ -57,6 +57,7 @@ def pack_call(
     kwargs,
     stream,
     by_value=environment.modules_by_value(context.root),
+    secrets=secrets,
   )
   stream.seek(0)
   if saved.size > LARGE_PAYLOAD:
@@ -69,7 +70,7 @@ def pack_call(
     entry=Entry(
       kind=EntryKind.CALL,
       qualname=str(found) if found else f"{module}:{qualname}",
-      params=_params(bound, context),
+      params=redact.flat_params(bound, secrets),
     ),
     name=name,
     stream=stream,
@@ -89,19 +90,17 @@ class _Spool(tempfile.SpooledTemporaryFile[bytes]):
 
 def _too_large(size: int, largest: list[tuple[str, int]]) -> Step:
   parts = ", ".join(
-    f"{path} ({n / MIB:.0f} MiB)" for path, n in largest if n > MIB
+    f"{path} ({_megabytes(n)})" for path, n in largest if n > 1e6
   )
   return Step(
-    f"the call is {size / MIB:.0f} MiB, most of it {parts}: better load large "
+    f"the call is {_megabytes(size)}, most of it {parts}: better load large "
     "data inside the function",
     warning=True,
   )
 
 
-def _params(
-  bound: Mapping[str, object], context: JobContext
-) -> dict[str, Scalar]:
-  return redact.flat_params(bound, tuple(context.variables.values()))
+def _megabytes(size: int) -> str:
+  return f"{size / 1e6:,.0f} MB"
 
 
 def pack_command(argv: tuple[str, ...]) -> Packed:

@@ -36,10 +36,19 @@ def is_secret_name(name: str) -> bool:
 
 def hide(text: str, secrets: Collection[str]) -> str:
   """The text without any of the secret values."""
-  for secret in sorted(secrets, key=len, reverse=True):
-    if len(secret) >= _SHORTEST_SECRET:
-      text = text.replace(secret, HIDDEN)
+  for written in sorted(_written(secrets), key=len, reverse=True):
+    if len(written) >= _SHORTEST_SECRET:
+      text = text.replace(written, HIDDEN)
   return text
+
+
+def _written(secrets: Collection[str]) -> Iterator[str]:
+  """The secrets as texts show them, and each of their lines.
+
+  The traceback of a group, for one, begins every line with a bar.
+  """
+  for secret in secrets:
+    yield from (secret, repr(secret)[1:-1], *secret.split("\n"))
 
 
 def flat_params(

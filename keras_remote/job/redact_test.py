@@ -79,6 +79,14 @@ class RedactTest(parameterized.TestCase):
       redact.hide("1, 12 and on", ("1", "", "on")), "1, 12 and on"
     )
 
+  def test_values_of_several_lines(self) -> None:
+    """They are hidden whole, as Python writes them, and line by line."""
+    key = "-----BEGIN-----\nabcdefgh\nxyz\n"
+    hide = redact.hide
+    self.assertEqual(hide(f"a {key}b", (key,)), f"a {HIDDEN}b")
+    self.assertEqual(hide(repr(key), (key,)), f"'{HIDDEN}'")
+    self.assertEqual(hide("| abcdefgh\n", (key,)), f"| {HIDDEN}\n")
+
   @given(
     st.text(min_size=6),
     st.dictionaries(st.text(), st.text(), max_size=3),

@@ -10,8 +10,14 @@ import hmac
 import json
 from typing import TypeVar
 
-from keras_remote import errors
+from keras_remote import constants, errors
 from keras_remote.job.outcome import HostReport, Outcome
+
+_CURE = (
+  "The key is that of whoever submitted it, on the local backend the file `key`"
+  f" in their home folder: set {constants.HOME_VARIABLE} to that folder, or"
+  " copy its key into yours"
+)
 
 Signed = TypeVar("Signed", Outcome, HostReport)
 
@@ -37,7 +43,7 @@ def verify(record: Outcome | HostReport, job_id: str, key: bytes) -> None:
   if not hmac.compare_digest(signature, expected):
     raise errors.IntegrityError(
       f"the ending of {job_id} is not signed by the job: it was changed, or "
-      "written with another key. Nothing of it was used"
+      f"written with another key. Nothing of it was used. {_CURE}"
     )
 
 
@@ -55,7 +61,7 @@ def verify_spec(digest: str, signature: bytes, job_id: str, key: bytes) -> None:
   if not hmac.compare_digest(signature, sign_spec(digest, key).encode()):
     raise errors.IntegrityError(
       f"spec.json of {job_id} is not signed by whoever may run it here: it was "
-      "changed, or stored with another key. Nothing of it was used"
+      f"changed, or stored with another key. Nothing of it was used. {_CURE}"
     )
 
 

@@ -84,6 +84,14 @@ class SigningTest(parameterized.TestCase):
       with self.assertRaises(errors.IntegrityError):
         signing.verify(_OUTCOME, job_id, key)
 
+  def test_the_cure(self) -> None:
+    """Whoever has another key is told where the right one lies."""
+    cure = "file `key` .* set KERAS_REMOTE_HOME to that folder, or copy"
+    with self.assertRaisesRegex(errors.IntegrityError, cure):
+      signing.verify(_OUTCOME, "job", b"other")
+    with self.assertRaisesRegex(errors.IntegrityError, cure):
+      signing.verify_spec("0" * 64, b"", "job", b"other")
+
   def test_keys_differ(self) -> None:
     """A job's key is neither another job's nor another cluster's."""
     keys = {

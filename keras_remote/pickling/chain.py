@@ -6,14 +6,18 @@ that cannot be made again spoils none of the others.
 
 import ast
 import io
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 
 from keras_remote.errors import RemoteError
 from keras_remote.pickling.culprit import type_name
-from keras_remote.pickling.exceptions import message, shortened, visible
+from keras_remote.pickling.exceptions import (
+  message,
+  notes,
+  own_text,
+  visible,
+)
 from keras_remote.pickling.pickler import Pickler, Unpickler, fill
 
 # Raised here as themselves, these would steer this process, not report.
@@ -62,8 +66,14 @@ class Link:
   exit_code: int | None
 
 
-def links(exception: BaseException) -> tuple[Link, ...]:
-  """The exception, at index 0, and all that it is chained to."""
+def links(
+  exception: BaseException, tell: Callable[[str], str] = str
+) -> tuple[Link, ...]:
+  """The exception, at index 0, and all that it is chained to.
+
+  Args:
+    tell: a text as people here shall read it.
+  """
   chain = [exception]
   indices = {id(exception): 0}
 
@@ -80,10 +90,10 @@ def links(exception: BaseException) -> tuple[Link, ...]:
     Link(
       body=_body(link, steers=link is exception and _steers(link)),
       type_name=type_name(type(link)),
-      message=message(link),
-      text=_text(link),
-      places=tuple(_places(link.__traceback__)),
-      notes=tuple(shortened(str(n)) for n in getattr(link, "__notes__", ())),
+      message=message(link, tell),
+      text=own_text(link, tell),
+      places=tuple(_places(link.__traceback__, tell)),
+      notes=notes(link, tell),
       cause=index_or_none(link.__cause__),
       context=index_or_none(link.__context__),
       suppresses=link.__suppress_context__,
@@ -94,46 +104,42 @@ def links(exception: BaseException) -> tuple[Link, ...]:
   )
 
 
-def retold(
-  chain: tuple[Link, ...], tell: Callable[[str], str]
-) -> tuple[Link, ...]:
-  """The chain with all its texts as `tell` has them."""
-  return tuple(
-    replace(
-      link,
-      message=tell(link.message),
-      text=tell(link.text),
-      places=tuple(replace(p, file=tell(p.file)) for p in link.places),
-      notes=tuple(map(tell, link.notes)),
-    )
-    for link in chain
-  )
-
-
 def restored(chain: tuple[Link, ...]) -> BaseException:
   """The exception, with tracebacks, notes and all that it is chained to.
 
-  A RemoteError stands for each that cannot be itself here.
+  A RemoteError stands for each that cannot be itself here, and for the whole
+  where that cannot be, such as for groups that are nested too deeply.
   """
+  try:
+    return _restored(chain)
+  except Exception:  # A user's class may raise anything.
+    return _raised(_replaced(chain[0]), chain[0])
+
+
+def _restored(chain: tuple[Link, ...]) -> BaseException:
   exceptions: dict[int, BaseException] = {}
 
   def restore(index: int) -> BaseException:
     if index not in exceptions:
       link = chain[index]
-      parts = [restore(part) for part in link.parts]
-      exceptions[index] = _revived(link, parts) or _replaced(link)
+      revived = _revived(link, [restore(part) for part in link.parts])
+      exceptions[index] = _replaced(link) if revived is None else revived
     return exceptions[index]
 
   for index, link in enumerate(chain):
-    exception = restore(index)
-    exception.with_traceback(_traceback(link.places))
     tied: dict[str, object] = {
       "__cause__": None if link.cause is None else restore(link.cause),
       "__context__": None if link.context is None else restore(link.context),
       "__suppress_context__": link.suppresses,
     }
-    fill(exception, tied)
+    fill(_raised(restore(index), link), tied)
   return exceptions[0]
+
+
+def _raised(exception: BaseException, link: Link) -> BaseException:
+  """The exception itself, with the link's traceback."""
+  # A class of the user's may have a `with_traceback` of its own.
+  return BaseException.with_traceback(exception, _traceback(link.places))
 
 
 def _body(exception: BaseException, *, steers: bool) -> bytes | None:
@@ -141,14 +147,14 @@ def _body(exception: BaseException, *, steers: bool) -> bytes | None:
   value: object = exception
   if steers:
     return None
-  if isinstance(exception, BaseExceptionGroup):
-    value = (type(exception), exception.message, vars(exception))
   stream = io.BytesIO()
   try:
+    if isinstance(exception, BaseExceptionGroup):
+      value = (type(exception), exception.message, vars(exception))
     Pickler(stream).dump(value)
     stream.seek(0)
     back = Unpickler(stream).load()
-  except Exception:  # A user's class may raise anything.
+  except BaseException:  # A user's class may raise anything.
     return None
   return stream.getvalue() if type(back) is type(value) else None
 
@@ -164,7 +170,7 @@ def _revived(link: Link, parts: list[BaseException]) -> BaseException | None:
     group = BaseExceptionGroup.__new__(cls, text, parts)
     fill(group, attributes)
     return group
-  except Exception:  # A user's class may raise anything, or not be here.
+  except (Exception, SystemExit):  # A user's class may be odd, or not here.
     return None
 
 
@@ -197,20 +203,15 @@ def _exit_code(exception: BaseException) -> int | None:
   return code if isinstance(code, int) else int(code is not None)
 
 
-def _text(exception: BaseException) -> str:
-  """Its own traceback: the traceback module would follow the chain."""
-  lines = traceback.format_tb(visible(exception.__traceback__))
-  said = f"{type_name(type(exception))}: {message(exception)}\n"
-  return "".join(["Traceback (most recent call last):\n", *lines, said])
-
-
-def _places(walked: TracebackType | None) -> Iterator[Place]:
+def _places(
+  walked: TracebackType | None, tell: Callable[[str], str]
+) -> Iterator[Place]:
   walked = visible(walked)
   while walked is not None:
     frame = walked.tb_frame
     code = frame.f_code
     module = str(frame.f_globals.get("__name__", "?"))
-    yield Place(code.co_filename, walked.tb_lineno, code.co_name, module)
+    yield Place(tell(code.co_filename), walked.tb_lineno, code.co_name, module)
     walked = walked.tb_next
 
 

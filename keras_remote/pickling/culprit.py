@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
@@ -29,6 +30,22 @@ _CURES = {
   ),
   r"generator|coroutine|iterator|frame$": "Pass a list, or make it inside.",
 }
+
+
+@dataclass
+class _Step:
+  """A part that cannot be pickled, on the way from the whole.
+
+  Attributes:
+    parts: what is left to be looked at in it.
+    circular: something in it cannot be pickled for what lies elsewhere.
+  """
+
+  name: str
+  part: object
+  reason: Exception | None
+  parts: Iterator[Part]
+  circular: bool = False
 
 
 def call_parts(
@@ -91,23 +108,28 @@ def culprit(
     failure: why a value cannot be pickled, or None if it can be.
     cure: what to do about it; by default as its class suggests.
   """
-  path: list[str] = []
   seen: dict[int, object] = {}
-  smallest: object = None
-  reason: Exception | None = None
-  level: Iterator[Part] | None = start
-  while level is not None:
-    candidates, level = level, None
-    for name, part in candidates:
-      if id(part) in seen or (found := failure(part)) is None:
-        continue
-      seen[id(part)] = smallest = part
-      reason = found
-      path += [name] if name else []
-      # Of what is nested too deeply only the top is worth a name.
-      level = None if _too_deep(found) else parts(part)
-      break
-  return None if reason is None else _sentence(path, smallest, reason, cure)
+  way = [_Step("", None, None, start)]
+  first: list[_Step] = []
+  while way:
+    for name, part in way[-1].parts:
+      if id(part) in seen:
+        way[-1].circular = True
+      elif (reason := failure(part)) is not None:
+        seen[id(part)] = part
+        # Of what is nested too deeply only the top is worth a name.
+        inner = iter(()) if _too_deep(reason) else parts(part)
+        way.append(_Step(name, part, reason, inner))
+        break
+    else:
+      if not way[-1].circular:
+        return _sentence(way, cure)
+      # All that fails in it was met before: the culprit is beside it.
+      first = first or list(way)
+      way.pop()
+      if way:
+        way[-1].circular = True
+  return _sentence(first, cure)
 
 
 def largest_parts(start: Iterator[Part], count: int) -> list[tuple[str, int]]:
@@ -135,9 +157,10 @@ def largest_parts(start: Iterator[Part], count: int) -> list[tuple[str, int]]:
 
 def type_name(cls: type) -> str:
   """The qualified name of a class, as people write it."""
-  if cls.__module__ in ("builtins", "__main__"):
+  module = cls.__module__
+  if module in ("builtins", "__main__") or not isinstance(module, str):
     return cls.__qualname__
-  return f"{cls.__module__}.{cls.__qualname__}"
+  return f"{module}.{cls.__qualname__}"
 
 
 def _function_parts(function: FunctionType) -> Iterator[Part]:
@@ -213,16 +236,18 @@ def _too_deep(error: BaseException) -> bool:
   )
 
 
-def _sentence(
-  path: list[str], culprit: object, reason: Exception, cure: str
-) -> str:
-  name = type_name(type(culprit))
+def _sentence(way: list[_Step], cure: str) -> str | None:
+  last = way[-1]
+  if last.reason is None:
+    return None
+  name = type_name(type(last.part))
+  path = [step.name for step in way if step.name]
   if len(path) > _LONGEST_PATH:
     path = [*path[:6], "…", *path[-5:]]
   where = " → ".join([*path, name])
-  if _too_deep(reason):
+  if _too_deep(last.reason):
     return f"{where} is nested too deeply. Make it flatter."
-  return f"{where} ({reason}). {cure or _cure(name)}"
+  return f"{where} ({last.reason}). {cure or _cure(name)}"
 
 
 def _cure(name: str) -> str:

@@ -78,6 +78,21 @@ class RefusalTest(absltest.TestCase):
     said = self.refused(functools.partial(use, data=threading.Lock()))
     self.assertIn("partial → argument 'data' → _thread.lock", said)
 
+  def test_beside_a_circle(self) -> None:
+    """What fails only for what holds it is not blamed."""
+
+    class Model:
+      def train(self) -> object:
+        return __class__
+
+      steps = [(train,)]
+      lock = threading.Lock()
+
+    self.assertIn(
+      "train → closure '__class__' → attribute 'lock' → _thread.lock",
+      self.refused(Model.train),
+    )
+
   def test_raising_reduce(self) -> None:
     """What an object says of itself is passed on."""
 

@@ -2,10 +2,11 @@
 
 import linecache
 import math
+import os
 import re
 import sysconfig
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
@@ -30,41 +31,47 @@ class RemoteTraceback(Exception):  # noqa: N818 It is read as a heading.
     return f"\n{self.args[0]}"
 
 
-def message(exception: BaseException) -> str:
-  """What the exception says, even where its `__str__` raises; 8 KiB of it."""
+def message(exception: BaseException, tell: Callable[[str], str] = str) -> str:
+  """What the exception says, even where its `__str__` raises; 8 KiB of it.
+
+  Args:
+    tell: a text as people here shall read it, before it is cut short.
+  """
+  return _said(exception, tell)
+
+
+def notes(
+  exception: BaseException, tell: Callable[[str], str] = str
+) -> tuple[str, ...]:
+  """What was added with `add_note`, each as `message` tells it."""
   try:
-    return shortened(str(exception))
-  except Exception:  # A user's __str__ may raise anything.
-    return "<its __str__ raises>"
+    return tuple(_said(note, tell) for note in exception.__notes__)
+  except BaseException:  # There are none; or they may raise anything.
+    return ()
 
 
-def shortened(text: str, longest: int = _LONGEST_MESSAGE) -> str:
-  """The text; of one that is longer its beginning and its end."""
-  if len(text) <= longest:
-    return text
-  half = longest // 2
-  left_out = len(text) - 2 * half
-  return f"{text[:half]}\n[… {left_out} characters …]\n{text[-half:]}"
+def traceback_text(
+  exception: BaseException, tell: Callable[[str], str] = str
+) -> str:
+  """The traceback as Python prints it, without our own frames at its top.
+
+  Args:
+    tell: a text as people here shall read it, before it is cut short.
+  """
+  try:
+    text = "".join(_told(exception).format())
+  except BaseException:  # A user's class may raise anything.
+    return own_text(exception, tell)
+  return _shortened(tell(text), _LONGEST_TEXT)
 
 
-def traceback_text(exception: BaseException) -> str:
-  """The traceback as Python prints it, without our own frames at its top."""
-  told = traceback.TracebackException.from_exception(exception)
-  waiting = [(told, exception)]
-  seen: set[int] = set()
-  while waiting:
-    each, raised = waiting.pop()
-    if id(each) in seen:
-      continue
-    seen.add(id(each))
-    del each.stack[: _hidden(raised.__traceback__)]
-    if each.__cause__ and raised.__cause__:
-      waiting.append((each.__cause__, raised.__cause__))
-    if each.__context__ and raised.__context__:
-      waiting.append((each.__context__, raised.__context__))
-    if isinstance(raised, BaseExceptionGroup):
-      waiting += zip(each.exceptions or (), raised.exceptions, strict=False)
-  return shortened("".join(told.format()), _LONGEST_TEXT)
+def own_text(exception: BaseException, tell: Callable[[str], str] = str) -> str:
+  """The traceback without what the exception is chained to."""
+  lines = traceback.format_tb(visible(exception.__traceback__))
+  text = "".join(["Traceback (most recent call last):\n", *lines])
+  name = type_name(type(exception))
+  said = f"{name}: {message(exception, tell)}\n"
+  return _shortened(tell(text), _LONGEST_TEXT) + said
 
 
 def frames(
@@ -98,28 +105,33 @@ def frames(
   ]
 
 
-def describe(value: Any) -> str:
-  """A value in a few words: type, shape, dtype, NaN count; small ones whole."""
+def describe(value: Any, secrets: Collection[str] = ()) -> str:
+  """A value in a few words: type, shape, dtype, NaN count; small ones whole.
+
+  Args:
+    secrets: what the description may not show, cut short or not.
+  """
   kind = type_name(type(value))
   try:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
       return f"{kind} {value.dtype} {tuple(value.shape)}{_nans(value)}"
     if type(value) in (bool, int, float, complex, type(None), str, bytes):
-      text = repr(value)
+      text = hide(repr(_without(secrets, value)), secrets)
       return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}…"
     return f"{kind} of {len(value)}"
-  except Exception:  # A user's object may raise anything.
+  except BaseException:  # A user's object may raise anything.
     return kind
 
 
 def attach(exception: BaseException, text: str) -> None:
   """Shows the remote traceback as the cause of the chain's last exception."""
   seen: set[int] = set()
-  last = exception
-  while id(last) not in seen:
+  last, following = exception, exception
+  while following is not None and id(following) not in seen:
+    last = following
     seen.add(id(last))
     context = None if last.__suppress_context__ else last.__context__
-    last = last.__cause__ or context or last
+    following = context if last.__cause__ is None else last.__cause__
   if not isinstance(last, RemoteTraceback):
     # An exception's class may be frozen.
     object.__setattr__(last, "__cause__", RemoteTraceback(text))
@@ -130,6 +142,41 @@ def visible(walked: TracebackType | None) -> TracebackType | None:
   for _ in range(_hidden(walked)):
     walked = walked and walked.tb_next
   return walked
+
+
+def _told(exception: BaseException) -> traceback.TracebackException:
+  told = traceback.TracebackException.from_exception(exception)
+  waiting = [(told, exception)]
+  seen: set[int] = set()
+  while waiting:
+    each, raised = waiting.pop()
+    if id(each) in seen:
+      continue
+    seen.add(id(each))
+    del each.stack[: _hidden(raised.__traceback__)]
+    if each.__cause__ and raised.__cause__ is not None:
+      waiting.append((each.__cause__, raised.__cause__))
+    if each.__context__ and raised.__context__ is not None:
+      waiting.append((each.__context__, raised.__context__))
+    if isinstance(raised, BaseExceptionGroup):
+      waiting += zip(each.exceptions or (), raised.exceptions, strict=False)
+  return told
+
+
+def _said(value: object, tell: Callable[[str], str]) -> str:
+  try:
+    return _shortened(tell(str(value)), _LONGEST_MESSAGE)
+  except BaseException:  # A user's __str__ may raise anything.
+    return "<its __str__ raises>"
+
+
+def _shortened(text: str, longest: int) -> str:
+  """The text; of one that is longer its beginning and its end."""
+  if len(text) <= longest:
+    return text
+  half = longest // 2
+  left_out = len(text) - 2 * half
+  return f"{text[:half]}\n[… {left_out} characters …]\n{text[-half:]}"
 
 
 def _hidden(walked: TracebackType | None) -> int:
@@ -149,15 +196,23 @@ def _locals(
     (name, value)
     for name, value in frame.f_locals.items()
     if not name.startswith("__")
-    and not isinstance(value, ModuleType | FunctionType | type)
+    # By its type: a proxy may not be asked for its class.
+    and not issubclass(type(value), (ModuleType, FunctionType, type))
   ]
   for name, value in shown[:_MOST_LOCALS]:
     if is_secret_name(name):
       yield name, HIDDEN
     else:
-      # Before it is cut short, too: a part of a secret would not be found.
-      whole = hide(value, secrets) if type(value) is str else value
-      yield name, hide(describe(whole), secrets)
+      yield name, hide(describe(value, secrets), secrets)
+
+
+def _without(secrets: Collection[str], value: Any) -> Any:
+  """A text or bytes without the secrets, as far as it can be shown."""
+  if type(value) is str:
+    return hide(value[:_LONGEST_TEXT], secrets)
+  if type(value) is bytes:
+    return os.fsencode(hide(os.fsdecode(value[:_LONGEST_TEXT]), secrets))
+  return value
 
 
 def _nans(array: Any) -> str:

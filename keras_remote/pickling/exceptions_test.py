@@ -14,6 +14,7 @@ from keras_remote.pickling.exceptions import (
   describe,
   frames,
   message,
+  notes,
   traceback_text,
 )
 from keras_remote.pickling.reference_test import written_module
@@ -72,6 +73,33 @@ class TracebackTextTest(absltest.TestCase):
 
     self.assertIn("MuteError", traceback_text(MuteError()))
     self.assertEqual(message(MuteError()), "<its __str__ raises>")
+
+  def test_cannot_be_asked(self) -> None:
+    """Where Python's own way fails, the exception's own lines are told."""
+
+    class OddError(Exception):
+      def __bool__(self) -> bool:
+        raise KeyboardInterrupt
+
+    module = written_module(self, "def train(error): raise error from error")
+    text = traceback_text(raised(module.train, OddError("odd")))
+    self.assertIn("raise error from error", text)
+    self.assertNotIn(__file__, text)
+    self.assertEndsWith(text, "OddError: odd\n")
+
+  def test_secrets_before_length(self) -> None:
+    """What is cut short afterwards shows no part of a secret."""
+    secret = "hunter2hunter2"
+
+    def tell(text: str) -> str:
+      return text.replace(secret, "[redacted]")
+
+    for length in (4 * 1024, 128 * 1024):
+      error = ValueError("x" * (length - 5) + secret + "y" * 10 * length)
+      error.add_note(str(error))
+      texts = message(error, tell), traceback_text(error, tell)
+      for text in (*texts, *notes(error, tell)):
+        self.assertNotIn("hunt", text)
 
   def test_length_is_bounded(self) -> None:
     """A text that would be huge loses its middle."""
@@ -138,14 +166,27 @@ class FramesTest(parameterized.TestCase):
     jax.jit(traced)(array)
     self.assertEndsWith(said[0], "float32 (2,)")
 
-  def test_describe_survives_anything(self) -> None:
-    """An object that raises is told by its class."""
+  @parameterized.parameters(RuntimeError, SystemExit, KeyboardInterrupt)
+  def test_survives_anything(self, error: type[BaseException]) -> None:
+    """A local that raises, whatever it is asked, is told by its class."""
 
     class Hostile:
-      def __getattr__(self, name: str) -> object:
-        raise RuntimeError(name)
+      def __getattribute__(self, name: str) -> object:
+        raise error(name)
 
-    self.assertEndsWith(describe(Hostile()), "Hostile")
+      def __len__(self) -> int:
+        raise error
+
+    module = written_module(self, "def train(given): 1 / 0")
+    (frame,) = frames(raised(module.train, Hostile()))
+    self.assertEndsWith(frame.locals["given"], "Hostile")
+
+  @parameterized.parameters("x" * 70, b"x" * 70)
+  def test_secrets_before_length(self, text: Any) -> None:
+    """A local that is cut short shows no part of a secret."""
+    secret = "hunter2hünter2"
+    added = secret if isinstance(text, str) else secret.encode()
+    self.assertRegex(describe(text + added, (secret,)), r"x\[redacte?d?…$")
 
 
 class AttachTest(absltest.TestCase):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import (
   Awaitable,
   Callable,
+  Collection,
   Iterable,
   Iterator,
   Mapping,
@@ -56,19 +57,21 @@ def save(
   stream: BinaryIO,
   *,
   by_value: Iterable[ModuleType] = (),
+  secrets: Collection[str] = (),
 ) -> Saved:
   """Streams the call to `stream`; large arrays are copied nowhere.
 
   Args:
     by_value: modules that are not to be found in the job, whose functions
       and classes travel whole.
+    secrets: what is hidden in the sources that travel along.
 
   Raises:
     PackagingError: something in it cannot be pickled; says what, the way to
       it and the cure.
   """
   with _registered(by_value):
-    pickler = Pickler(stream)
+    pickler = Pickler(stream, secrets)
     call = (function, tuple(args), dict(kwargs))
     try:
       return pickler.save((*call, pickler.sources))

@@ -112,6 +112,20 @@ class TravelTest(parameterized.TestCase):
     self.assertIs(function(), function())
     self.assertEqual(function.cache_parameters()["maxsize"], 3)  # pyrefly: ignore
 
+  def test_cached_property(self) -> None:
+    """A local class keeps its cached properties, with name and doc."""
+
+    class Config:
+      @functools.cached_property
+      def made(self) -> object:
+        """Made once."""
+        return __class__()
+
+    config = called(lambda: Config())
+    self.assertIs(config.made, config.made)
+    self.assertIs(type(config.made), type(config))
+    self.assertEqual(type(config).made.__doc__, "Made once.")
+
   @given(
     st.recursive(
       st.none() | st.integers() | st.floats(allow_nan=False) | st.text(),

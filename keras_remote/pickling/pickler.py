@@ -7,7 +7,7 @@ import linecache
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, BinaryIO, Protocol
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
+from keras_remote.job.redact import hide
 from keras_remote.pickling.reference import (
   Reference,
   by_value,
@@ -50,15 +51,20 @@ class Saved:
 class Pickler(cloudpickle.Pickler):
   """Pickles functions by value or by reference, wrapped ones included.
 
+  Args:
+    secrets: what no source may show.
+
   Attributes:
     sources: the text of the files of functions that went by value, so that
       tracebacks show their lines where the files are not.
   """
 
-  def __init__(self, stream: Sink) -> None:
+  def __init__(self, stream: Sink, secrets: Collection[str] = ()) -> None:
     self._sink = _Digesting(stream)
     super().__init__(self._sink, protocol=PROTOCOL)
     self._modules: dict[str, None] = {}
+    # Line by line: tracebacks count the lines of what one is hidden in.
+    self._secrets = [line for each in secrets for line in each.splitlines()]
     self.sources: dict[str, str] = {}
 
   def save(self, value: object) -> Saved:
@@ -87,11 +93,14 @@ class Pickler(cloudpickle.Pickler):
         return resolve, (found,)
       if found is None and not isinstance(obj, FunctionType):
         return _cached, (obj.__wrapped__, obj.cache_parameters())
+    if type(obj) is functools.cached_property:
+      # In Python 3.11 it holds a lock.
+      state = {k: v for k, v in vars(obj).items() if k != "lock"}
+      return functools.cached_property, (obj.func,), state
     if isinstance(obj, CodeType):
       # cloudpickle takes its file away, and with it the lines of tracebacks.
-      reduce: Callable[[CodeType], Any] = self.dispatch_table[CodeType]
-      make, args = reduce(obj)
-      return _code, (make, args, obj.co_filename)
+      taken: Any = self.dispatch_table[CodeType](obj)
+      return _code, (*taken, obj.co_filename)
     reduced = super().reducer_override(obj)
     if reduced is NotImplemented:
       self._note_module(obj)
@@ -114,7 +123,7 @@ class Pickler(cloudpickle.Pickler):
 
   def _keep_source(self, file: str) -> None:
     if file not in self.sources and (lines := linecache.getlines(file)):
-      self.sources[file] = "".join(lines)
+      self.sources[file] = hide("".join(lines), self._secrets)
 
 
 class Unpickler(pickle.Unpickler):

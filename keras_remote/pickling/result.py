@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Any, BinaryIO, NoReturn
 
 from keras_remote.errors import JobError, PackagingError
-from keras_remote.pickling.chain import Link, links, restored, retold
-from keras_remote.pickling.culprit import culprit
-from keras_remote.pickling.exceptions import attach, traceback_text
+from keras_remote.pickling.chain import Link, links, restored
+from keras_remote.pickling.culprit import culprit, type_name
+from keras_remote.pickling.exceptions import attach, message, traceback_text
 from keras_remote.pickling.pickler import Pickler, Saved, Unpickler, failure
 
 _CURE = "Return plain values made of it: numbers, text, arrays."
@@ -46,8 +46,7 @@ def save_result(value: object, stream: BinaryIO) -> Saved:
     found = culprit(iter([("result", value)]), failure, _CURE)
     if found is None:
       raise
-    message = f"The result cannot be sent back: {found}"
-    raise PackagingError(message) from error
+    raise PackagingError(f"The result cannot be sent back: {found}") from error
 
 
 def save_exception(
@@ -64,8 +63,8 @@ def save_exception(
   return Pickler(stream).save(
     {
       "success": False,
-      "exception": _Chain(retold(links(exception), tell)),
-      "traceback": tell(traceback_text(exception)),
+      "exception": _Chain(links(exception, tell)),
+      "traceback": traceback_text(exception, tell),
     }
   )
 
@@ -81,19 +80,19 @@ def load_result(stream: BinaryIO) -> Result:
   """
   try:
     outcome = Unpickler(stream).load()
-  except Exception as error:  # A user's class may raise anything.
-    message = (
-      f"The result cannot be read here: {error}. Install here what its "
-      "classes come from, or return plain data."
-    )
-    raise PackagingError(message) from error
+  except (Exception, SystemExit) as error:  # A user's class may do anything.
+    said = f"{type_name(type(error))}: {message(error)}"
+    raise PackagingError(
+      f"The result cannot be read here: {said}. Install here what its classes "
+      "come from, or return plain data."
+    ) from error
   exception = outcome.get("exception")
   return Result(
     success=outcome["success"],
     value=outcome.get("result"),
     exception=exception,
     traceback=outcome["traceback"],
-    raised_at=exception and exception.__traceback__,
+    raised_at=None if exception is None else exception.__traceback__,
   )
 
 
@@ -112,7 +111,7 @@ def raise_here(result: Result, job_id: str) -> NoReturn:
     exception.job_id = job_id
   if result.traceback:
     attach(exception, result.traceback)
-  raise exception.with_traceback(result.raised_at)
+  raise BaseException.with_traceback(exception, result.raised_at)
 
 
 class _Chain:

@@ -93,6 +93,60 @@ class MuteError(Exception):
     raise RuntimeError
 
 
+class NoteError(Exception):
+  """Has notes that are none."""
+
+  __notes__ = 5  # pyrefly: ignore
+
+
+class AskedNoteError(Exception):
+  """Raises when asked for its notes."""
+
+  @property
+  def __notes__(self) -> list[str]:  # pyrefly: ignore
+    raise RuntimeError
+
+
+class EndingError(Exception):
+  """Ends the process that pickles it."""
+
+  def __reduce__(self) -> Any:
+    raise SystemExit(7)
+
+
+class InterruptingError(Exception):
+  """Interrupts whoever asks what it says, or anything else."""
+
+  def __str__(self) -> str:
+    raise KeyboardInterrupt
+
+  def __bool__(self) -> bool:
+    raise KeyboardInterrupt
+
+  def with_traceback(self, tb: object) -> Any:
+    raise KeyboardInterrupt
+
+
+class EmptyError(Exception):
+  """Is no true value."""
+
+  def __len__(self) -> int:
+    return 0
+
+
+class CausedError(Exception):
+  """Lets nobody give it a cause."""
+
+  __cause__ = property(lambda self: None)  # pyrefly: ignore
+
+
+class Ending:
+  """Ends the process that unpickles it."""
+
+  def __reduce__(self) -> Any:
+    return sys.exit, (9,)
+
+
 class ValueTest(absltest.TestCase):
   def test_value(self) -> None:
     """A value comes back; the pickle is the dict of the design."""
@@ -122,6 +176,14 @@ class ValueTest(absltest.TestCase):
     del sys.modules[module.__name__]
     stream.seek(0)
     with self.assertRaisesRegex(PackagingError, module.__name__):
+      result.load_result(stream)
+
+  def test_unpickling_exits(self) -> None:
+    """A value that would end this process is refused."""
+    stream = io.BytesIO()
+    result.save_result(Ending(), stream)
+    stream.seek(0)
+    with self.assertRaisesRegex(PackagingError, "SystemExit: 9"):
       result.load_result(stream)
 
 
@@ -167,6 +229,69 @@ class ExceptionTest(parameterized.TestCase):
       self.assertEndsWith(str(back), "LockedError: held")
     else:
       self.assertIsInstance(back, MuteError)
+
+  @parameterized.parameters(
+    NoteError, AskedNoteError, InterruptingError, EmptyError
+  )
+  def test_odd_but_sound(self, cls: type[Exception]) -> None:
+    """It comes back as itself, as cause, context and in groups too."""
+    error, last = cls("odd"), cls("last")
+    error.__cause__, error.__context__ = ExceptionGroup("g", [cls()]), last
+    back = returned(error)
+    self.assertIs(type(back), cls)
+    self.assertIs(type(back.__cause__.exceptions[0]), cls)
+    self.assertIs(type(back.__context__), cls)
+    ended = result.Result(False, None, back, "remote")
+    self.assertIs(raised(result.raise_here, ended, "job"), back)
+    self.assertIsInstance(back.__cause__.__cause__, RemoteTraceback)
+
+  @parameterized.parameters(EndingError, CausedError)
+  def test_cannot_travel(self, cls: type[Exception]) -> None:
+    """What comes back says type, message and lines."""
+
+    def train() -> None:
+      raise cls("odd")
+
+    back = returned(raised(train))
+    self.assertIsInstance(back, RemoteError)
+    self.assertEndsWith(str(back), f"{cls.__name__}: odd")
+    self.assertIn('raise cls("odd")', back.traceback)
+
+  def test_class_without_module(self) -> None:
+    """A class that belongs nowhere is told by its name."""
+
+    class StrayError(Exception):
+      pass
+
+    StrayError.__module__ = None  # pyrefly: ignore
+    back = returned(StrayError("s"))
+    self.assertEqual(str(back), "s")
+    back = returned(ExceptionGroup("g", [StrayError("s")]))
+    self.assertEqual(str(back.exceptions[0]), "s")
+
+  def test_unpickling_exits(self) -> None:
+    """An exception that would end this process is told."""
+    module = written_module(
+      self, "import sys\nclass Value: pass\ndef end(*_): sys.exit(9)"
+    )
+    value = module.Value()
+    value.x = 1
+    stream = io.BytesIO()
+    result.save_exception(ValueError(value), stream)
+    module.Value.__setstate__ = module.end
+    stream.seek(0)
+    back = result.load_result(stream).exception
+    self.assertIsInstance(back, RemoteError)
+    self.assertStartsWith(str(back), "ValueError: ")
+
+  def test_deep_groups(self) -> None:
+    """Groups within groups beyond Python's limit are told by the outermost."""
+    error: Exception = ValueError("inner")
+    for depth in range(600):
+      error = ExceptionGroup(f"g{depth}", [error])
+    back = returned(error)
+    self.assertIsInstance(back, RemoteError)
+    self.assertIn("ExceptionGroup: g599", str(back))
 
   def test_one_unsound_link(self) -> None:
     """Only what cannot be pickled is replaced, its neighbours are kept."""

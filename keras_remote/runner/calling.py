@@ -133,7 +133,7 @@ def _unsendable(
 ) -> dict[str, Any]:
   return {
     "cause": Cause.EXCEPTION,
-    "message": teller.tell(exceptions.message(error)),
+    "message": exceptions.message(error, teller.tell),
     "exception_type": culprit.type_name(type(error)),
   }
 
@@ -143,9 +143,9 @@ def _failed(
 ) -> dict[str, Any]:
   fields: dict[str, Any] = {
     "cause": cause,
-    "message": teller.tell(exceptions.message(error)),
+    "message": exceptions.message(error, teller.tell),
     "exception_type": culprit.type_name(type(error)),
-    "traceback": teller.tell(exceptions.traceback_text(error)),
+    "traceback": exceptions.traceback_text(error, teller.tell),
     "collective": devices.is_echo(error),
     "frames": [
       asdict(replace(frame, file=teller.tell(frame.file)))

@@ -43,8 +43,11 @@ def is_echo(exception: BaseException) -> bool:
   seen: set[int] = set()  # A chain may lead back into itself.
   error: BaseException | None = exception
   while error is not None and id(error) not in seen:
-    if type(error).__module__.startswith("jax") and _ECHO.search(str(error)):
+    if str(type(error).__module__).startswith("jax") and _ECHO.search(
+      str(error)
+    ):
       return True
     seen.add(id(error))
-    error = error.__cause__ or error.__context__
+    cause = error.__cause__
+    error = error.__context__ if cause is None else cause
   return False

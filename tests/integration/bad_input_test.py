@@ -163,9 +163,9 @@ class BadInputTest(_RefusedTest):
     """)
     self.assertEqual(ran.stdout, "15200010\n", ran.stderr)
     warning = ran.stderr.splitlines()[0]
-    self.assertIn("the call is 116 MiB, most of it", warning)
-    self.assertIn("train → global 'weights' (114 MiB)", warning)
-    self.assertIn("argument 'data' → ['images'] (2 MiB)", warning)
+    self.assertIn("the call is 122 MB, most of it", warning)
+    self.assertIn("train → global 'weights' (120 MB)", warning)
+    self.assertIn("argument 'data' → ['images'] (2 MB)", warning)
     self.assertIn("load large data inside the function", warning)
 
   def test_payload_in_limit(self) -> None:
