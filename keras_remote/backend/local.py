@@ -29,6 +29,7 @@ from keras_remote.home import (
   ensure,
   locked,
   machine_id,
+  unlock,
   write_private,
 )
 from keras_remote.home import lock as take_lock
@@ -110,7 +111,7 @@ class LocalBackend:
       ) from error
     finally:
       for lock in locks:
-        os.close(lock)
+        unlock(lock)
       shutil.rmtree(hidden, ignore_errors=True)
     self._sweep()
 

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -16,7 +15,7 @@ from keras_remote.core import environment
 from keras_remote.core.context import JobContext, resources
 from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
-from keras_remote.home import Home, ensure, lock
+from keras_remote.home import Home, ensure, holding
 from keras_remote.job import ids, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
@@ -208,9 +207,8 @@ def _forget(directory: JobDirectory, spec: JobSpec) -> None:
 def preparing(place: Home, job_id: str) -> Iterator[None]:
   """Holds the lock that says that this process still submits the job."""
   path = ensure(place.preparing) / job_id
-  descriptor = lock(path)
-  try:
-    yield
-  finally:
-    path.unlink(missing_ok=True)
-    os.close(descriptor)
+  with holding(path):
+    try:
+      yield
+    finally:
+      path.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ releases with its holder.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from keras_remote import clock
+from keras_remote import clock, home
 
 # Archives of one folder that stay; an older one stays while it may be in use.
 KEEP = 3
@@ -101,10 +100,10 @@ class StatCache:
   @contextlib.contextmanager
   def turn(self) -> Iterator[None]:
     """Holds the folder's lock, among threads and among processes."""
-    with open(self._lock, "ab", opener=_private) as file:
+    with contextlib.ExitStack() as stack:
       # A file system without locks still gets whole files, only more work.
       with contextlib.suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)
+        stack.enter_context(home.holding(self._lock))
       yield
 
   @contextlib.contextmanager
@@ -169,10 +168,6 @@ class StatCache:
         return _unseal(file.readline()).recent
     except (OSError, ValueError):
       return ()
-
-
-def _private(path: str, flags: int) -> int:
-  return os.open(path, flags, 0o600)
 
 
 def _seal(last: Last) -> bytes:
