@@ -160,6 +160,10 @@ class LocalBackend:
         if HOST_VARIABLE in process.environ():
           process.send_signal(signal.SIGTERM)
 
+  def abandoned(self, spec: JobSpec) -> bool:
+    allocation = self._allocation(spec)
+    return not _held(allocation) and _untidy(allocation)
+
   def cleanup_job(self, spec: JobSpec) -> None:
     deadline = clock.monotonic() + _KILL_SECONDS
     # Again, as what is killed may just have started another.
@@ -256,6 +260,7 @@ class LocalBackend:
       )
 
   def _processes(self, spec: JobSpec) -> list[psutil.Process]:
+    """Its whole tree, but for what was started with an environment anew."""
     found = []
     for process in psutil.process_iter():
       with contextlib.suppress(psutil.Error):
@@ -275,12 +280,10 @@ class LocalBackend:
   def _settled(self, allocation: Path) -> bool:
     """Whether nobody needs the folder of an ended job any more.
 
-    A first process that ends in order removes its scratch folder. Of one that
-    was killed the log is needed until somebody has stored how the job ended.
+    Of a first process that was killed the log is needed until somebody has
+    stored how the job ended.
     """
-    if allocation.name.startswith(".") or not any(
-      allocation.glob("host-*/scratch")
-    ):
+    if allocation.name.startswith(".") or not _untidy(allocation):
       return True
     store = os.fsdecode((allocation / _STORE).read_bytes())
     return self._directory(store, allocation.name).outcome() is not None
@@ -310,6 +313,11 @@ def _appear(hidden: Path, folder: Path) -> bool:
       return False
     raise
   return True
+
+
+def _untidy(allocation: Path) -> bool:
+  """Whether scratch is there, which a first process removes at its end."""
+  return any(allocation.glob("host-*/scratch"))
 
 
 def _held(allocation: Path) -> bool:

@@ -214,7 +214,10 @@ def _state_now(store: Store, job_id: str) -> State:
     return State.LOST
   except errors.ConfigError:  # A newer keras_remote's, that has not ended.
     return State.RUNNING
-  state = Job(spec, directory, backend).observe().state
+  try:
+    state = Job(spec, directory, backend).observe().state
+  except errors.IntegrityError:  # Its processes are gone, and so is its key.
+    return State.LOST
   if state.ended:
     # Whoever ended it died before it could say so in the list.
     index.add_ending(store, spec, state)
