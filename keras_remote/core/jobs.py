@@ -7,11 +7,12 @@ from typing import Any
 
 from keras_remote import clock, errors
 from keras_remote.backend.registry import open_backend
+from keras_remote.core import archives
 from keras_remote.core.handle import JobHandle
 from keras_remote.core.job import Job
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home, home
-from keras_remote.job import index, layout
+from keras_remote.job import index
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -111,7 +112,7 @@ def prune(
     and _remove(store, place, row)
   ]
   if removed:
-    _remove_contexts(store, place)
+    archives.remove_unused(store, place)
   place.sweep_preparing()
   return removed
 
@@ -126,7 +127,7 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
   except errors.JobNotFoundError:
     if preparing:
       return False
-  except _ILLEGIBLE:
+  except archives.ILLEGIBLE:
     return False
   else:
     if not (row.state or _state_now(store, row.job_id)).ended:
@@ -134,29 +135,6 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
     backend.cleanup_job(spec)
   directory.delete(row)
   return True
-
-
-def _remove_contexts(store: Store, place: Home) -> None:
-  """Removes what no job needs, where all that they need is known."""
-  kept: set[str] = set()
-  for row in index.rows(store):
-    preparing = place.prepares(row.job_id)
-    try:
-      spec = JobDirectory(store, row.job_id).spec()
-    except errors.JobNotFoundError:
-      if preparing:
-        return
-    except _ILLEGIBLE:
-      return
-    else:
-      kept.add(layout.context(spec.context))
-  for entry in list(store.list(layout.CONTEXTS)):
-    if entry.key not in kept:
-      store.delete(entry.key)
-
-
-# A newer keras_remote wrote it, or nobody knows who.
-_ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
 
 
 def _mine(row: index.Row) -> bool:

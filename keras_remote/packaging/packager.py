@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import io
 import stat
+import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -178,19 +179,37 @@ def _check_size(root: Path, tree: Mapping[str, Stat]) -> None:
   total = sum(status[0] for status in tree.values())
   if total <= MAX_BYTES:
     return
-  weights: Counter[str] = Counter()
-  for path, status in tree.items():
-    weights[path] += status[0]
-    top, slash, _ = path.partition("/")
-    if slash:
-      weights[f"{top}/"] += status[0]
-  largest = weights.most_common(_LARGEST_SHOWN)
-  shown = ", ".join(f"{path} {_megabytes(size)}" for path, size in largest)
+  largest = _largest((path, status[0]) for path, status in tree.items())
   raise PackagingError(
     f"the project {root} is {_megabytes(total)} after ignoring, over the limit"
-    f" of {_megabytes(MAX_BYTES)}; the largest: {shown}. Keep what the function"
+    f" of {_megabytes(MAX_BYTES)}; the largest: {_shown(largest)}. Keep what the function"
     f" does not need back by rules in {OWN_RULES}, such as '{largest[0][0]}'"
   )
+
+
+def heaviest(archive: Path) -> str:
+  """What weighs most in a packed project, for people."""
+  with zipfile.ZipFile(archive) as packed:
+    return _shown(
+      _largest(
+        (entry.filename, entry.compress_size) for entry in packed.filelist
+      )
+    )
+
+
+def _largest(sizes: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+  """The largest files, and folders at the top, of all these files."""
+  weights: Counter[str] = Counter()
+  for path, size in sizes:
+    weights[path] += size
+    top, slash, _ = path.partition("/")
+    if slash:
+      weights[f"{top}/"] += size
+  return weights.most_common(_LARGEST_SHOWN)
+
+
+def _shown(sizes: Iterable[tuple[str, int]]) -> str:
+  return ", ".join(f"{path} {_megabytes(size)}" for path, size in sizes)
 
 
 def _megabytes(size: int) -> str:
