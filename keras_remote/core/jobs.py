@@ -16,6 +16,7 @@ from keras_remote.job import index
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
+from keras_remote.packaging import stat_cache
 from keras_remote.packaging.provenance import who
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
@@ -99,8 +100,9 @@ def prune(
 ) -> list[str]:
   """Removes my jobs that ended and were submitted longer ago; their ids.
 
-  What no job refers to any more is removed too. A job that cannot be read,
-  such as a newer keras_remote's, stays.
+  What no job refers to any more is removed too, and of this home's cache what
+  was not used for so long. A job that cannot be read, such as a newer
+  keras_remote's, stays.
   """
   store, place = _store(), Home(home())
   limit = clock.now() - older_than
@@ -114,6 +116,7 @@ def prune(
   if removed:
     archives.remove_unused(store, place)
   place.sweep_preparing()
+  stat_cache.prune(place.cache, older_than.total_seconds())
   return removed
 
 

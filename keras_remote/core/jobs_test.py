@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import fcntl
+import os
+import time
 from pathlib import Path
 
 from absl.testing import absltest
@@ -71,6 +73,18 @@ class JobsTest(absltest.TestCase):
     self.assertEqual(self.contexts(), [layout.context(kept.context)])
     self.assertEqual(jobs.prune(_AT_ONCE, everyone=True), ["other"])
     self.assertEmpty(self.left())
+
+  def test_the_cache(self) -> None:
+    """What was not used for so long goes, though no job is old enough."""
+    homes.ensure(self.home.cache)
+    used = {"old.zip": 9, "new.zip": 4, "old.pyz": 9}
+    for name, hours in used.items():
+      (self.home.cache / name).touch()
+      then = time.time() - hours * 3600
+      os.utime(self.home.cache / name, (then, then))
+    self.assertEmpty(jobs.prune(datetime.timedelta(hours=5)))
+    left = [path.name for path in self.home.cache.iterdir()]
+    self.assertEqual(left, ["new.zip"])
 
   def test_a_forged_spec_names_no_folder(self) -> None:
     """Whatever id it says, nothing outside of the job is removed."""

@@ -34,7 +34,7 @@ class Context:
   """A packed project.
 
   Attributes:
-    path: the zip; it stays while it is one of the project's newest three.
+    path: the zip; it stays for an hour after its last use.
     digest: SHA-256 of the zip, in hex.
     size: bytes of the zip.
     files: the files in it.

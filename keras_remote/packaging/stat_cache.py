@@ -9,6 +9,7 @@ releases with its holder.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,11 @@ from typing import IO
 
 from keras_remote import clock, home
 
-# Archives of one folder that stay; an older one stays while it may be in use.
+# Archives of one folder that stay; an older one stays while it may be in use:
+# nobody takes longer from packing a project to sending it.
 KEEP = 3
 IN_USE_S = 3600.0
-# After a month even the newest goes: its folder may be gone, or comes again.
+# After a month without use even the newest goes: its folder may be gone.
 _LIFETIMES_S = {
   ".tmp": IN_USE_S,
   **dict.fromkeys((".pyz", ".state", ".zip"), 30 * 24 * 3600.0),
@@ -85,7 +87,11 @@ class StatCache:
     except (OSError, ValueError):
       return None
     seen = (found.st_size, found.st_mtime_ns, found.st_ino)
-    return last if seen == (last.size, last.modified_ns, last.inode) else None
+    if seen != (last.size, last.modified_ns, last.inode):
+      return None
+    for path in self._state, self.path(last.digest):
+      _note_use(path)
+    return last
 
   def table(self, last: Last) -> Table:
     """Where each file lies in that archive; empty where that is unknown."""
@@ -130,7 +136,9 @@ class StatCache:
     made.flush()
     path = self.path(digest)
     # Another folder may have made the same one, and knows it by its inode.
-    if not _holds(path, digest):
+    if _holds(path, digest):
+      _note_use(path)
+    else:
       os.replace(made.name, path)
     found = path.stat()
     line = json.dumps(table or {}, separators=(",", ":")).encode()
@@ -154,11 +162,9 @@ class StatCache:
     """Removes what is old; the digests that stay, `digest` first."""
     last = self._remembered()
     recent = (digest, *(old for old in last if old != digest))
-    for path in self._cache.iterdir():
-      if lifetime := _LIFETIMES_S.get(path.suffix):
-        _remove_older(path, lifetime)
+    prune(self._cache)
     old = (
-      d for d in recent[KEEP:] if not _remove_older(self.path(d), IN_USE_S)
+      d for d in recent[KEEP:] if not _remove_unused(self.path(d), IN_USE_S)
     )
     return (*recent[:KEEP], *old)
 
@@ -198,10 +204,29 @@ def _holds(path: Path, digest: str) -> bool:
     return False
 
 
-def _remove_older(path: Path, seconds: float) -> bool:
-  """Removes a file that was made longer ago; whether it is gone."""
+def prune(cache: Path, seconds: float = math.inf) -> None:
+  """Removes what nobody has used for so long, but in the last hour.
+
+  Whatever is gone is made again when it is needed.
+  """
+  for path in cache.iterdir() if cache.exists() else ():
+    if lifetime := _LIFETIMES_S.get(path.suffix):
+      _remove_unused(path, min(lifetime, max(seconds, IN_USE_S)))
+
+
+def _note_use(path: Path) -> None:
+  """Has the time of access say so, also where the system does not keep it."""
+  with contextlib.suppress(FileNotFoundError):
+    modified = path.stat().st_mtime_ns
+    os.utime(path, ns=(int(clock.now().timestamp() * 1e9), modified))
+
+
+def _remove_unused(path: Path, seconds: float) -> bool:
+  """Removes a file that was made and used longer ago; whether it is gone."""
   try:
-    if clock.now().timestamp() - path.stat().st_mtime <= seconds:
+    found = path.stat()
+    used = max(found.st_atime, found.st_mtime)
+    if clock.now().timestamp() - used <= seconds:
       return False
     path.unlink()
   except FileNotFoundError:

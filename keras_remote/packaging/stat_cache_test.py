@@ -72,17 +72,21 @@ class StatCacheTest(absltest.TestCase):
 
   def test_a_forked_child_does_not_take_a_turn_along(self) -> None:
     """Others pack while a child that was forked in somebody's turn lives."""
+    begun, begins = os.pipe()
     ended, ends = os.pipe()
     with self.memory.turn():
       if not (child := os.fork()):
         os.close(ends)
+        os.write(begins, b".")
         os.read(ended, 1)
         os._exit(0)
+      os.read(begun, 1)
     (lock,) = self.cache.glob("*.lock")
     self.assertFalse(home.locked(lock))
     os.close(ends)
     os.waitpid(child, 0)
-    os.close(ended)
+    for end in (begun, begins, ended):
+      os.close(end)
 
 
 if __name__ == "__main__":
