@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import os
 import stat
 import zipfile
 from collections import Counter
@@ -137,7 +138,7 @@ def _pack(
       if tuple(row[: len(status)]) == status:
         record = Record(*row[len(status) :])
         record = writer.copy(path, old, record, executable=executable)
-      elif source := _open(root, path):
+      elif source := _open(root, path, status):
         with source:
           record = writer.add(path, source, executable=executable)
       else:
@@ -159,19 +160,33 @@ def _signature(tree: Mapping[str, Stat]) -> str:
   return hashlib.sha256(repr(tree).encode()).hexdigest()
 
 
-def _open(root: Path, path: str) -> BinaryIO | None:
+def _open(root: Path, path: str, status: Stat) -> BinaryIO | None:
   """The file to pack; None if it went away since the scan."""
   if path.endswith("/"):
     return io.BytesIO()
+  place = f"{root}/{path}"
   try:
-    return open(f"{root}/{path}", "rb")
-  except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+  except (FileNotFoundError, NotADirectoryError):
     return None
   except OSError as error:
     raise PackagingError(
-      f"{root / path} cannot be read ({error.strerror}); make it readable, or"
+      f"{place} cannot be read ({error.strerror}); make it readable, or"
       f" keep it back by a rule '{path}' in {OWN_RULES}"
     ) from error
+  found = os.fstat(descriptor)
+  regular = stat.S_ISREG(found.st_mode)
+  # Another file may have taken its place, but no link, which leads anywhere.
+  linked = found.st_ino != status[3] and os.path.realpath(place) != place
+  if regular and not linked:
+    return os.fdopen(descriptor, "rb")
+  os.close(descriptor)
+  if linked:
+    raise PackagingError(
+      f"{place} was replaced by a symlink while the project was packed; call"
+      " again"
+    )
+  return None
 
 
 def _check_size(root: Path, tree: Mapping[str, Stat]) -> None:
