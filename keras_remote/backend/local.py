@@ -23,6 +23,7 @@ import psutil
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission
+from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
   Home,
   cluster_key,
@@ -55,12 +56,22 @@ _MANY_HOSTS, _MOST_HOSTS = 8, 16
 
 
 class LocalBackend:
-  """Runs jobs on this machine, with CPU devices for accelerators."""
+  """Runs jobs on this machine, with CPU devices for accelerators.
+
+  Raises:
+    ConfigError: commands would not find their modules in this home.
+  """
 
   name = "local"
   emulates = True
 
   def __init__(self, home: Home) -> None:
+    if os.pathsep in str(home.path):
+      raise errors.ConfigError(
+        f"the home folder {home.path} holds '{os.pathsep}', which parts the "
+        "folders of PYTHONPATH: commands would not find their modules; set "
+        f"{HOME_VARIABLE} to another folder"
+      )
     self._home = home
 
   @property
@@ -274,7 +285,10 @@ class LocalBackend:
       # Another process may be sweeping too.
       with contextlib.suppress(OSError, errors.KerasRemoteError):
         recent = time.time() - folder.stat().st_mtime < _FRESH
-        if not recent and not _held(folder) and self._settled(folder):
+        # A store may have been put here, and what is in it is no allocation.
+        ours = (folder / "host-0" / "alive").exists()
+        old = ours and not recent
+        if old and not _held(folder) and self._settled(folder):
           shutil.rmtree(folder, ignore_errors=True)
 
   def _settled(self, allocation: Path) -> bool:

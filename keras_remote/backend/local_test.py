@@ -17,6 +17,7 @@ from keras_remote.job.launch import ALLOCATION_VARIABLE
 from keras_remote.job.outcome import Cause, HostReport
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
+from keras_remote.storage.folder import FolderStore
 from tests import backend_contract
 
 _OLD = time.time() - 3600
@@ -223,6 +224,21 @@ class LocalBackendTest(backend_contract.BackendContract):
       spec = self.submit("")
     names = {folder.name for folder in self.home.local.iterdir()}
     self.assertEqual(names, kept | {spec.job_id})
+
+  def test_sweeping_where_a_store_is(self) -> None:
+    """What is no allocation stays, however old it is."""
+    store = FolderStore(ensure(self.home.local))
+    store.create("jobs/a/spec.json", b"", {"of": "a"})
+    for folder in self.home.local.iterdir():
+      os.utime(folder, (_OLD, _OLD))
+    self.submit("")
+    (entry,) = store.list("jobs/")
+    self.assertEqual(entry.metadata, {"of": "a"})
+
+  def test_a_home_that_parts_the_module_path(self) -> None:
+    """It is refused, with the variable that names another."""
+    with self.assertRaisesRegex(errors.ConfigError, "':'.*KERAS_REMOTE_HOME"):
+      LocalBackend(Home(Path("/a/co:lon")))
 
   def _allocate(self, spec: JobSpec, host: int = 0) -> Path:
     folder = ensure(self.allocation(spec) / f"host-{host}")
