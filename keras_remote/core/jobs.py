@@ -50,7 +50,12 @@ def attach(job_id: str | None = None) -> JobHandle[Any]:
 
   Raises:
     JobNotFoundError: no job, or more than one, goes by it.
+    ConfigError: it is no text.
   """
+  if job_id is not None and not isinstance(job_id, str):
+    raise errors.ConfigError(
+      f"attach takes a job's id, or a part of it, as text, not {job_id!r}"
+    )
   store = _store()
   spec = JobDirectory(store, _find(store, job_id)).spec()
   submitted: Future[JobSpec] = Future()

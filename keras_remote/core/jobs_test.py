@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
+from keras_remote import errors
 from keras_remote import home as homes
 from keras_remote.backend.local import LocalBackend
 from keras_remote.core import jobs
@@ -73,6 +74,12 @@ class JobsTest(absltest.TestCase):
     self.assertEqual(self.contexts(), [layout.context(kept.context)])
     self.assertEqual(jobs.prune(_AT_ONCE, everyone=True), ["other"])
     self.assertEmpty(self.left())
+
+  def test_attaching_to_no_text(self) -> None:
+    """What an id is, is said."""
+    for job_id in (5, b"train", Path("train")):
+      with self.assertRaisesRegex(errors.ConfigError, "takes a job's id"):
+        jobs.attach(job_id)  # type: ignore
 
   def test_the_cache(self) -> None:
     """What was not used for so long goes, though no job is old enough."""
