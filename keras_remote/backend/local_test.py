@@ -194,6 +194,25 @@ class LocalBackendTest(backend_contract.BackendContract):
     self.cancel(spec)
     self.assertEqual(self.watch(spec)[-1].state, State.CANCELLED)
 
+  def test_logs_are_live(self) -> None:
+    """A line is there 0.2 s after it was printed.
+
+    The next is printed when the last one was seen, so right after a look.
+    """
+    seen = Path(self.create_tempdir("seen").full_path)
+    spec = self.submit(
+      "import os, time\n"
+      "for n in range(6):\n"
+      "  print(time.time(), flush=True)\n"
+      f"  while not os.path.exists(f'{seen}/{{n}}'): time.sleep(0.002)"
+    )
+    waits: list[float] = []
+    for data in self.used.job_logs(spec, 0):
+      waits.append(time.time() - float(data))
+      (seen / str(len(waits) - 1)).touch()
+    self.assertLen(waits, 6)
+    self.assertLess(min(waits[1:]), 0.2)  # The machine may be busy.
+
   def test_too_many_hosts(self) -> None:
     """Sixteen at most, and over eight only where that is meant."""
     self.used.check_hosts(8, named=False)

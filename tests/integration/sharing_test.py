@@ -18,6 +18,7 @@ from keras_remote.job import endings
 from keras_remote.job.state import State
 from tests.fakes.environment import environment
 from tests.integration import faults_test as faults
+from tests.integration import harness
 
 
 def _with_a_child() -> None:
@@ -144,6 +145,30 @@ class HomesTest(faults.JobTestCase):
     self.assertEqual(listed[job.id], State.LOST)
     place.key.write_bytes(key)
     self.assertEqual(job.status(), State.LOST)
+
+
+_SLOW = """
+import time
+import keras_remote
+from keras_remote.storage.folder import FolderStore
+
+create = FolderStore.create
+
+def slowly(self, *args, **options):
+  time.sleep(0.6)
+  return create(self, *args, **options)
+
+FolderStore.create = slowly
+print(keras_remote.run(lambda: 7).submit().status())
+"""
+
+
+class ExitTest(harness.ProjectTest):
+  def test_a_job_that_is_still_being_sent(self) -> None:
+    """The interpreter's exit waits for it: it runs."""
+    self.assertEqual(self.output(_SLOW), "PREPARING\n")
+    result = "import keras_remote; print(keras_remote.attach().result(30))"
+    self.assertEqual(self.output(result), "7\n")
 
 
 def _job(handle: JobHandle[Any]) -> Job:
