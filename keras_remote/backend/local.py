@@ -131,7 +131,7 @@ class LocalBackend:
   ) -> Iterator[Observation]:
     deadline = math.inf if timeout is None else clock.monotonic() + timeout
     last = None
-    away = _apart_from_name(spec.target.place) != _apart_from_name(self.place)
+    away = self._away(spec)
     directory = self._directory(spec.target.store, spec.job_id, away=away)
     while True:
       seen = self._observe(spec, directory, away=away)
@@ -173,7 +173,10 @@ class LocalBackend:
 
   def abandoned(self, spec: JobSpec) -> bool:
     allocation = self._allocation(spec)
-    return not _held(allocation) and _untidy(allocation)
+    # Of a home that machines share, locks of others may not be seen.
+    return (
+      not self._away(spec) and not _held(allocation) and _untidy(allocation)
+    )
 
   def cleanup_job(self, spec: JobSpec) -> None:
     deadline = clock.monotonic() + _KILL_SECONDS
@@ -259,6 +262,10 @@ class LocalBackend:
     if attempt:
       return Observation(State.RUNNING, f"attempt {attempt} is running")
     return Observation(State.PENDING, "its processes are starting")
+
+  def _away(self, spec: JobSpec) -> bool:
+    """Whether its processes are at another place."""
+    return _apart_from_name(spec.target.place) != _apart_from_name(self.place)
 
   def _last_words(self, spec: JobSpec, host: int) -> str:
     path = self._allocation(spec) / f"host-{host}" / "last-words"

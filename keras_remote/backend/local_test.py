@@ -177,6 +177,15 @@ class LocalBackendTest(backend_contract.BackendContract):
     self.cancel(away)
     self.assertEqual(self.watch(away)[-1].state, State.CANCELLED)
 
+  def test_what_another_place_may_still_need(self) -> None:
+    """A home that machines share: from here nothing tells who uses it."""
+    spec = self.prepare("").spec
+    ensure(self._allocate(spec) / "scratch")
+    self.assertTrue(self.used.abandoned(spec))
+    target = dataclasses.replace(spec.target, place="elsewhere:/home")
+    away = dataclasses.replace(spec, target=target)
+    self.assertFalse(self.used.abandoned(away))
+
   def test_a_host_that_got_another_name(self) -> None:
     """It is the same place: what is not there any more is lost."""
     spec = self.prepare("").spec
