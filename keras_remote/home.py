@@ -111,9 +111,10 @@ def lock(path: Path, *, shared: bool = False) -> int:
 
 
 def unlock(descriptor: int) -> None:
-  """Closes what `lock` gave."""
-  _locks.discard(descriptor)
-  os.close(descriptor)
+  """Closes what `lock` gave; in a child that was forked since it is closed."""
+  if descriptor in _locks:
+    _locks.discard(descriptor)
+    os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -224,7 +224,11 @@ class JobHandle(Generic[R]):
     following.show_logs(job, shown, follow=follow, tail=tail)
 
   def cancel(self) -> bool:
-    """Cancels the job; False where it had ended before."""
+    """Cancels the job; False where it had ended before.
+
+    Raises:
+      IntegrityError: it was sent from a home with another key.
+    """
     return self._job().cancel()
 
   def files(self) -> JobFiles:

@@ -216,7 +216,7 @@ def prune(cache: Path, seconds: float = math.inf) -> None:
 
 def _note_use(path: Path) -> None:
   """Has the time of access say so, also where the system does not keep it."""
-  with contextlib.suppress(FileNotFoundError):
+  with contextlib.suppress(OSError):
     modified = path.stat().st_mtime_ns
     os.utime(path, ns=(int(clock.now().timestamp() * 1e9), modified))
 
