@@ -5,6 +5,7 @@ Everything in it is this user's alone: folders 0700, files 0600.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import stat
@@ -17,6 +18,8 @@ from keras_remote import clock, constants, errors
 DAY = 24 * 60 * 60
 KEY_BYTES = 32
 IGNORE_FILE = ".gitignore"
+# Descriptors of the locks that this process holds.
+_locks: set[int] = set()
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
@@ -88,14 +91,54 @@ def ensure_apart(folder: Path) -> Path:
   return folder
 
 
-def lock(path: Path) -> int:
-  """A descriptor that holds the file's lock until it is closed everywhere.
+def lock(path: Path, *, shared: bool = False) -> int:
+  """A descriptor that holds the file's lock until `unlock`.
 
-  Children can inherit it.
+  Children that it is passed on to hold the lock too; a fork does not.
+
+  Args:
+    shared: with others that hold it so.
   """
+  _register_at_fork()
   descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-  fcntl.flock(descriptor, fcntl.LOCK_EX)
+  _locks.add(descriptor)
+  try:
+    fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+  except BaseException:
+    unlock(descriptor)
+    raise
   return descriptor
+
+
+def unlock(descriptor: int) -> None:
+  """Closes what `lock` gave; in a child that was forked since it is closed."""
+  if descriptor in _locks:
+    _locks.discard(descriptor)
+    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def holding(path: Path, *, shared: bool = False) -> Generator[None]:
+  """Holds the file's lock until the block ends."""
+  descriptor = lock(path, shared=shared)
+  try:
+    yield
+  finally:
+    unlock(descriptor)
+
+
+@functools.cache
+def _register_at_fork() -> None:
+  os.register_at_fork(after_in_child=_leave_locks)
+
+
+def _leave_locks() -> None:
+  """In a forked child: it must not hold what its parent lets go or dies with.
+
+  A lock is only closed there: to unlock it would unlock the parent's.
+  """
+  while _locks:
+    os.close(_locks.pop())
 
 
 def locked(path: Path) -> bool:
@@ -162,6 +205,11 @@ class Home:
   def preparing(self) -> Path:
     """One file a job that is being submitted, locked until it is."""
     return self.path / "preparing"
+
+  @property
+  def sharing(self) -> Path:
+    """Locked by who finds a context in a store, and by who removes some."""
+    return self.path / "sharing"
 
   def prepares(self, job_id: str) -> bool:
     """Whether a living process of this home still submits the job.

@@ -3,6 +3,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import unittest
 from pathlib import Path
 
@@ -238,6 +239,66 @@ class PreparingTest(absltest.TestCase):
     left = {path.name for path in home.preparing.iterdir()}
     self.assertEqual(left, {"held", "new"})
     self.assertFalse(home.prepares("new") or home.prepares("old"))
+
+
+class LockTest(absltest.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.path = Path(self.create_tempfile().full_path)
+
+  def test_a_forked_child_holds_nothing(self) -> None:
+    """However long it lives: the lock is free when its holder lets it go."""
+    descriptor = home_lib.lock(self.path)
+    begun, begins = os.pipe()
+    ended, ends = os.pipe()
+    if not (child := os.fork()):
+      os.close(ends)
+      os.write(begins, b".")
+      os.read(ended, 1)
+      try:
+        home_lib.unlock(descriptor)  # As it leaves the block of its parent.
+      except OSError:
+        os._exit(1)
+      os._exit(0)
+    os.read(begun, 1)
+    self.assertTrue(home_lib.locked(self.path))
+    home_lib.unlock(descriptor)
+    self.assertFalse(home_lib.locked(self.path))
+    os.close(ends)
+    self.assertEqual(os.waitpid(child, 0)[1], 0)
+    for end in (begun, begins, ended):
+      os.close(end)
+
+  def test_a_descriptor_that_was_closed_is_forgotten(self) -> None:
+    """A child keeps the file that got its number."""
+    descriptor = home_lib.lock(self.path)
+    home_lib.unlock(descriptor)
+    other = os.open(self.path, os.O_RDONLY)
+    self.addCleanup(os.close, other)
+    self.assertEqual(other, descriptor)
+    if not (child := os.fork()):
+      try:
+        os.fstat(other)
+      except OSError:
+        os._exit(1)
+      os._exit(0)
+    self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+  def test_sharing(self) -> None:
+    """Several may hold it shared; who wants it alone waits for all of them."""
+    with home_lib.holding(self.path, shared=True):
+      with home_lib.holding(self.path, shared=True):
+        pass
+      alone = threading.Thread(target=self._alone)
+      alone.start()
+      alone.join(0.05)
+      self.assertTrue(alone.is_alive())
+    alone.join()
+    self.assertFalse(home_lib.locked(self.path))
+
+  def _alone(self) -> None:
+    with home_lib.holding(self.path):
+      pass
 
 
 class ClusterKeyTest(parameterized.TestCase):

@@ -247,6 +247,12 @@ class BackendContract(parameterized.TestCase):
       self.assertLess(clock.monotonic(), deadline, "the log is another one")
       threading.Event().wait(0.02)
 
+  def test_telling_the_processes(self) -> None:
+    """They need not find the ending to stop."""
+    spec = self.begin()
+    self.used.cancel_job(spec)
+    self.assertEqual(self.watch(spec)[-1].state, State.LOST)
+
   def test_cancelling_what_has_ended(self) -> None:
     """It does nothing: not to a job that has ended, not to one unknown."""
     spec = self.submit("")
@@ -254,6 +260,17 @@ class BackendContract(parameterized.TestCase):
     self.used.cancel_job(spec)
     self.used.cancel_job(self.prepare("").spec)
     self.assertEqual(self.watch(spec)[-1].state, State.SUCCEEDED)
+
+  def test_what_was_abandoned(self) -> None:
+    """Killed processes leave something, until it is cleaned up; others no."""
+    spec = self.begin()
+    self.assertFalse(self.used.abandoned(spec))
+    self.kill(spec)
+    self.watch(spec)
+    self.assertTrue(self.used.abandoned(spec))
+    self.used.cleanup_job(spec)
+    self.assertFalse(self.used.abandoned(spec))
+    self.assertFalse(self.used.abandoned(self.prepare("").spec))
 
   def test_cleaning_up(self) -> None:
     """Whatever is left is gone; a second time, or unknown, is no error."""

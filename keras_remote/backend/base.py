@@ -102,6 +102,10 @@ class Backend(Protocol):
     """Tells the job's processes to stop; their ending is stored already."""
     ...
 
+  def abandoned(self, spec: JobSpec) -> bool:
+    """Whether its first processes were killed, and left something here."""
+    ...
+
   def cleanup_job(self, spec: JobSpec) -> None:
     """Removes all that is left of a job that has ended."""
     ...

@@ -23,12 +23,14 @@ import psutil
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission
+from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
   Home,
   cluster_key,
   ensure,
   locked,
   machine_id,
+  unlock,
   write_private,
 )
 from keras_remote.home import lock as take_lock
@@ -54,12 +56,22 @@ _MANY_HOSTS, _MOST_HOSTS = 8, 16
 
 
 class LocalBackend:
-  """Runs jobs on this machine, with CPU devices for accelerators."""
+  """Runs jobs on this machine, with CPU devices for accelerators.
+
+  Raises:
+    ConfigError: commands would not find their modules in this home.
+  """
 
   name = "local"
   emulates = True
 
   def __init__(self, home: Home) -> None:
+    if os.pathsep in str(home.path):
+      raise errors.ConfigError(
+        f"the home folder {home.path} holds '{os.pathsep}', which parts the "
+        "folders of PYTHONPATH: commands would not find their modules; set "
+        f"{HOME_VARIABLE} to another folder"
+      )
     self._home = home
 
   @property
@@ -110,7 +122,7 @@ class LocalBackend:
       ) from error
     finally:
       for lock in locks:
-        os.close(lock)
+        unlock(lock)
       shutil.rmtree(hidden, ignore_errors=True)
     self._sweep()
 
@@ -119,7 +131,7 @@ class LocalBackend:
   ) -> Iterator[Observation]:
     deadline = math.inf if timeout is None else clock.monotonic() + timeout
     last = None
-    away = _apart_from_name(spec.target.place) != _apart_from_name(self.place)
+    away = self._away(spec)
     directory = self._directory(spec.target.store, spec.job_id, away=away)
     while True:
       seen = self._observe(spec, directory, away=away)
@@ -158,6 +170,13 @@ class LocalBackend:
       with contextlib.suppress(psutil.Error):
         if HOST_VARIABLE in process.environ():
           process.send_signal(signal.SIGTERM)
+
+  def abandoned(self, spec: JobSpec) -> bool:
+    allocation = self._allocation(spec)
+    # Of a home that machines share, locks of others may not be seen.
+    return (
+      not self._away(spec) and not _held(allocation) and _untidy(allocation)
+    )
 
   def cleanup_job(self, spec: JobSpec) -> None:
     deadline = clock.monotonic() + _KILL_SECONDS
@@ -244,6 +263,10 @@ class LocalBackend:
       return Observation(State.RUNNING, f"attempt {attempt} is running")
     return Observation(State.PENDING, "its processes are starting")
 
+  def _away(self, spec: JobSpec) -> bool:
+    """Whether its processes are at another place."""
+    return _apart_from_name(spec.target.place) != _apart_from_name(self.place)
+
   def _last_words(self, spec: JobSpec, host: int) -> str:
     path = self._allocation(spec) / f"host-{host}" / "last-words"
     try:
@@ -255,6 +278,7 @@ class LocalBackend:
       )
 
   def _processes(self, spec: JobSpec) -> list[psutil.Process]:
+    """Its whole tree, but for what was started with an environment anew."""
     found = []
     for process in psutil.process_iter():
       with contextlib.suppress(psutil.Error):
@@ -268,18 +292,19 @@ class LocalBackend:
       # Another process may be sweeping too.
       with contextlib.suppress(OSError, errors.KerasRemoteError):
         recent = time.time() - folder.stat().st_mtime < _FRESH
-        if not recent and not _held(folder) and self._settled(folder):
+        # A store may have been put here, and what is in it is no allocation.
+        ours = (folder / "host-0" / "alive").exists()
+        old = ours and not recent
+        if old and not _held(folder) and self._settled(folder):
           shutil.rmtree(folder, ignore_errors=True)
 
   def _settled(self, allocation: Path) -> bool:
     """Whether nobody needs the folder of an ended job any more.
 
-    A first process that ends in order removes its scratch folder. Of one that
-    was killed the log is needed until somebody has stored how the job ended.
+    Of a first process that was killed the log is needed until somebody has
+    stored how the job ended.
     """
-    if allocation.name.startswith(".") or not any(
-      allocation.glob("host-*/scratch")
-    ):
+    if allocation.name.startswith(".") or not _untidy(allocation):
       return True
     store = os.fsdecode((allocation / _STORE).read_bytes())
     return self._directory(store, allocation.name).outcome() is not None
@@ -309,6 +334,11 @@ def _appear(hidden: Path, folder: Path) -> bool:
       return False
     raise
   return True
+
+
+def _untidy(allocation: Path) -> bool:
+  """Whether scratch is there, which a first process removes at its end."""
+  return any(allocation.glob("host-*/scratch"))
 
 
 def _held(allocation: Path) -> bool:

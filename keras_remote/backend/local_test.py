@@ -17,6 +17,7 @@ from keras_remote.job.launch import ALLOCATION_VARIABLE
 from keras_remote.job.outcome import Cause, HostReport
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
+from keras_remote.storage.folder import FolderStore
 from tests import backend_contract
 
 _OLD = time.time() - 3600
@@ -176,6 +177,15 @@ class LocalBackendTest(backend_contract.BackendContract):
     self.cancel(away)
     self.assertEqual(self.watch(away)[-1].state, State.CANCELLED)
 
+  def test_what_another_place_may_still_need(self) -> None:
+    """A home that machines share: from here nothing tells who uses it."""
+    spec = self.prepare("").spec
+    ensure(self._allocate(spec) / "scratch")
+    self.assertTrue(self.used.abandoned(spec))
+    target = dataclasses.replace(spec.target, place="elsewhere:/home")
+    away = dataclasses.replace(spec, target=target)
+    self.assertFalse(self.used.abandoned(away))
+
   def test_a_host_that_got_another_name(self) -> None:
     """It is the same place: what is not there any more is lost."""
     spec = self.prepare("").spec
@@ -192,6 +202,25 @@ class LocalBackendTest(backend_contract.BackendContract):
     self.assertEqual(seen[-1].state, State.RUNNING)
     self.cancel(spec)
     self.assertEqual(self.watch(spec)[-1].state, State.CANCELLED)
+
+  def test_logs_are_live(self) -> None:
+    """A line is there 0.2 s after it was printed.
+
+    The next is printed when the last one was seen, so right after a look.
+    """
+    seen = Path(self.create_tempdir("seen").full_path)
+    spec = self.submit(
+      "import os, time\n"
+      "for n in range(6):\n"
+      "  print(time.time(), flush=True)\n"
+      f"  while not os.path.exists(f'{seen}/{{n}}'): time.sleep(0.002)"
+    )
+    waits: list[float] = []
+    for data in self.used.job_logs(spec, 0):
+      waits.append(time.time() - float(data))
+      (seen / str(len(waits) - 1)).touch()
+    self.assertLen(waits, 6)
+    self.assertLess(min(waits[1:]), 0.2)  # The machine may be busy.
 
   def test_too_many_hosts(self) -> None:
     """Sixteen at most, and over eight only where that is meant."""
@@ -223,6 +252,21 @@ class LocalBackendTest(backend_contract.BackendContract):
       spec = self.submit("")
     names = {folder.name for folder in self.home.local.iterdir()}
     self.assertEqual(names, kept | {spec.job_id})
+
+  def test_sweeping_where_a_store_is(self) -> None:
+    """What is no allocation stays, however old it is."""
+    store = FolderStore(ensure(self.home.local))
+    store.create("jobs/a/spec.json", b"", {"of": "a"})
+    for folder in self.home.local.iterdir():
+      os.utime(folder, (_OLD, _OLD))
+    self.submit("")
+    (entry,) = store.list("jobs/")
+    self.assertEqual(entry.metadata, {"of": "a"})
+
+  def test_a_home_that_parts_the_module_path(self) -> None:
+    """It is refused, with the variable that names another."""
+    with self.assertRaisesRegex(errors.ConfigError, "':'.*KERAS_REMOTE_HOME"):
+      LocalBackend(Home(Path("/a/co:lon")))
 
   def _allocate(self, spec: JobSpec, host: int = 0) -> Path:
     folder = ensure(self.allocation(spec) / f"host-{host}")

@@ -62,7 +62,8 @@ def import_roots(root: Path) -> tuple[str, ...]:
   These are the entries of sys.path, and the folders that loaded modules were
   found in by other ways, such as an editable install.
   """
-  entries = [os.path.abspath(entry) for entry in sys.path]
+  # As the root is: some lead there through a link.
+  entries = [os.path.realpath(entry) for entry in sys.path]
   entries += _module_roots(str(root))
   inside = (e for e in entries if _within(e, str(root)) and not foreign(e))
   relative = (os.path.relpath(e, root) for e in inside)
@@ -108,10 +109,12 @@ def modules_by_value(root: Path) -> list[ModuleType]:
 
 
 def _loaded() -> Iterator[tuple[ModuleType, str]]:
+  real = functools.cache(os.path.realpath)  # Of many files few folders.
   for module in list(sys.modules.values()):
     file = getattr(module, "__file__", None)
     if isinstance(file, str) and isinstance(module, ModuleType):
-      yield module, os.path.abspath(file)
+      folder, name = os.path.split(file)
+      yield module, os.path.join(real(folder), name)
 
 
 def foreign(path: str) -> bool:
@@ -124,6 +127,7 @@ def _installations() -> tuple[str, ...]:
   paths = sysconfig.get_paths()
   found = {paths[n] for n in ("stdlib", "platstdlib", "purelib", "platlib")}
   found |= {site.getusersitepackages(), *site.getsitepackages()}
+  found |= {os.path.realpath(path) for path in found}
   return tuple(f"{path}{os.sep}" for path in found)
 
 

@@ -82,6 +82,18 @@ class PathTest(absltest.TestCase):
     )
     self.assertEqual(environment.import_roots(self.root), ("src", "."))
 
+  def test_entries_that_lead_there_by_a_link(self) -> None:
+    """An editable install, or a home directory, may be reached by one."""
+    (self.root / "src").mkdir()
+    (self.root / "lib").mkdir()
+    link = Path(self.create_tempdir("links").full_path) / "link"
+    link.symlink_to(self.root)
+    self._on_path(str(link / "src"))
+    self._loaded("sample_linked", link / "lib" / "sample_linked.py")
+    self.assertEqual(environment.import_roots(self.root), ("src", "lib"))
+    names = [m.__name__ for m in environment.modules_by_value(self.root)]
+    self.assertNotIn("sample_linked", names)
+
   def test_a_module_found_in_another_way_names_its_root(self) -> None:
     """An editable install may not be on sys.path at all."""
     self._loaded(

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -12,16 +11,16 @@ from typing import BinaryIO
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Backend, Submission
-from keras_remote.core import environment
+from keras_remote.core import archives, environment
 from keras_remote.core.context import JobContext, resources
 from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
-from keras_remote.home import Home, ensure, lock
-from keras_remote.job import ids, layout, signing
+from keras_remote.home import Home, ensure, holding
+from keras_remote.job import ids, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
 from keras_remote.packaging import packager, provenance, runner_archive
-from keras_remote.progress import Report, Step
+from keras_remote.progress import Report, Step, silent
 from keras_remote.storage.store import Store
 
 # Seconds in which most jobs are submitted, and what is wrong shows.
@@ -145,38 +144,34 @@ def _send(
   )
   report(Step("submitting"))
   submit_spec(
+    context.home,
     context.backend,
     context.store,
     spec,
     packed.stream,
-    packed_tree.path,
+    packed_tree,
     runner.path,
     context.variables,
+    report,
   )
   return spec
 
 
-def send_context(store: Store, digest: str, path: Path) -> None:
-  """Stores a project's archive, unless it is there."""
-  key = layout.context(digest)
-  if not any(store.list(key, limit=1)):
-    with path.open("rb") as archive:
-      store.create(key, archive)
-
-
 def submit_spec(
+  place: Home,
   backend: Backend,
   store: Store,
   spec: JobSpec,
   payload: BinaryIO | None,
-  archive: Path | None,
+  archive: packager.Context | None,
   runner: Path,
   variables: Mapping[str, str],
+  report: Report = silent,
 ) -> None:
   """Stores the job's directory and has the backend start it.
 
   Args:
-    archive: the project's; None where the store has it.
+    archive: the project's; None where the store has it from another job.
 
   Raises:
     StoreError: the store failed; nothing of the job is left in it.
@@ -184,33 +179,35 @@ def submit_spec(
   """
   directory = JobDirectory(store, spec.job_id)
   key = signing.job_key(backend.signing_key(), spec.job_id)
-  with contextlib.ExitStack() as undo:
-    # Another job of this id is found before anything of it is touched.
-    digest = directory.create_spec(spec, key)
-    undo.callback(_forget, directory, spec)
-    if archive is not None:
-      # After the spec: nobody prunes what a job refers to.
-      send_context(store, spec.context, archive)
+  with payload or contextlib.nullcontext(), contextlib.ExitStack() as undo:
+    # Nobody removes what was found before it is known that this job needs it.
+    with holding(place.sharing, shared=True):
+      # Another job of this id is found before anything of it is touched.
+      digest = directory.create_spec(spec, key)
+      undo.callback(_forget, place, directory, spec)
+      if archive is None:
+        archives.check(store, spec)
+      else:
+        archives.send(store, archive, report)
     if payload is not None:
-      with payload:
-        directory.create_payload(payload)
+      directory.create_payload(payload)
     undo.callback(backend.cleanup_job, spec)
     backend.submit_job(Submission(spec, digest, runner, variables, key))
     undo.pop_all()
 
 
-def _forget(directory: JobDirectory, spec: JobSpec) -> None:
+def _forget(place: Home, directory: JobDirectory, spec: JobSpec) -> None:
   with contextlib.suppress(errors.StoreError):
     directory.delete(spec)
+    archives.remove_unused(directory.store, place)
 
 
 @contextlib.contextmanager
 def preparing(place: Home, job_id: str) -> Iterator[None]:
   """Holds the lock that says that this process still submits the job."""
   path = ensure(place.preparing) / job_id
-  descriptor = lock(path)
-  try:
-    yield
-  finally:
-    path.unlink(missing_ok=True)
-    os.close(descriptor)
+  with holding(path):
+    try:
+      yield
+    finally:
+      path.unlink(missing_ok=True)

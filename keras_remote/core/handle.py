@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar, Unpack, cast, overload
 
 from keras_remote import errors
@@ -75,20 +75,16 @@ class JobFiles(Sequence[JobFile]):
       IntegrityError: a path would leave the folder; nothing was copied.
     """
     target = Path(folder)
-    for file in self._files:
-      parts = PurePosixPath(file.path).parts
-      if ".." in parts or PurePosixPath(file.path).is_absolute():
-        raise errors.IntegrityError(f"'{file.path}' would leave {target}")
-    copies = []
-    for file in self._files:
-      copy = target / file.path
-      copy.parent.mkdir(parents=True, exist_ok=True)
+    copies = [target / file.path for file in self._files]
+    for copy in copies:
+      # By its name, or by a link that is there.
       if not copy.resolve().is_relative_to(target.resolve()):
-        raise errors.IntegrityError(f"{copy} is a link that leaves {target}")
+        raise errors.IntegrityError(f"{copy} would leave {target}")
+    for file, copy in zip(self._files, copies, strict=True):
+      copy.parent.mkdir(parents=True, exist_ok=True)
       with file.open() as source, copy.open("wb") as to:
         while chunk := source.read(MIB):
           to.write(chunk)
-      copies.append(copy)
     return copies
 
 
@@ -206,7 +202,15 @@ class JobHandle(Generic[R]):
       yield rest
 
   def tail(self, lines: int = 20, host: int = 0) -> str:
-    """The last lines that a host printed."""
+    """The last lines that a host printed.
+
+    Raises:
+      ConfigError: `lines` is no number from 0 on.
+    """
+    if not isinstance(lines, int) or lines < 0:
+      raise errors.ConfigError(
+        f"tail takes a number of lines from 0 on, not {lines!r}"
+      )
     return "".join(last_lines(self.logs(host=host), lines)).rstrip("\n")
 
   def show_logs(self, *, follow: bool = False, tail: int | None = None) -> None:
@@ -220,7 +224,11 @@ class JobHandle(Generic[R]):
     following.show_logs(job, shown, follow=follow, tail=tail)
 
   def cancel(self) -> bool:
-    """Cancels the job; False where it had ended before."""
+    """Cancels the job; False where it had ended before.
+
+    Raises:
+      IntegrityError: it was sent from a home with another key.
+    """
     return self._job().cancel()
 
   def files(self) -> JobFiles:

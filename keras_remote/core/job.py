@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from keras_remote import errors
 from keras_remote.backend.base import Backend, Observation
 from keras_remote.job import endings, signing
 from keras_remote.job.directory import JobDirectory
@@ -53,19 +54,13 @@ class Job:
     Raises:
       IntegrityError: they are gone, and the spec is not the one that was sent.
     """
-    outcome = self.directory.outcome(self.key())
-    if outcome is not None:
+    if outcome := self._ended():
+      self._clean_up()
       yield Observation(outcome.state, outcome.message)
       return
     for seen in self.backend.watch_job(self.spec, timeout=timeout):
       if seen.state is State.LOST:
-        # A forged spec must not end a job that runs elsewhere.
-        self.directory.spec(key=self.key())
-        settled = endings.settle(
-          self.directory, self.spec, self.key(), seen.sentence, who()
-        )
-        self._keep_logs()
-        self.backend.cleanup_job(self.spec)
+        settled = self._ended() or self._settle(seen.sentence)
         seen = Observation(settled.state, settled.message)
       yield seen
 
@@ -78,15 +73,42 @@ class Job:
     ended = False
     for seen in self.watch(timeout):
       ended = seen.state.ended
-    found = self.directory.outcome(self.key())
-    if found is None and ended:
-      # Of a job elsewhere, which is signed with a key not known here.
+    found = self._ended()
+    if found is None and ended:  # The backend knows no key of a job elsewhere.
       found = self.directory.outcome()
     if found is None:
       raise TimeoutError(
         f"job {self.spec.job_id} has not ended within {timeout:g} s: it goes on"
       )
     return found
+
+  def _ended(self) -> Outcome | None:
+    """How it ended, as far as is known.
+
+    What the job's key did not sign is no ending, unless that key is not known
+    here: then all there is can be shown, though nothing of it be used.
+    """
+    found = self.directory.outcome(self.key())
+    if found is None and (told := self.directory.outcome()):
+      try:
+        self.directory.spec(key=self.key())
+      except errors.IntegrityError:
+        return told
+    return found
+
+  def _settle(self, why: str) -> Outcome:
+    # A forged spec must not end a job that runs elsewhere.
+    self.directory.spec(key=self.key())
+    settled = endings.settle(self.directory, self.spec, self.key(), why, who())
+    self._keep_logs()
+    self.backend.cleanup_job(self.spec)
+    return settled
+
+  def _clean_up(self) -> None:
+    """Removes what a killed first process left, after the job's end."""
+    if self.backend.abandoned(self.spec):
+      self._keep_logs()
+      self.backend.cleanup_job(self.spec)
 
   def key(self) -> bytes:
     """The key with which the job's endings are signed."""
@@ -125,8 +147,17 @@ class Job:
           offset += len(data)
 
   def cancel(self) -> bool:
-    """Ends it as cancelled; False where it had ended before."""
-    outcome = endings.cancel(self.directory, self.spec, self.key(), who())
+    """Ends it as cancelled; False where it had ended before.
+
+    Raises:
+      IntegrityError: it was sent with another key: only who has that can end
+        it, as the job heeds no other.
+    """
+    outcome = self._ended()
+    if outcome is None:
+      self.directory.spec(key=self.key())
+      outcome = endings.cancel(self.directory, self.spec, self.key(), who())
     if outcome.state is State.CANCELLED:
       self.backend.cancel_job(self.spec)
+    self._clean_up()
     return outcome.state is State.CANCELLED

@@ -7,14 +7,16 @@ from typing import Any
 
 from keras_remote import clock, errors
 from keras_remote.backend.registry import open_backend
+from keras_remote.core import archives
 from keras_remote.core.handle import JobHandle
 from keras_remote.core.job import Job
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home, home
-from keras_remote.job import index, layout
+from keras_remote.job import index
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
+from keras_remote.packaging import stat_cache
 from keras_remote.packaging.provenance import who
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
@@ -48,7 +50,12 @@ def attach(job_id: str | None = None) -> JobHandle[Any]:
 
   Raises:
     JobNotFoundError: no job, or more than one, goes by it.
+    ConfigError: it is no text.
   """
+  if job_id is not None and not isinstance(job_id, str):
+    raise errors.ConfigError(
+      f"attach takes a job's id, or a part of it, as text, not {job_id!r}"
+    )
   store = _store()
   spec = JobDirectory(store, _find(store, job_id)).spec()
   submitted: Future[JobSpec] = Future()
@@ -98,8 +105,9 @@ def prune(
 ) -> list[str]:
   """Removes my jobs that ended and were submitted longer ago; their ids.
 
-  What no job refers to any more is removed too. A job that cannot be read,
-  such as a newer keras_remote's, stays.
+  What no job refers to any more is removed too, and of this home's cache what
+  was not used for so long. A job that cannot be read, such as a newer
+  keras_remote's, stays.
   """
   store, place = _store(), Home(home())
   limit = clock.now() - older_than
@@ -111,8 +119,9 @@ def prune(
     and _remove(store, place, row)
   ]
   if removed:
-    _remove_contexts(store, place)
+    archives.remove_unused(store, place)
   place.sweep_preparing()
+  stat_cache.prune(place.cache, older_than.total_seconds())
   return removed
 
 
@@ -126,7 +135,7 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
   except errors.JobNotFoundError:
     if preparing:
       return False
-  except _ILLEGIBLE:
+  except archives.ILLEGIBLE:
     return False
   else:
     if not (row.state or _state_now(store, row.job_id)).ended:
@@ -134,29 +143,6 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
     backend.cleanup_job(spec)
   directory.delete(row)
   return True
-
-
-def _remove_contexts(store: Store, place: Home) -> None:
-  """Removes what no job needs, where all that they need is known."""
-  kept: set[str] = set()
-  for row in index.rows(store):
-    preparing = place.prepares(row.job_id)
-    try:
-      spec = JobDirectory(store, row.job_id).spec()
-    except errors.JobNotFoundError:
-      if preparing:
-        return
-    except _ILLEGIBLE:
-      return
-    else:
-      kept.add(layout.context(spec.context))
-  for entry in list(store.list(layout.CONTEXTS)):
-    if entry.key not in kept:
-      store.delete(entry.key)
-
-
-# A newer keras_remote wrote it, or nobody knows who.
-_ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
 
 
 def _mine(row: index.Row) -> bool:
@@ -214,7 +200,10 @@ def _state_now(store: Store, job_id: str) -> State:
     return State.LOST
   except errors.ConfigError:  # A newer keras_remote's, that has not ended.
     return State.RUNNING
-  state = Job(spec, directory, backend).observe().state
+  try:
+    state = Job(spec, directory, backend).observe().state
+  except errors.IntegrityError:  # Its processes are gone, and so is its key.
+    return State.LOST
   if state.ended:
     # Whoever ended it died before it could say so in the list.
     index.add_ending(store, spec, state)

@@ -3,10 +3,13 @@
 import dataclasses
 import datetime
 import fcntl
+import os
+import time
 from pathlib import Path
 
 from absl.testing import absltest
 
+from keras_remote import errors
 from keras_remote import home as homes
 from keras_remote.backend.local import LocalBackend
 from keras_remote.core import jobs
@@ -71,6 +74,24 @@ class JobsTest(absltest.TestCase):
     self.assertEqual(self.contexts(), [layout.context(kept.context)])
     self.assertEqual(jobs.prune(_AT_ONCE, everyone=True), ["other"])
     self.assertEmpty(self.left())
+
+  def test_attaching_to_no_text(self) -> None:
+    """What an id is, is said."""
+    for job_id in (5, b"train", Path("train")):
+      with self.assertRaisesRegex(errors.ConfigError, "takes a job's id"):
+        jobs.attach(job_id)  # type: ignore
+
+  def test_the_cache(self) -> None:
+    """What was not used for so long goes, though no job is old enough."""
+    homes.ensure(self.home.cache)
+    used = {"old.zip": 9, "new.zip": 4, "old.pyz": 9}
+    for name, hours in used.items():
+      (self.home.cache / name).touch()
+      then = time.time() - hours * 3600
+      os.utime(self.home.cache / name, (then, then))
+    self.assertEmpty(jobs.prune(datetime.timedelta(hours=5)))
+    left = [path.name for path in self.home.cache.iterdir()]
+    self.assertEqual(left, ["new.zip"])
 
   def test_a_forged_spec_names_no_folder(self) -> None:
     """Whatever id it says, nothing outside of the job is removed."""

@@ -182,11 +182,21 @@ def _environment(value: object, base: Path) -> dict[str, str]:
   if not isinstance(value, Mapping):
     raise ValueError(f"a value of type {type(value).__name__}")
   for name, text in value.items():
-    if not isinstance(name, str) or not name or set(name) & set("=\0"):
+    if not isinstance(name, str) or not name or "=" in name or _odd(name):
       raise ValueError(f"{name!r} as a name")
-    if not isinstance(text, str) or "\0" in text:
+    if not isinstance(text, str):
       raise ValueError(f"what {name!r} has, of type {type(text).__name__}")
+    if _odd(text):
+      raise ValueError(f"what {name!r} has: the system cannot encode it")
   return dict(value)
+
+
+def _odd(text: str) -> bool:
+  """Whether it cannot be in an environment."""
+  try:
+    return b"\0" in os.fsencode(text)
+  except UnicodeEncodeError:
+    return True
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from keras_remote.core.options import Options
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home, ensure, home
 from keras_remote.inside import current
-from keras_remote.job import fetch, ids, layout, surroundings
+from keras_remote.job import fetch, ids, surroundings
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import signal_name
 from keras_remote.job.spec import EntryKind, JobSpec, Target
@@ -54,11 +54,6 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       )
   old = job.directory.spec(key=job.key())
   _check_python(old)
-  if not any(store.list(layout.context(old.context), limit=1)):
-    raise errors.StoreError(
-      f"the project that {old.job_id} ran in is no longer in {store.uri}: "
-      "call the function anew"
-    )
   options = resolve({**_as_before(old), **changed}).options
   accelerator = parse_accelerator(options.accelerator)
   place = Home(home())
@@ -93,7 +88,7 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   payload = job.directory.open_payload() if old.payload else None
   with execution.preparing(place, job_id):
     execution.submit_spec(
-      backend, store, spec, payload, None, runner.path, variables
+      place, backend, store, spec, payload, None, runner.path, variables
     )
   return Job(spec, JobDirectory(store, job_id), backend)
 

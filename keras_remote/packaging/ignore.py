@@ -103,7 +103,7 @@ class Ignore:
     # Rules above the root count up to the top of its git repository, unless
     # they keep back the root itself: whoever runs from there wants it.
     places = (root, *root.parents)
-    top = next((place for place in places if (place / ".git").exists()), root)
+    top = next((p for p in places if os.path.exists(p / ".git")), root)
     self._open(top)
     self._prefix = ""
     if top != root:

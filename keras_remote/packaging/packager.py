@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import io
+import os
 import stat
+import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -33,7 +35,7 @@ class Context:
   """A packed project.
 
   Attributes:
-    path: the zip; it stays while it is one of the project's newest three.
+    path: the zip; it stays for an hour after its last use.
     digest: SHA-256 of the zip, in hex.
     size: bytes of the zip.
     files: the files in it.
@@ -136,7 +138,7 @@ def _pack(
       if tuple(row[: len(status)]) == status:
         record = Record(*row[len(status) :])
         record = writer.copy(path, old, record, executable=executable)
-      elif source := _open(root, path):
+      elif source := _open(root, path, status):
         with source:
           record = writer.add(path, source, executable=executable)
       else:
@@ -158,19 +160,33 @@ def _signature(tree: Mapping[str, Stat]) -> str:
   return hashlib.sha256(repr(tree).encode()).hexdigest()
 
 
-def _open(root: Path, path: str) -> BinaryIO | None:
+def _open(root: Path, path: str, status: Stat) -> BinaryIO | None:
   """The file to pack; None if it went away since the scan."""
   if path.endswith("/"):
     return io.BytesIO()
+  place = f"{root}/{path}"
   try:
-    return open(f"{root}/{path}", "rb")
-  except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+  except (FileNotFoundError, NotADirectoryError):
     return None
   except OSError as error:
     raise PackagingError(
-      f"{root / path} cannot be read ({error.strerror}); make it readable, or"
+      f"{place} cannot be read ({error.strerror}); make it readable, or"
       f" keep it back by a rule '{path}' in {OWN_RULES}"
     ) from error
+  found = os.fstat(descriptor)
+  regular = stat.S_ISREG(found.st_mode)
+  # Another file may have taken its place, but no link, which leads anywhere.
+  linked = found.st_ino != status[3] and os.path.realpath(place) != place
+  if regular and not linked:
+    return os.fdopen(descriptor, "rb")
+  os.close(descriptor)
+  if linked:
+    raise PackagingError(
+      f"{place} was replaced by a symlink while the project was packed; call"
+      " again"
+    )
+  return None
 
 
 def _check_size(root: Path, tree: Mapping[str, Stat]) -> None:
@@ -178,19 +194,37 @@ def _check_size(root: Path, tree: Mapping[str, Stat]) -> None:
   total = sum(status[0] for status in tree.values())
   if total <= MAX_BYTES:
     return
-  weights: Counter[str] = Counter()
-  for path, status in tree.items():
-    weights[path] += status[0]
-    top, slash, _ = path.partition("/")
-    if slash:
-      weights[f"{top}/"] += status[0]
-  largest = weights.most_common(_LARGEST_SHOWN)
-  shown = ", ".join(f"{path} {_megabytes(size)}" for path, size in largest)
+  largest = _largest((path, status[0]) for path, status in tree.items())
   raise PackagingError(
     f"the project {root} is {_megabytes(total)} after ignoring, over the limit"
-    f" of {_megabytes(MAX_BYTES)}; the largest: {shown}. Keep what the function"
+    f" of {_megabytes(MAX_BYTES)}; the largest: {_shown(largest)}. Keep what the function"
     f" does not need back by rules in {OWN_RULES}, such as '{largest[0][0]}'"
   )
+
+
+def heaviest(archive: Path) -> str:
+  """What weighs most in a packed project, for people."""
+  with zipfile.ZipFile(archive) as packed:
+    return _shown(
+      _largest(
+        (entry.filename, entry.compress_size) for entry in packed.filelist
+      )
+    )
+
+
+def _largest(sizes: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+  """The largest files, and folders at the top, of all these files."""
+  weights: Counter[str] = Counter()
+  for path, size in sizes:
+    weights[path] += size
+    top, slash, _ = path.partition("/")
+    if slash:
+      weights[f"{top}/"] += size
+  return weights.most_common(_LARGEST_SHOWN)
+
+
+def _shown(sizes: Iterable[tuple[str, int]]) -> str:
+  return ", ".join(f"{path} {_megabytes(size)}" for path, size in sizes)
 
 
 def _megabytes(size: int) -> str:

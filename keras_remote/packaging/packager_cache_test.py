@@ -160,6 +160,24 @@ class CacheTest(ProjectTestCase):
       [path.name for path in self.cache.glob("gone*")], ["gone.lock"]
     )
 
+  def test_what_is_used_stays(self) -> None:
+    """However long ago it was made; what was not used goes after an hour."""
+    stat_cache.prune(self.cache, 0.0)  # There is none yet.
+    made = zip_working_dir(self.root, self.place / "cache2").path
+    old = put(self.cache, made.name, made.read_bytes())
+    then = clock.now().timestamp() - 2 * stat_cache.IN_USE_S
+    for _ in range(2):  # Taken over, then found.
+      os.utime(old, ns=(int(then) * 10**9, old.stat().st_mtime_ns))
+      self.zip()
+      stat_cache.prune(self.cache, 0.0)
+      self.assertEqual(self.cached(".zip"), [old])
+    for path in self.cache.iterdir():
+      os.utime(path, (then, then))
+    stat_cache.prune(self.cache, 3 * stat_cache.IN_USE_S)
+    self.assertEqual(self.cached(".zip"), [old])
+    stat_cache.prune(self.cache, 0.0)
+    self.assertEmpty([*self.cached(".zip"), *self.cached(".state")])
+
   def test_two_projects_that_are_equal_share_a_zip(self) -> None:
     """Neither makes the other pack again."""
     other = self.place / "other"

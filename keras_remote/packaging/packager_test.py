@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
@@ -21,6 +21,7 @@ from keras_remote.packaging.packager import (
   find_root,
   zip_working_dir,
 )
+from keras_remote.progress import Step
 from tests.fakes.project import ProjectTestCase, put
 
 _PARTS = st.text(
@@ -181,6 +182,61 @@ class ContentsTest(_ProjectTest):
       self.assertEqual(self.names(), [".gitignore", "a.py", "runs/"])
 
 
+class ChangeTest(_ProjectTest):
+  """A tree that changes between the look at it and the packing."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.put("a.txt")
+    self.put("folder/b.txt")
+    self.outside = put(self.place, "outside/b.txt", b"not of the project")
+
+  def zip_after(self, change: Callable[[], object]) -> dict[str, bytes]:
+    """What is packed where this happens just before."""
+
+    def report(step: Step) -> None:
+      if step.what == "packing the project":
+        change()
+
+    return _contents(zip_working_dir(self.root, self.cache, report))
+
+  def replace(self, name: str, make: Callable[[Path], object]) -> None:
+    path = self.root / name
+    path.rename(self.place / "old")
+    make(path)
+
+  @parameterized.named_parameters(
+    ("file", "a.txt", "outside/b.txt"), ("folder", "folder", "outside")
+  )
+  def test_a_link_that_takes_a_place(self, name: str, target: str) -> None:
+    """It leads nowhere: nothing from outside the project is sent."""
+
+    def link() -> None:
+      self.replace(name, lambda p: p.symlink_to(self.place / target))
+
+    with self.assertRaisesRegex(
+      PackagingError, f"{name}.* by a symlink.*again"
+    ):
+      self.zip_after(link)
+
+  def test_a_file_that_takes_a_place(self) -> None:
+    """It is sent; a link of the project's own leads where it did."""
+    (self.root / "link.txt").symlink_to("folder/b.txt")
+    found = self.zip_after(
+      lambda: self.replace("a.txt", lambda p: p.write_bytes(b"new"))
+    )
+    contents = {"a.txt": b"new", "folder/b.txt": b"x", "link.txt": b"x"}
+    self.assertEqual(found, contents)
+
+  @parameterized.parameters(os.mkfifo, os.mkdir)
+  def test_no_file_that_takes_a_place(
+    self, make: Callable[[Path], object]
+  ) -> None:
+    """It is left out, and never waited for."""
+    found = self.zip_after(lambda: self.replace("a.txt", make))
+    self.assertEqual(found, {"folder/b.txt": b"x"})
+
+
 class RefusalTest(_ProjectTest):
   """What cannot be packed, and what to do about it."""
 
@@ -197,6 +253,20 @@ class RefusalTest(_ProjectTest):
     rule = str(raised.exception).rpartition("such as '")[2].removesuffix("'")
     self.put(".kerasremoteignore", rule.encode())
     self.assertEqual(self.names(), [".kerasremoteignore", "a.py"])
+
+  def test_what_is_in_a_folder_that_cannot_be_entered(self) -> None:
+    """It can be listed, and is named with the rule that helps."""
+    self.place.chmod(0o755)
+    self.cache.mkdir()
+    self.cache.chmod(0o777)
+    self.put("a/a.py")
+    (self.root / "link.py").symlink_to("a/a.py")
+    (self.root / "a").chmod(0o644)
+    with (
+      _as_nobody(),
+      self.assertRaisesRegex(PackagingError, "a/a.py cannot .* rule 'a/a.py'"),
+    ):
+      self.zip()
 
   @parameterized.parameters("a.py", "folder", ".gitignore")
   def test_what_cannot_be_read_is_named(self, name: str) -> None:

@@ -72,7 +72,7 @@ class _Walk:
         for linked in self._link(path, name, way):
           empty = False
           yield linked
-      elif status := _stat(entry):
+      elif status := _stat(entry, path):
         empty = False
         yield name, status
     if empty and shown:
@@ -111,7 +111,7 @@ class _Walk:
       inner = f"{real}/" if real else ""
       if inner not in way:
         yield from self.folder(inner, f"{name}/", (*way, inner))
-    elif status := _stat(Path(target)):
+    elif status := _stat(Path(target), real):
       yield name, status
 
   def _check_name(self, name: str) -> None:
@@ -125,12 +125,18 @@ class _Walk:
       ) from error
 
 
-def _stat(entry: "os.DirEntry[str] | Path") -> Stat | None:
+def _stat(entry: "os.DirEntry[str] | Path", path: str) -> Stat | None:
   """What identifies a regular file's content; None for anything else."""
   try:
     found = entry.stat(follow_symlinks=False)
   except (FileNotFoundError, NotADirectoryError):
     return None
+  except OSError as error:
+    raise PackagingError(
+      f"{os.fspath(entry)} cannot be looked at ({error.strerror}); take the"
+      f" right to enter its folder, or keep it back by a rule '{path}' in"
+      f" {OWN_RULES}"
+    ) from error
   if not stat.S_ISREG(found.st_mode):
     return None
   return (

@@ -7,9 +7,9 @@ releases with its holder.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from keras_remote import clock
+from keras_remote import clock, home
 
-# Archives of one folder that stay; an older one stays while it may be in use.
+# Archives of one folder that stay; an older one stays while it may be in use:
+# nobody takes longer from packing a project to sending it.
 KEEP = 3
 IN_USE_S = 3600.0
-# After a month even the newest goes: its folder may be gone, or comes again.
+# After a month without use even the newest goes: its folder may be gone.
 _LIFETIMES_S = {
   ".tmp": IN_USE_S,
   **dict.fromkeys((".pyz", ".state", ".zip"), 30 * 24 * 3600.0),
@@ -86,7 +87,11 @@ class StatCache:
     except (OSError, ValueError):
       return None
     seen = (found.st_size, found.st_mtime_ns, found.st_ino)
-    return last if seen == (last.size, last.modified_ns, last.inode) else None
+    if seen != (last.size, last.modified_ns, last.inode):
+      return None
+    for path in self._state, self.path(last.digest):
+      _note_use(path)
+    return last
 
   def table(self, last: Last) -> Table:
     """Where each file lies in that archive; empty where that is unknown."""
@@ -101,10 +106,10 @@ class StatCache:
   @contextlib.contextmanager
   def turn(self) -> Iterator[None]:
     """Holds the folder's lock, among threads and among processes."""
-    with open(self._lock, "ab", opener=_private) as file:
+    with contextlib.ExitStack() as stack:
       # A file system without locks still gets whole files, only more work.
       with contextlib.suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)
+        stack.enter_context(home.holding(self._lock))
       yield
 
   @contextlib.contextmanager
@@ -131,7 +136,9 @@ class StatCache:
     made.flush()
     path = self.path(digest)
     # Another folder may have made the same one, and knows it by its inode.
-    if not _holds(path, digest):
+    if _holds(path, digest):
+      _note_use(path)
+    else:
       os.replace(made.name, path)
     found = path.stat()
     line = json.dumps(table or {}, separators=(",", ":")).encode()
@@ -155,11 +162,9 @@ class StatCache:
     """Removes what is old; the digests that stay, `digest` first."""
     last = self._remembered()
     recent = (digest, *(old for old in last if old != digest))
-    for path in self._cache.iterdir():
-      if lifetime := _LIFETIMES_S.get(path.suffix):
-        _remove_older(path, lifetime)
+    prune(self._cache)
     old = (
-      d for d in recent[KEEP:] if not _remove_older(self.path(d), IN_USE_S)
+      d for d in recent[KEEP:] if not _remove_unused(self.path(d), IN_USE_S)
     )
     return (*recent[:KEEP], *old)
 
@@ -169,10 +174,6 @@ class StatCache:
         return _unseal(file.readline()).recent
     except (OSError, ValueError):
       return ()
-
-
-def _private(path: str, flags: int) -> int:
-  return os.open(path, flags, 0o600)
 
 
 def _seal(last: Last) -> bytes:
@@ -203,10 +204,29 @@ def _holds(path: Path, digest: str) -> bool:
     return False
 
 
-def _remove_older(path: Path, seconds: float) -> bool:
-  """Removes a file that was made longer ago; whether it is gone."""
+def prune(cache: Path, seconds: float = math.inf) -> None:
+  """Removes what nobody has used for so long, but in the last hour.
+
+  Whatever is gone is made again when it is needed.
+  """
+  for path in cache.iterdir() if cache.exists() else ():
+    if lifetime := _LIFETIMES_S.get(path.suffix):
+      _remove_unused(path, min(lifetime, max(seconds, IN_USE_S)))
+
+
+def _note_use(path: Path) -> None:
+  """Has the time of access say so, also where the system does not keep it."""
+  with contextlib.suppress(OSError):
+    modified = path.stat().st_mtime_ns
+    os.utime(path, ns=(int(clock.now().timestamp() * 1e9), modified))
+
+
+def _remove_unused(path: Path, seconds: float) -> bool:
+  """Removes a file that was made and used longer ago; whether it is gone."""
   try:
-    if clock.now().timestamp() - path.stat().st_mtime <= seconds:
+    found = path.stat()
+    used = max(found.st_atime, found.st_mtime)
+    if clock.now().timestamp() - used <= seconds:
       return False
     path.unlink()
   except FileNotFoundError:

@@ -1,10 +1,12 @@
 """What is remembered is what was written, or nothing."""
 
+import os
 import tempfile
 from pathlib import Path
 
 from absl.testing import absltest
 
+from keras_remote import home
 from keras_remote.packaging.stat_cache import Last, StatCache
 
 # The digest of no bytes at all, from the examples to FIPS 180-4.
@@ -67,6 +69,24 @@ class StatCacheTest(absltest.TestCase):
     files = list(self.cache.iterdir())
     self.assertLen(files, 3)  # With what is remembered, and a lock.
     self.assertEqual({file.stat().st_mode & 0o777 for file in files}, {0o600})
+
+  def test_a_forked_child_does_not_take_a_turn_along(self) -> None:
+    """Others pack while a child that was forked in somebody's turn lives."""
+    begun, begins = os.pipe()
+    ended, ends = os.pipe()
+    with self.memory.turn():
+      if not (child := os.fork()):
+        os.close(ends)
+        os.write(begins, b".")
+        os.read(ended, 1)
+        os._exit(0)
+      os.read(begun, 1)
+    (lock,) = self.cache.glob("*.lock")
+    self.assertFalse(home.locked(lock))
+    os.close(ends)
+    os.waitpid(child, 0)
+    for end in (begun, begins, ended):
+      os.close(end)
 
 
 if __name__ == "__main__":

@@ -213,6 +213,18 @@ class BadInputTest(_RefusedTest):
     self.write(".kerasremoteignore", "data/\n")
     self.assertEqual(self.output(f"{_CALL}print(train())"), "called\n")
 
+  def test_much_is_sent(self) -> None:
+    """A project over 100 MB goes, with a warning the first time."""
+    (self.project / "weights.bin").write_bytes(os.urandom(101_000_000))
+    ran = self.run_script(f"{_CALL}print(train())")
+    self.assertEqual(ran.stdout, "called\n", ran.stderr)
+    (warning,) = [line for line in ran.stderr.splitlines() if " MB" in line]
+    self.assertIn("the project is 101 MB packed", warning)
+    self.assertIn("weights.bin 101 MB", warning)
+    self.assertIn(".kerasremoteignore", warning)
+    ran = self.run_script(f"{_CALL}print(train())")
+    self.assertNotIn("101 MB", ran.stderr)
+
   def test_nobody_asks(self) -> None:
     """A job that could not be sent is told of, where nobody asks for it too."""
     with self.write("large.bin", "").open("r+b") as file:
@@ -351,9 +363,7 @@ class StoreTest(_RefusedTest):
 
   def _jobs_on_disk(self) -> list[str]:
     names = self.left.read_text().splitlines()
-    return [
-      n for n in names if n.startswith(("./jobs/", "./index/", "./local/"))
-    ]
+    return [n for n in names if n.removeprefix("./").startswith(_OF_JOBS)]
 
   def test_no_space(self) -> None:
     """Where the store is full, the job is taken out of it again."""

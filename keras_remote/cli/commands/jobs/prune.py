@@ -46,7 +46,7 @@ def command(out: Output, older_than: float, everyone: bool, yes: bool) -> None:
   ]
   if old and not yes:
     _ask(len(old))
-  removed = prune(age, everyone=everyone) if old else []
+  removed = prune(age, everyone=everyone)
   out.show({"removed": removed}, f"{_jobs(len(removed))} removed")
 
 

@@ -1,0 +1,85 @@
+"""Projects in the store: sent once, and whole."""
+
+import dataclasses
+import io
+import random
+import zipfile
+from pathlib import Path
+
+from absl.testing import absltest
+
+from keras_remote.core import archives
+from keras_remote.job import layout
+from keras_remote.packaging.packager import Context
+from keras_remote.progress import Step, silent
+from keras_remote.storage.store import Source
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.watched_store import WatchedStore
+
+_DIGEST = "1" * 64
+_KEY = layout.context(_DIGEST)
+
+
+class ArchivesTest(absltest.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.base = Path(self.create_tempdir().full_path)
+    self.store = MemoryStore()
+    self.steps: list[Step] = []
+
+  def archive(self, **sizes: int) -> Context:
+    path = self.base / "context.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+      for name, size in sizes.items():
+        packed.writestr(name.replace("_", "/"), random.randbytes(size))
+    return Context(path, _DIGEST, path.stat().st_size, len(sizes))
+
+  def test_sent_once(self) -> None:
+    """What is there whole is not sent again; what was cut short is."""
+    archive = self.archive(a=100)
+    whole = archive.path.read_bytes()
+    writes: list[str] = []
+
+    def watch(method: str, key: str) -> None:
+      if method in ("create", "write"):
+        writes.append(key)
+
+    store = WatchedStore(self.store, watch)
+    for _ in range(2):
+      archives.send(store, archive, silent)
+      self.assertEqual(writes, [_KEY])
+      self.assertEqual(self.store.read(_KEY), whole)
+    self.store.write(_KEY, whole[:20])
+    archives.send(store, archive, silent)
+    self.assertEqual(self.store.read(_KEY), whole)
+
+  def test_what_is_large_is_told(self) -> None:
+    """With what weighs most in it and the cure, before it is sent; once."""
+    archive = self.archive(data_train=3_000_000, data_test=2_000_000, a=10)
+    large = dataclasses.replace(archive, size=archives.LARGE + 1)
+
+    class Whole(MemoryStore):
+      """Holds as many bytes as the archive says."""
+
+      def create(self, key: str, data: Source, metadata: object = None) -> bool:
+        return super().create(key, io.BytesIO(bytes(large.size)))
+
+    store = Whole()
+    archives.send(
+      store, dataclasses.replace(large, size=archives.LARGE), silent
+    )
+    self.assertEmpty(self.steps)
+    store.delete(_KEY)
+    for _ in range(2):
+      archives.send(store, large, self.steps.append)
+    (step,) = self.steps
+    self.assertTrue(step.warning)
+    self.assertRegex(
+      step.what,
+      "is 100 MB packed, .*: data/ 5 MB, data/train 3 MB, data/test 2 MB, .*"
+      "kerasremoteignore",
+    )
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,147 @@
+"""What is sent, and what is taken back where that fails."""
+
+import dataclasses
+import os
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from absl.testing import absltest
+
+from keras_remote import errors
+from keras_remote.backend.base import Submission
+from keras_remote.backend.local import LocalBackend
+from keras_remote.core import archives, execution, packing
+from keras_remote.core.context import JobContext, job_context
+from keras_remote.core.handle import JobHandle
+from keras_remote.job import layout
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.launch import ALLOCATION_VARIABLE
+from keras_remote.job.state import State
+from keras_remote.progress import silent
+from keras_remote.storage.store import Store
+from tests.fakes.environment import environment
+from tests.fakes.watched_store import WatchedStore, failing_at
+
+
+class _Failing(LocalBackend):
+  """Fails when the processes have started already."""
+
+  def submit_job(self, submission: Submission) -> None:
+    super().submit_job(submission)
+    raise errors.SubmitError("the machine is full")
+
+
+class ExecutionTest(absltest.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    base = Path(self.create_tempdir().full_path).resolve()
+    project = base / "project"
+    project.mkdir()
+    (project / "pyproject.toml").touch()
+    self.enter_context(environment(KERAS_REMOTE_HOME=str(base / "home")))
+    self.context = job_context({"working_dir": project})
+
+  def execute(self, context: JobContext) -> JobHandle[int]:
+    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
+    job_id, submitted = execution.execute_remote(context, packed, silent)
+    return JobHandle(job_id, context.store, context.backend, submitted)
+
+  def with_store(self, store: Store) -> JobContext:
+    return dataclasses.replace(self.context, store=store)
+
+  def assert_nothing_left(self) -> None:
+    store, home = self.context.store, self.context.home
+    rooms = (layout.JOBS, layout.INDEX, layout.CONTEXTS)
+    self.assertEmpty([e.key for room in rooms for e in store.list(room)])
+    for folder in home.local, home.preparing:
+      self.assertEmpty(list(folder.glob("*")))
+    self.assertEmpty([p for p in psutil.process_iter() if self._ours(p)])
+
+  def _ours(self, process: psutil.Process) -> bool:
+    try:
+      environ = process.environ()
+    except psutil.Error:
+      return False
+    home = os.environ["KERAS_REMOTE_HOME"]
+    return (
+      ALLOCATION_VARIABLE in environ and environ["KERAS_REMOTE_HOME"] == home
+    )
+
+  def test_a_backend_that_fails(self) -> None:
+    """Neither files nor processes are left of the job."""
+    backend = _Failing(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    with self.assertRaisesRegex(errors.SubmitError, "is full"):
+      self.execute(context)
+    self.assert_nothing_left()
+
+  def assert_fails_at(self, write: int) -> None:
+    error = errors.StoreError("the store is full")
+    store = failing_at(self.context.store, write, error, ("write", "create"))
+    with self.assertRaisesRegex(errors.StoreError, "is full"):
+      self.execute(self.with_store(store))
+
+  def test_a_store_that_fails_at_any_write(self) -> None:
+    """What had been written is taken back, but what other jobs need."""
+    for write in range(5):  # Index, signature, spec, project and payload.
+      self.assert_fails_at(write)
+      self.assert_nothing_left()
+    job = self.execute(self.context)
+    self.assertEqual(job.result(timeout=30), 7)
+    for write in range(4):  # The project need not be sent again.
+      self.assert_fails_at(write)
+      archives.check(self.context.store, job.spec)
+
+  def test_a_slow_store(self) -> None:
+    """`submit` does not wait for it, and the job comes to run."""
+    go = threading.Event()
+
+    def watch(method: str, key: str) -> None:
+      if method == "create":
+        go.wait(30)
+
+    began = time.monotonic()
+    job = self.execute(self.with_store(WatchedStore(self.context.store, watch)))
+    try:
+      self.assertLess(time.monotonic() - began, 2.5)
+      self.assertEqual(job.status(), State.PREPARING)
+    finally:
+      go.set()
+    self.assertEqual(job.result(timeout=30), 7)
+
+  def test_what_was_found_in_the_store_stays(self) -> None:
+    """Who removes what no job needs does not take it from one that is sent."""
+    first = self.execute(self.context)
+    self.assertEqual(first.result(timeout=30), 7)
+    store, key = self.context.store, layout.context(first.spec.context)
+    JobDirectory(store, first.id).delete(first.spec)
+    sent: list[JobHandle[int]] = []
+    found = threading.Event()
+
+    def watch_sender(method: str, key: str) -> None:
+      if method == "create" and key.endswith(layout.PAYLOAD):
+        found.set()
+
+    def send() -> None:
+      watched = WatchedStore(store, watch_sender)
+      sent.append(self.execute(self.with_store(watched)))
+
+    sender = threading.Thread(target=send)
+
+    def watch_remover(method: str, key: str) -> None:
+      if (method, key) == ("list", layout.CONTEXTS):
+        sender.start()
+        found.wait(0.5)
+
+    remover = WatchedStore(store, watch_remover)
+    archives.remove_unused(remover, self.context.home)
+    sender.join()
+    self.assertEqual(sent[0].result(timeout=30), 7)
+    archives.remove_unused(store, self.context.home)
+    self.assertNotEmpty(list(store.list(key)))
+
+
+if __name__ == "__main__":
+  absltest.main()
