@@ -21,15 +21,17 @@ _LOOK = 1.0
 def last_lines(pieces: Iterable[str], count: int) -> list[str]:
   """The last lines of a text in pieces, with their ends."""
   last: collections.deque[str] = collections.deque(maxlen=count)
-  rest = ""
+  rest: list[str] = []  # In pieces: a long line is put together once.
   for piece in pieces:
-    *lines, rest = (rest + piece).splitlines(keepends=True) or [""]
-    last.extend(lines)
-    if rest.endswith("\n"):
-      last.append(rest)
-      rest = ""
-  if rest:
-    last.append(rest)
+    rest.append(piece)
+    if "\n" in piece:
+      *lines, end = "".join(rest).splitlines(keepends=True)
+      last.extend(lines)
+      rest = [end]
+      if end.endswith("\n"):
+        last.append(end)
+        rest = []
+  last.extend("".join(rest).splitlines(keepends=True))
   return list(last)
 
 

@@ -50,8 +50,8 @@ class _Client(nbclient.NotebookClient):
   ) -> Any:
     if "printed there" in msg["content"].get("text", ""):
       if self.interrupts:
-        assert self.km
-        asyncio.ensure_future(self.km.interrupt_kernel())
+        kernel: Any = self.km
+        asyncio.ensure_future(kernel.interrupt_kernel())
       else:
         self.sign.touch()
     return super().process_message(msg, cell, cell_index)
@@ -89,8 +89,8 @@ class NotebookTest(absltest.TestCase):
 
     # It ends at all only if the cell showed the line while it ran.
     self.assertEqual(called[-1].data["text/plain"], "42")
-    printed = [o.text for o in called if o.get("name") == "stdout"]
-    self.assertEqual(printed, ["printed there\n"])
+    printed = "".join(o.text for o in called if o.get("name") == "stdout")
+    self.assertEqual(printed, "printed there\n")
 
     html = submitted[-1].data["text/html"]
     self.assertRegex(html, r"<b>double-\S+</b> (PREPARING|PENDING|RUNNING)")
