@@ -17,7 +17,10 @@ def main() -> None:
 
 @main.command(help="Starts what does not run, and waits until it is ready.")
 def up() -> None:
-  cluster.up()
+  if harness.CONTEXT_VARIABLE in os.environ:
+    print(f"{harness.CONTEXT_VARIABLE} names a cluster: none is started")
+  else:
+    cluster.up()
 
 
 @main.command(help="Ends it and leaves the machine as it was.")

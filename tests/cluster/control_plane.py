@@ -96,6 +96,7 @@ def controllers(hyperkube: Path) -> Process:
       *_client(CONTROLLERS_PORT),
       f"--service-account-private-key-file={pki.ACCOUNTS}",
       f"--root-ca-file={pki.CA}",
+      f"--flex-volume-plugin-dir={STATE / 'volume-plugins'}",
     ),
     ready=lambda: api.answers(f"https://127.0.0.1:{CONTROLLERS_PORT}/healthz"),
   )
@@ -123,8 +124,6 @@ def dns(program: Path) -> Process:
 def _client(port: int) -> tuple[str, ...]:
   return (
     f"--kubeconfig={KUBECONFIG}",
-    f"--authentication-kubeconfig={KUBECONFIG}",
-    f"--authorization-kubeconfig={KUBECONFIG}",
     "--bind-address=127.0.0.1",
     f"--secure-port={port}",
     # There is one of each, which need not wait for a lease.

@@ -13,7 +13,7 @@ _BEFORE = STATE / "ip_forward"
 _OURS = ("-m", "comment", "--comment", "keras_remote test cluster")
 # Tables, chains and rules.
 _RULES: tuple[tuple[str, ...], ...] = (
-  ("nat", "POSTROUTING", "-s", PODS, "!", "-o", BRIDGE, "-j", "MASQUERADE"),
+  ("nat", "POSTROUTING", "-s", PODS, "!", "-d", PODS, "-j", "MASQUERADE"),
   ("filter", "FORWARD", "-i", BRIDGE, "-j", "ACCEPT"),
   ("filter", "FORWARD", "-o", BRIDGE, "-j", "ACCEPT"),
 )
