@@ -59,7 +59,7 @@ def parts() -> Parts:
   hyperkube, dns = install.hyperkube(), install.dns()
   return Parts(
     services=(services.registry(), services.gcs(install.fake_gcs())),
-    etcd=control_plane.etcd(),
+    etcd=control_plane.etcd(install.etcd()),
     api_server=control_plane.api_server(hyperkube),
     clients=(
       control_plane.controllers(hyperkube),

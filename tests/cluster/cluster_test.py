@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from absl.testing import absltest
 from kubernetes import client
@@ -49,7 +50,7 @@ class AnyClusterTest(NamespaceTest):
 
   def test_job(self) -> None:
     """A Job completes, and its pod's log can be read."""
-    batch = client.BatchV1Api(self.api)
+    batch: Any = client.BatchV1Api(self.api)
     container = {
       "name": "main",
       "image": self.cluster.busybox_image,

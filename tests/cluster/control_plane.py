@@ -36,11 +36,11 @@ _COREFILE = f"""\
 """
 
 
-def etcd() -> Process:
+def etcd(program: Path) -> Process:
   return Process(
     name="etcd",
     command=(
-      "etcd",
+      program,
       f"--data-dir={STATE / 'etcd'}",
       f"--listen-client-urls={_ETCD}",
       f"--advertise-client-urls={_ETCD}",
@@ -49,10 +49,8 @@ def etcd() -> Process:
       f"--initial-cluster=default={_ETCD_PEER}",
       # A power cut ends the cluster anyway.
       "--unsafe-no-fsync",
-      "--logger=zap",
-      "--log-outputs=stderr",
     ),
-    ready=lambda: api.answers(f"{_ETCD}/health"),
+    ready=lambda: api.answers(f"{_ETCD}/readyz"),
   )
 
 

@@ -21,7 +21,6 @@ _PACKAGES = (
   "containernetworking-plugins",
   "debootstrap",
   "docker-registry",
-  "etcd-server",
   "iptables",
   "openssl",
   "runc",
@@ -59,6 +58,11 @@ def hyperkube() -> Path:
     f"-X {version}.gitMinor={minor}"
   )
   return _go("hyperkube", flags)
+
+
+def etcd() -> Path:
+  """What the API server keeps everything in."""
+  return _go("etcd")
 
 
 def dns() -> Path:

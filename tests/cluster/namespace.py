@@ -1,6 +1,7 @@
 """A namespace for each test, and pods in it."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from absl.testing import absltest
@@ -21,17 +22,20 @@ class NamespaceTest(absltest.TestCase):
     cluster: what the test runs on.
     core: a client of pods and the like, within `namespace`.
     api: that client's connection, for others.
+
+  What the client takes and returns is written as dicts and Any: its types
+  want objects where it sends any JSON.
   """
 
   def setUp(self) -> None:
     super().setUp()
     self.cluster = harness.cluster()
     kubeconfig = self.cluster.kubeconfig
-    self.api: client.ApiClient = config.new_client_from_config(
+    self.api: Any = config.new_client_from_config(
       config_file=kubeconfig and str(kubeconfig), context=self.cluster.context
     )
     self.addCleanup(self.api.close)
-    self.core = client.CoreV1Api(self.api)
+    self.core: Any = client.CoreV1Api(self.api)
     self.namespace = f"test-{uuid.uuid4().hex[:8]}"
     self.core.create_namespace(
       {"metadata": {"name": self.namespace}}, _request_timeout=REQUEST_SECONDS
@@ -115,15 +119,14 @@ class NamespaceTest(absltest.TestCase):
       _request_timeout=REQUEST_SECONDS,
     )
 
-  def watched(self, list_all: Any, is_wanted: Any, **selected: str) -> Any:
+  def watched(self, list_all: Any, is_wanted: Callable[[Any], bool]) -> Any:
     """The first object of the namespace that is as wanted."""
     last = None
-    events = watch.Watch().stream(
+    events: Any = watch.Watch().stream(
       list_all,
       self.namespace,
       timeout_seconds=POD_SECONDS,
       _request_timeout=POD_SECONDS + REQUEST_SECONDS,
-      **selected,
     )
     for event in events:
       last = event["object"]
