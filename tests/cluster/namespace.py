@@ -37,9 +37,8 @@ class NamespaceTest(absltest.TestCase):
     self.addCleanup(self.api.close)
     self.core: Any = client.CoreV1Api(self.api)
     self.namespace = f"test-{uuid.uuid4().hex[:8]}"
-    self.core.create_namespace(
-      {"metadata": {"name": self.namespace}}, _request_timeout=REQUEST_SECONDS
-    )
+    body: Any = {"metadata": {"name": self.namespace}}
+    self.core.create_namespace(body, _request_timeout=REQUEST_SECONDS)
     self.addCleanup(
       self.core.delete_namespace,
       self.namespace,
@@ -109,15 +108,22 @@ class NamespaceTest(absltest.TestCase):
 
   def execute(self, name: str, *command: str) -> str:
     """What the command prints in the pod, which runs."""
-    return stream.stream(
+    session: Any = stream.stream(
       self.core.connect_get_namespaced_pod_exec,
       name,
       self.namespace,
       command=list(command),
       stdout=True,
       stderr=True,
+      _preload_content=False,
       _request_timeout=REQUEST_SECONDS,
     )
+    try:
+      session.run_forever(timeout=POD_SECONDS)
+      return session.read_all()
+    finally:
+      # Its close() leaves the socket open if the other side closed first.
+      session.sock.shutdown()
 
   def watched(self, list_all: Any, is_wanted: Callable[[Any], bool]) -> Any:
     """The first object of the namespace that is as wanted."""
