@@ -12,7 +12,7 @@ import psutil
 from absl.testing import absltest, parameterized
 
 from tests.cluster import api, cluster, harness, layout
-from tests.cluster.namespace import NamespaceTest
+from tests.cluster.namespace import REQUEST_SECONDS, NamespaceTest
 from tests.cluster.process import Process, run
 
 
@@ -64,8 +64,7 @@ class LifecycleTest(NamespaceTest, parameterized.TestCase):
     """Of what was killed the next up starts that alone; pods run on."""
     pod = self.create_pod(
       *("sleep", "600"),
-      nodeName="tpu",
-      resources={"google.com/tpu": "8"},
+      nodeSelector={"cloud.google.com/gke-nodepool": "tpu-v5e-8"},
       tolerations=[{"operator": "Exists"}],
     )
     started = self.wait_pod(pod, "Running").status.container_statuses
@@ -80,6 +79,8 @@ class LifecycleTest(NamespaceTest, parameterized.TestCase):
     (status,) = self.wait_pod(pod, "Running").status.container_statuses
     self.assertEqual(status.container_id, started[0].container_id)
     self.assertEqual(self.execute(pod, "hostname"), f"{pod}\n")
+    node = self.core.read_node("tpu", _request_timeout=REQUEST_SECONDS)
+    self.assertEqual(node.status.allocatable["google.com/tpu"], "8")
 
   def test_node_killed(self) -> None:
     """All that ran on a node ends with it, and the next up gives a new one."""

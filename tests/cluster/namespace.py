@@ -92,10 +92,16 @@ class NamespaceTest(absltest.TestCase):
 
   def wait_pod(self, name: str, *phases: str) -> Any:
     """The pod, once it is in one of the phases."""
-    return self.watched(
-      self.core.list_namespaced_pod,
-      lambda pod: pod.metadata.name == name and pod.status.phase in phases,
-    )
+
+    def is_wanted(pod: Any) -> bool:
+      if pod.metadata.name != name:
+        return False
+      ended = pod.status.phase in ("Succeeded", "Failed")
+      if ended and pod.status.phase not in phases:
+        self.fail(f"the pod has ended: {pod.status}")
+      return pod.status.phase in phases
+
+    return self.watched(self.core.list_namespaced_pod, is_wanted)
 
   def output(self, name: str) -> str:
     """What the pod's container has printed when it has ended, well."""
@@ -120,7 +126,11 @@ class NamespaceTest(absltest.TestCase):
     )
     try:
       session.run_forever(timeout=POD_SECONDS)
-      return session.read_all()
+      # Asked first: read_all() throws it away.
+      code = session.returncode
+      printed = session.read_all()
+      self.assertEqual(code, 0, printed)
+      return printed
     finally:
       # Its close() leaves the socket open if the other side closed first.
       session.sock.shutdown()
@@ -139,4 +149,5 @@ class NamespaceTest(absltest.TestCase):
       if is_wanted(last):
         events.close()
         return last
-    self.fail(f"not within {POD_SECONDS} s; it was last: {last}")
+    status = getattr(last, "status", None)
+    self.fail(f"not within {POD_SECONDS} s; its last status: {status}")

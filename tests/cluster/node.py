@@ -180,7 +180,7 @@ class Node:
     self.kubelet.wait()
     path = f"/api/v1/nodes/{self.spec.name}"
     deadline = time.monotonic() + _READY_SECONDS
-    while not _is_ready(api.request("GET", path)):
+    while not (_is_ready(api.request("GET", path)) and self._knows_its_pods()):
       if time.monotonic() > deadline:
         raise ClusterError(f"the node {self.spec.name} does not get Ready")
       time.sleep(_LOOK)
@@ -203,6 +203,17 @@ class Node:
       *(f"--pid=/proc/{pid}/ns/pid_for_children", "--"),
       *("setpriv", "--pdeathsig", "KILL", *command),
     )
+
+  def _knows_its_pods(self) -> bool:
+    """Whether the kubelet has heard of the pods that are on its node.
+
+    One that has just started is healthy before, and refuses to exec in them.
+    """
+    selector = "status.phase!=Succeeded,status.phase!=Failed"
+    query = f"fieldSelector=spec.nodeName={self.spec.name},{selector}"
+    expected = api.request("GET", f"/api/v1/pods?{query}")
+    known = api.request("GET", "/pods", kubelet=f"{HOST}:{self.spec.port}")
+    return _uids(expected) <= _uids(known)
 
   def _mounts(self) -> str:
     return Path(f"/proc/{self.first.pid}/mounts").read_text()
@@ -248,6 +259,11 @@ class Node:
       "imageGCHighThresholdPercent": 100,
       "serializeImagePulls": False,
     }
+
+
+def _uids(pods: dict[str, Any]) -> set[str]:
+  """Of a list of pods, which is null where there are none."""
+  return {pod["metadata"]["uid"] for pod in pods["items"] or ()}
 
 
 def _is_ready(node: dict[str, Any] | None) -> bool:
