@@ -14,15 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import api, cgroups, first, pki
+from tests.cluster import api, cgroups, first, node_config
 from tests.cluster.layout import (
-  BRIDGE,
   HOST,
   KUBECONFIG,
-  MTU,
-  PAUSE_IMAGE,
-  PODS,
-  REGISTRY,
   STATE,
   NodeSpec,
 )
@@ -45,44 +40,6 @@ _KERNEL = {
 # A kubelet that finds no such file sets the accelerators that it does not
 # know to 0 when it starts; it need not be able to read it.
 _DEVICES = "var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
-_SOCKET = "/run/containerd/containerd.sock"
-_CONTAINERD = f"""\
-version = 2
-root = "/var/lib/containerd"
-state = "/run/containerd"
-[grpc]
-  address = "{_SOCKET}"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "/var/lib/containerd/opt"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE_IMAGE}"
-  # Not everywhere may root lower it.
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "/run/cni"
-  [plugins."io.containerd.grpc.v1.cri".registry.mirrors."{REGISTRY}"]
-    endpoint = ["http://{REGISTRY}"]
-"""
-_CNI = {
-  "cniVersion": "0.4.0",
-  "name": "pods",
-  "plugins": [
-    {
-      "type": "bridge",
-      "bridge": BRIDGE,
-      "isGateway": True,
-      "mtu": MTU,
-      "ipam": {
-        "type": "host-local",
-        "ranges": [[{"subnet": PODS}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
-        # All nodes are on one bridge and take addresses from one range.
-        "dataDir": str(STATE / "addresses"),
-      },
-    }
-  ],
-}
 
 
 @dataclass(frozen=True)
@@ -121,8 +78,8 @@ class Node:
       command=self._within("containerd", "--config", "/run/containerd.toml"),
       ready=self._has_containerd,
       files={
-        self._folder / "run/containerd.toml": _CONTAINERD,
-        self._folder / "run/cni/pods.conflist": json.dumps(_CNI),
+        self._folder / "run/containerd.toml": node_config.CONTAINERD,
+        self._folder / "run/cni/pods.conflist": json.dumps(node_config.CNI),
       },
     )
 
@@ -145,7 +102,9 @@ class Node:
       # Its registry helper must not look for a cloud.
       environ={"AWS_EC2_METADATA_DISABLED": "true"},
       files={
-        self._folder / "run/kubelet.json": json.dumps(self._configuration()),
+        self._folder / "run/kubelet.json": json.dumps(
+          node_config.kubelet(self.spec)
+        ),
         self._folder / "run/resolv.conf": resolv_conf,
         self._folder / _DEVICES: "",
       },
@@ -220,45 +179,10 @@ class Node:
 
   def _has_containerd(self) -> bool:
     try:
-      run(*self._within("ctr", "--address", _SOCKET, "version"))
+      run(*self._within("ctr", "--address", node_config.SOCKET, "version"))
     except ClusterError:
       return False
     return True
-
-  def _configuration(self) -> dict[str, object]:
-    """The kubelet's."""
-    return {
-      "apiVersion": "kubelet.config.k8s.io/v1beta1",
-      "kind": "KubeletConfiguration",
-      "containerRuntimeEndpoint": f"unix://{_SOCKET}",
-      "address": HOST,
-      "port": self.spec.port,
-      "healthzBindAddress": "127.0.0.1",
-      "healthzPort": self.spec.port + 1,
-      "readOnlyPort": 0,
-      "authentication": {"x509": {"clientCAFile": str(pki.CA)}},
-      "cgroupDriver": "cgroupfs",
-      "cgroupRoot": f"/{cgroups.name(self.spec.name)}",
-      "failCgroupV1": False,
-      "failSwapOn": False,
-      "clusterDNS": [HOST],
-      "clusterDomain": "cluster.local",
-      "resolvConf": "/run/resolv.conf",
-      "makeIPTablesUtilChains": False,
-      "volumePluginDir": "/var/lib/kubelet/volume-plugins",
-      "registerWithTaints": [
-        {"key": key, "value": "present", "effect": "NoSchedule"}
-        for key in self.spec.taints
-      ],
-      # A machine whose disk is nearly full still runs tests.
-      "evictionHard": {
-        "memory.available": "100Mi",
-        "nodefs.available": "1%",
-        "imagefs.available": "1%",
-      },
-      "imageGCHighThresholdPercent": 100,
-      "serializeImagePulls": False,
-    }
 
 
 def _uids(pods: dict[str, Any]) -> set[str]:
