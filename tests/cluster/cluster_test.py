@@ -1,6 +1,5 @@
 """The cluster is one that a job can run on, as it would on GKE."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -214,21 +213,12 @@ class ClusterHereTest(NamespaceTest):
 
   def test_build(self) -> None:
     """A Dockerfile on the Python image is built, pip and all, and runs."""
-    folder = tempfile.mkdtemp(dir=self.create_tempdir().full_path)
-    (Path(folder) / "Dockerfile").write_text(
+    folder = Path(self.create_tempdir().full_path)
+    (folder / "Dockerfile").write_text(
       f"FROM {self.cluster.python_image}\nRUN pip install --quiet six\n"
     )
     image = f"{self.cluster.registry}/built:1"
-    buildah = (
-      *("buildah", "--storage-driver", "vfs"),
-      *("--root", f"{folder}/root", "--runroot", f"{folder}/run"),
-    )
-    plain = "--tls-verify=false"
-    process.run(
-      *(*buildah, "build", "--isolation", "chroot", plain),
-      *("--tag", image, folder),
-    )
-    process.run(*buildah, "push", plain, image)
+    images.build(folder, image)
     pod = self.create_pod("python", "-c", "import six", image=image)
     self.output(pod)
 
