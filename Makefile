@@ -14,7 +14,8 @@ UV := export UV_COMPILE_BYTECODE=1 $$($(BIN)/pip config list | sort -r | sed -n 
   -e "s/.*\.find-links='\(.*\)'/UV_FIND_LINKS=\1/p" \
   -e "s/.*\.cert='\(.*\)'/SSL_CERT_FILE=\1/p"); $(BIN)/uv
 
-.PHONY: demo test check bench constraints clean
+.PHONY: demo test check bench constraints clean \
+  cluster-up cluster-down cluster-shell test-cluster
 
 demo: .venv/.installed
 	$(BIN)/python examples/digits.py
@@ -31,6 +32,14 @@ check: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks
+
+# On Linux, as root, with Go: a Kubernetes on this machine, for tests.
+cluster-up cluster-down cluster-shell: .venv/.installed
+	$(BIN)/python -m tests.cluster $(@:cluster-%=%)
+
+# One after the other, as some of them end parts of the cluster.
+test-cluster: cluster-up
+	$(BIN)/python -m pytest tests/cluster -n 0
 
 # The newest versions that fit pyproject.toml, without any address.
 constraints: .venv/.installed
