@@ -91,9 +91,13 @@ def ensure_apart(folder: Path) -> Path:
 def lock(path: Path) -> int:
   """A descriptor that holds the file's lock until it is closed everywhere.
 
-  Children can inherit it.
+  Children can inherit it: it is none of 0 to 2, which they get anew.
   """
-  descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+  opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+  try:
+    descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 3)
+  finally:
+    os.close(opened)
   fcntl.flock(descriptor, fcntl.LOCK_EX)
   return descriptor
 
