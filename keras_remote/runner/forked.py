@@ -32,9 +32,10 @@ def once(function: Callable[[], T]) -> T:
 
 def flush() -> None:
   """Writes out what this process, C code included, holds back of its output."""
-  with contextlib.suppress(OSError, ValueError):
-    sys.stdout.flush()
-    sys.stderr.flush()
+  for stream in (sys.stdout, sys.stderr):
+    # A user's own stream may be None, or raise anything.
+    with contextlib.suppress(Exception):
+      stream.flush()
   ctypes.CDLL(None).fflush(None)
 
 
