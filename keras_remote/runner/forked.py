@@ -44,7 +44,8 @@ def _end(error: BaseException | None) -> NoReturn:
   if isinstance(error, SystemExit):
     code = error.code if isinstance(error.code, int) else bool(error.code)
   elif error:
-    sys.stderr.write(exceptions.traceback_text(error))
     code = 1
+    with contextlib.suppress(Exception):  # It may be a user's own, too.
+      sys.stderr.write(exceptions.traceback_text(error))
   flush()
   os._exit(code & 0xFF)

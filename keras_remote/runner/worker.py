@@ -36,8 +36,6 @@ def main() -> None:
   forked.flush()
   # A command's processes are a group of their own, if they are one.
   if order["coordinator"] and not order["argv"]:
-    # It is asked no more: what the function has done must not be lost.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Until all have returned, or this host is to end for another reason.
     if heard and orders.get()["together"]:
       devices.leave_group()

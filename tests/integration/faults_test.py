@@ -229,8 +229,10 @@ class DeathTest(JobTestCase):
     """A child that lives on has a second to say what it has to say."""
 
     def work() -> None:
+      worker = os.getpid()
       if not os.fork():
-        time.sleep(0.4)
+        _await_end(worker)
+        time.sleep(0.2)
         print("late", flush=True)
         time.sleep(600)
       os._exit(3)
@@ -379,9 +381,10 @@ class StopTest(JobTestCase):
     """Its exit code is what counts, though a child holds its pipes open."""
 
     def work() -> None:
-      first = os.getppid()
+      first, worker = os.getppid(), os.getpid()
       if not os.fork():
-        time.sleep(0.4)  # The worker's end is heard long before.
+        _await_end(worker)
+        time.sleep(0.1)
         os.kill(first, signal.SIGTERM)
         time.sleep(600)
       os._exit(3)
@@ -410,6 +413,23 @@ class ForkTest(JobTestCase):
       job = self.submit(work, code)
       self.assertEqual(job.result(timeout=30), ("the worker's", expected))
       self.assertEqual("the child's" in job.tail(), code == 1)
+
+  @parameterized.parameters(False, True)
+  def test_a_child_without_streams_that_comes_back(self, raises: bool) -> None:
+    """It ends all the same, and leaves the answer to the worker."""
+
+    def work() -> tuple[str, int]:
+      child = os.fork()
+      if not child:
+        sys.stdout = sys.stderr = None  # type: ignore
+        if raises:
+          raise ValueError("the child's")
+        return "the child's", 0
+      status = os.waitpid(child, 0)[1]
+      return "the worker's", os.waitstatus_to_exitcode(status)
+
+    job = self.submit(work)
+    self.assertEqual(job.result(timeout=30), ("the worker's", int(raises)))
 
   @parameterized.parameters("fork", "spawn")
   def test_multiprocessing(self, method: str) -> None:
@@ -722,6 +742,14 @@ class KillPointTest(JobTestCase):
       else:
         self.fail("the client was killed at every point")
     self.assertEqual(seen, {"none", "LOST", "SUCCEEDED"})
+
+
+def _await_end(pid: int) -> None:
+  """Waits until the process is gone and its parent knows."""
+  with contextlib.suppress(ProcessLookupError):
+    while True:
+      os.kill(pid, 0)
+      time.sleep(0.01)
 
 
 class _SwappingBackend(LocalBackend):

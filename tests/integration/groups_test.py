@@ -27,7 +27,7 @@ from tests.integration.harness import (
 _PROMISED = PROMISED + 2.0
 # Two hosts; seconds within which they surely have begun their call.
 _SLICE = "v4-16"
-_BEGUN = 8.0
+_BEGUN = 10.0
 
 
 def _host() -> int:
