@@ -18,6 +18,8 @@ from keras_remote import clock, constants, errors
 DAY = 24 * 60 * 60
 KEY_BYTES = 32
 IGNORE_FILE = ".gitignore"
+# Behind the standard streams.
+_FIRST = 3
 # Descriptors of the locks that this process holds.
 _locks: set[int] = set()
 
@@ -94,13 +96,18 @@ def ensure_apart(folder: Path) -> Path:
 def lock(path: Path, *, shared: bool = False) -> int:
   """A descriptor that holds the file's lock until `unlock`.
 
-  Children that it is passed on to hold the lock too; a fork does not.
+  Children that it is passed on to hold the lock too, for it is none of 0 to
+  2, which they get anew; a fork does not.
 
   Args:
     shared: with others that hold it so.
   """
   _register_at_fork()
-  descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+  opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+  try:
+    descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST)
+  finally:
+    os.close(opened)
   _locks.add(descriptor)
   try:
     fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)

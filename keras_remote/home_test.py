@@ -1,3 +1,4 @@
+import contextlib
 import fcntl
 import os
 import stat
@@ -7,6 +8,7 @@ import threading
 import unittest
 from pathlib import Path
 
+import psutil
 from absl.testing import absltest, parameterized
 from hypothesis import given
 from hypothesis import strategies as st
@@ -273,9 +275,9 @@ class LockTest(absltest.TestCase):
     """A child keeps the file that got its number."""
     descriptor = home_lib.lock(self.path)
     home_lib.unlock(descriptor)
-    other = os.open(self.path, os.O_RDONLY)
+    with self.path.open() as file:
+      other = os.dup2(file.fileno(), descriptor)
     self.addCleanup(os.close, other)
-    self.assertEqual(other, descriptor)
     if not (child := os.fork()):
       try:
         os.fstat(other)
@@ -299,6 +301,32 @@ class LockTest(absltest.TestCase):
   def _alone(self) -> None:
     with home_lib.holding(self.path):
       pass
+
+  def test_a_child_takes_it_over(self) -> None:
+    """Also where a daemon took it, which has closed its standard streams."""
+    path = Path(self.create_tempdir().full_path) / "alive"
+    script = (
+      "import os, pathlib, subprocess, sys\n"
+      "from keras_remote import home\n"
+      "os.closerange(0, 3)\n"
+      "lock = home.lock(pathlib.Path(sys.argv[1]))\n"
+      "null = subprocess.DEVNULL\n"
+      "subprocess.Popen(['sleep', '600'], pass_fds=[lock],"
+      " stdin=null, stdout=null, stderr=null, process_group=0)\n"
+    )
+    # Not through a pipe: nobody waits for the child.
+    daemon = subprocess.Popen(
+      [sys.executable, "-c", script, path], cwd=_ROOT, start_new_session=True
+    )
+    self.assertEqual(daemon.wait(60), 0)
+    held = home_lib.locked(path)
+    for child in psutil.process_iter():
+      with contextlib.suppress(psutil.Error):
+        if str(path) in {file.path for file in child.open_files()}:
+          child.kill()
+          child.wait(10)
+    self.assertTrue(held)
+    self.assertFalse(home_lib.locked(path))
 
 
 class ClusterKeyTest(parameterized.TestCase):

@@ -29,6 +29,22 @@ def device_environ(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:
   return variables
 
 
+def group_environ(coordinator: str, host: int, hosts: int) -> dict[str, str]:
+  """Variables by which `jax.distributed.initialize()` joins a group.
+
+  JAX has a variable of its own for the address only. The rest it takes from
+  what launchers set, first of all Open MPI (jax/_src/clusters, jax 0.10): of
+  the URI it asks only whether there is one.
+  """
+  return {
+    "JAX_COORDINATOR_ADDRESS": coordinator,
+    "OMPI_MCA_orte_hnp_uri": f"0.0;tcp://{coordinator}",
+    "OMPI_COMM_WORLD_SIZE": str(hosts),
+    "OMPI_COMM_WORLD_RANK": str(host),
+    "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+  }
+
+
 def command_environ(
   paths: Sequence[str], environ: Mapping[str, str]
 ) -> dict[str, str]:

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import subprocess
 import sys
 
 from absl.testing import absltest, parameterized
@@ -54,6 +55,24 @@ class DeviceEnvironTest(parameterized.TestCase):
     """Only the count of devices goes: JAX refuses to be told it twice."""
     environ = surroundings.device_environ(_spec(8), {"XLA_FLAGS": flags})
     self.assertEqual(environ["XLA_FLAGS"], kept)
+
+
+class GroupEnvironTest(absltest.TestCase):
+  def test_jax_finds_its_place(self) -> None:
+    """Its own detection gives the arguments that would have to be said."""
+    environ = surroundings.group_environ("10.0.0.1:99", 1, 4)
+    script = (
+      "from jax._src.clusters import ClusterEnv as C\n"
+      "import os; given = os.environ['JAX_COORDINATOR_ADDRESS'], None, None\n"
+      "print(C.auto_detect_unset_distributed_params(*given, None, None, 1))"
+    )
+    found = subprocess.run(
+      [sys.executable, "-c", script],
+      env={**os.environ, **environ},
+      capture_output=True,
+      text=True,
+    )
+    self.assertStartsWith(found.stdout, "('10.0.0.1:99', 4, 1,", found.stderr)
 
 
 class CommandEnvironTest(absltest.TestCase):

@@ -1,5 +1,6 @@
 """What an exception tells of where it was raised."""
 
+import contextlib
 import linecache
 import math
 import os
@@ -67,7 +68,9 @@ def traceback_text(
 
 def own_text(exception: BaseException, tell: Callable[[str], str] = str) -> str:
   """The traceback without what the exception is chained to."""
-  lines = traceback.format_tb(visible(exception.__traceback__))
+  lines: list[str] = []
+  with contextlib.suppress(BaseException):  # Its class may raise anything.
+    lines = traceback.format_tb(visible(exception.__traceback__))
   text = "".join(["Traceback (most recent call last):\n", *lines])
   name = type_name(type(exception))
   said = f"{name}: {message(exception, tell)}\n"

@@ -14,6 +14,7 @@ def boot() -> int:
   """
   signals.install()
   try:
+    signals.forget_inherited()
     from keras_remote.job.launch import worker_environ
     from keras_remote.runner.process import Worker
 

@@ -17,6 +17,10 @@ import os, signal, sys
 from keras_remote.runner.boot import boot
 event, text = sys.argv.pop(), sys.argv.pop()
 def strike(name, args):
+  if name == "subprocess.Popen":
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    child = signal.getsignal(signal.SIGCHLD)
+    print(name, "blocked", len(blocked), "SIGCHLD", int(child), flush=True)
   if name == event and text in str(args):
     os.kill(os.getpid(), signal.SIGTERM)
 sys.addaudithook(strike)
@@ -48,10 +52,11 @@ class BootTest(parameterized.TestCase):
     )
 
   def boot(
-    self, event: str = "", text: str = "", **environ: str
+    self, event: str = "", text: str = "", via: str = "", **environ: str
   ) -> subprocess.CompletedProcess[str]:
+    before = ["-c", via] if via else []
     return subprocess.run(
-      [sys.executable, "-I", "-S", self.runner, text, event],
+      [sys.executable, *before, "-I", "-S", self.runner, text, event],
       env={**os.environ, **self.launch.environ(), **environ},
       capture_output=True,
       text=True,
@@ -79,6 +84,27 @@ class BootTest(parameterized.TestCase):
     self.assertEqual(done.stderr, "")
     self.assertEmpty(list(Path(self.launch.store).rglob("outcome.json")))
     self.assert_nothing_left()
+
+  def test_the_worker_is_started_first(self) -> None:
+    """It begins to import while this process still does."""
+    done = self.boot("import", "keras_remote.runner.remote_runner")
+    self.assertIn("subprocess.Popen", done.stdout.split())
+
+  def test_what_was_inherited(self) -> None:
+    """A signal mask and an ignored SIGCHLD do not go on to the worker.
+
+    Nor do they keep this process from being stopped.
+    """
+    waiting = (
+      "import os, signal, sys\n"
+      "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))\n"
+      "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+      "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+    )
+    done = self.boot("open", "key", via=waiting)
+    self.assertEqual(done.returncode, signals.STOPPED_EXIT, done.stderr)
+    self.assertIn("blocked 0", done.stdout)
+    self.assertIn("SIGCHLD 0", done.stdout)
 
   def test_a_store_that_holds_no_such_job(self) -> None:
     """The ending is stored all the same: whoever waits for it learns why."""

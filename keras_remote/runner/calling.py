@@ -1,21 +1,23 @@
 """Calls what the job is about, in the worker, and says how it went."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_remote import errors
 from keras_remote.inside import preemption
 from keras_remote.job import redact, surroundings
 from keras_remote.job.outcome import Cause, signal_name
 from keras_remote.pickling import culprit, exceptions, payload, result
+from keras_remote.pickling.pickler import Saved
 from keras_remote.runner import devices, forked, script
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,26 @@ def run(order: Mapping[str, Any], runner: str) -> dict[str, Any]:
   os.chdir(root / order["cwd"])
   paths = [str(root / entry) for entry in order["sys_path"]]
   if order["argv"]:
-    return _command(order["argv"], paths, runner)
+    return _command(order, paths, runner)
   sys.path[:0] = paths
   preemption.exit_on_sigterm()
   return _call(order)
 
 
-def _command(argv: list[str], paths: list[str], runner: str) -> dict[str, Any]:
+def _command(
+  order: Mapping[str, Any], paths: list[str], runner: str
+) -> dict[str, Any]:
+  """Runs the command; with an accelerator it may join its hosts' JAX group.
+
+  That is for it to say, as a process can only join for itself: by
+  `jax.distributed.initialize()`, which needs no arguments.
+  """
+  argv: list[str] = order["argv"]
   environ = surroundings.command_environ(paths, os.environ)
+  if order["coordinator"]:
+    environ |= surroundings.group_environ(
+      order["coordinator"], order["host"], order["hosts"]
+    )
   # Last: where keras_remote is installed, that one is found first.
   environ["PYTHONPATH"] += os.pathsep + runner
   # The command has its own way to end; this process only waits for it. A
@@ -99,6 +113,8 @@ def _call(order: Mapping[str, Any]) -> dict[str, Any]:
     script.settle(call, order["root"], Path(order["context"]))
     loaded = True
     value = forked.once(call.call)
+    if order["host"]:
+      value = None  # Host 0's counts.
     with path.open("wb") as stream:
       try:
         saved = result.save_result(value, stream)
@@ -122,10 +138,8 @@ def _call(order: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _teller(order: Mapping[str, Any]) -> _Teller:
-  values = {os.environ.get(name, "") for name in order["secrets"]}
-  # Texts show values as they are, or as Python writes them.
-  written = {repr(value)[1:-1] for value in values}
-  return _Teller(order["context"], order["root"], frozenset(values | written))
+  values = (os.environ.get(name, "") for name in order["secrets"])
+  return _Teller(order["context"], order["root"], frozenset(values))
 
 
 def _unsendable(
@@ -146,17 +160,41 @@ def _failed(
     "message": exceptions.message(error, teller.tell),
     "exception_type": culprit.type_name(type(error)),
     "traceback": exceptions.traceback_text(error, teller.tell),
-    "collective": devices.is_echo(error),
-    "frames": [
-      asdict(replace(frame, file=teller.tell(frame.file)))
-      for frame in exceptions.frames(error, teller.secrets)
-    ],
+    "collective": _told(lambda: devices.is_echo(error), False),
+    "frames": _told(lambda: _frames(error, teller), []),
   }
-  if isinstance(error, SystemExit):
-    fields["exit_code"] = int(error.code) if isinstance(error.code, int) else 1
-  with contextlib.suppress(OSError):
-    with path.open("wb") as stream:
-      saved = result.save_exception(error, stream, teller.tell)
-    # Only what was written whole has a name.
+  if issubclass(type(error), SystemExit):
+    fields["exit_code"] = _told(lambda: _exit_code(error), 1)
+  saved = _told(lambda: _saved(error, path, teller), None)
+  if saved:
     fields |= {"result": saved.digest, "result_size": saved.size}
   return fields
+
+
+def _told(tell: Callable[[], T], default: T) -> T:
+  """What `tell` gives, unless the user's exception spoils it."""
+  try:
+    return tell()
+  except BaseException:  # Its methods may raise anything.
+    return default
+
+
+def _frames(error: BaseException, teller: _Teller) -> list[dict[str, Any]]:
+  return [
+    asdict(replace(frame, file=teller.tell(frame.file)))
+    for frame in exceptions.frames(error, teller.secrets)
+  ]
+
+
+def _exit_code(error: BaseException) -> int:
+  code: object = getattr(error, "code", None)
+  if not isinstance(code, int):
+    return 1
+  # Of a larger one Python makes -1, and the system 255.
+  return int(code) if code.bit_length() < 32 else 255
+
+
+def _saved(error: BaseException, path: Path, teller: _Teller) -> Saved:
+  # Only what was written whole has a name.
+  with path.open("wb") as stream:
+    return result.save_exception(error, stream, teller.tell)

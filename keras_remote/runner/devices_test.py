@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 from absl.testing import absltest, parameterized
 
 from keras_remote.runner import devices
@@ -16,6 +20,28 @@ _ECHOES = (
   "Connection closed",
   "DEADLINE_EXCEEDED: Barrier timed out. Id: [Init]",
 )
+
+
+class JoinTest(absltest.TestCase):
+  def test_a_group_that_does_not_form(self) -> None:
+    """It is given up after the time-out, and not JAX's own of 300 s."""
+    script = (
+      "import socket\n"
+      "from keras_remote.runner import devices\n"
+      # Somebody listens there, and does not answer.
+      "listener = socket.create_server(('127.0.0.1', 0))\n"
+      "port = listener.getsockname()[1]\n"
+      "devices.join_group(f'127.0.0.1:{port}', 1, 2, 1.5)\n"
+    )
+    done = subprocess.run(
+      [sys.executable, "-c", script],
+      cwd=Path(devices.__file__).parents[2],
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
+    self.assertNotEqual(done.returncode, 0)
+    self.assertIn("DEADLINE_EXCEEDED", done.stderr)
 
 
 class EchoTest(parameterized.TestCase):

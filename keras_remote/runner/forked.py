@@ -32,9 +32,10 @@ def once(function: Callable[[], T]) -> T:
 
 def flush() -> None:
   """Writes out what this process, C code included, holds back of its output."""
-  with contextlib.suppress(OSError, ValueError):
-    sys.stdout.flush()
-    sys.stderr.flush()
+  for stream in (sys.stdout, sys.stderr):
+    # A user's own stream may be None, or raise anything.
+    with contextlib.suppress(Exception):
+      stream.flush()
   ctypes.CDLL(None).fflush(None)
 
 
@@ -43,7 +44,8 @@ def _end(error: BaseException | None) -> NoReturn:
   if isinstance(error, SystemExit):
     code = error.code if isinstance(error.code, int) else bool(error.code)
   elif error:
-    sys.stderr.write(exceptions.traceback_text(error))
     code = 1
+    with contextlib.suppress(Exception):  # It may be a user's own, too.
+      sys.stderr.write(exceptions.traceback_text(error))
   flush()
   os._exit(code & 0xFF)

@@ -1,5 +1,6 @@
 """What goes on beside the call: the heart of a host, and other routines."""
 
+import functools
 import itertools
 import threading
 import traceback
@@ -12,6 +13,8 @@ from keras_remote.job.outcome import Outcome
 SECONDS = 5.0
 # A group ends all its hosts at once, so its hosts look more often.
 GROUP_SECONDS = 0.25
+# What a host's counter is when it has stored all that it ever will.
+LAST = 0
 # A heartbeat that has not changed for so long is stale.
 SILENCE = 30.0
 # A store that cannot be read for so long is not waited for.
@@ -56,10 +59,35 @@ class Routine:
       self._stopping.wait(self._seconds)
 
 
+class Counter:
+  """A host's heartbeat in the directory of its job.
+
+  It counts from 1, until nothing of the host will follow.
+  """
+
+  def __init__(self, directory: JobDirectory, attempt: int, host: int) -> None:
+    self._write = functools.partial(directory.write_heartbeat, attempt, host)
+    self._counts = itertools.count(1)
+    self._over = False
+    self._writing = threading.Lock()
+
+  def beat(self) -> None:
+    """Says that the host lives."""
+    with self._writing:
+      if not self._over:
+        self._write(next(self._counts))
+
+  def end(self) -> None:
+    """Says that it has stored all that it ever will."""
+    with self._writing:
+      if not self._over:
+        self._write(LAST)
+      self._over = True
+
+
 def heart(
   directory: JobDirectory,
-  attempt: int,
-  host: int,
+  beat: Callable[[], None],
   *,
   look: float,
   ended: Callable[[Outcome], None],
@@ -68,7 +96,8 @@ def heart(
   """Says that the host lives, and looks whether it still may.
 
   Args:
-    look: seconds between two looks; a beat comes every `SECONDS`.
+    beat: called every `SECONDS`.
+    look: seconds between two looks.
     ended: called once, with an outcome that somebody else stored.
     watch: called at every look.
   """
@@ -77,9 +106,8 @@ def heart(
   told = threading.Event()
 
   def work() -> None:
-    count = next(looks)
-    if count % beats == 0:
-      directory.write_heartbeat(attempt, host, count)
+    if next(looks) % beats == 0:
+      beat()
     if told.is_set():
       return
     watch()

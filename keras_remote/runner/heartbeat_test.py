@@ -86,10 +86,11 @@ class HeartTest(absltest.TestCase):
     directory: JobDirectory | None = None,
     watch: Callable[[], None] | None = None,
   ) -> None:
+    directory = directory or self.directory
+    counter = heartbeat.Counter(directory, 2, 1)
     routine = heartbeat.heart(
-      directory or self.directory,
-      2,
-      1,
+      directory,
+      counter.beat,
       look=0.001,
       ended=self.ended.put,
       watch=watch or (lambda: self.looks.put(None)),
@@ -129,6 +130,19 @@ class HeartTest(absltest.TestCase):
     self.heart(JobDirectory(WatchedStore(self.store, fail), JOB_ID))
     self.assertEqual(self.ended.get(timeout=10), _OUTCOME)
     self.assertLess(left, 0)
+
+
+class CounterTest(absltest.TestCase):
+  def test_its_end(self) -> None:
+    """It goes up with each beat; after the end nothing brings it back."""
+    directory = JobDirectory(MemoryStore(), JOB_ID)
+    counter = heartbeat.Counter(directory, 2, 1)
+    for count in (1, 2, 3):
+      counter.beat()
+      self.assertEqual(directory.heartbeat(2, 1), count)
+    counter.end()
+    counter.beat()
+    self.assertEqual(directory.heartbeat(2, 1), heartbeat.LAST)
 
 
 class PulseTest(absltest.TestCase):

@@ -3,16 +3,15 @@
 import contextlib
 import dataclasses
 import functools
-import os
+import json
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from keras_remote import errors
-from keras_remote.inside import current
-from keras_remote.job import endings, fetch, signing, surroundings
+from keras_remote.job import endings, fetch, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
@@ -22,6 +21,7 @@ from keras_remote.runner import (
   heartbeat,
   logs,
   mirror,
+  orders,
   process,
   rendezvous,
   scratch,
@@ -33,6 +33,8 @@ from keras_remote.runner.report import Reporter
 GRACE = 10.0
 # Seconds that the pipe is read after the worker's end.
 DRAIN = 1.0
+# Stores cannot push: these are the seconds between two looks.
+_LOOK = 0.05
 ENDED_EXIT = 1
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
 # What all the hosts of a group do together; other endings host 0 tells them.
@@ -79,6 +81,9 @@ class Host:
     self._reporter = Reporter(launch.host, launch.hosts)
     self._spec: JobSpec | None = None
     self._started: Started | None = None
+    # By host 0.
+    self._led: rendezvous.Group | None = None
+    self._counter: heartbeat.Counter | None = None
     self._routines: list[heartbeat.Routine] = []
     self._output = mirror.Mirror(
       directory,
@@ -114,12 +119,7 @@ class Host:
   def _attempt(self) -> HostReport | Outcome:
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec
-    self._worker.send(
-      {
-        "environ": surroundings.device_environ(spec, os.environ),
-        "imports": spec.environment.imports,
-      }
-    )
+    self._worker.send(orders.prepare(spec))
     started = rendezvous.meet(self._directory, spec, self._launch, self._key)
     if isinstance(started, Outcome):
       return started
@@ -139,33 +139,16 @@ class Host:
     if spec.entry.kind is EntryKind.CALL:
       payload = self._scratch / scratch.PAYLOAD
       fetch.fetch_payload(self._directory, spec, payload)
-    self._worker.send(self._order(spec, started))
+    self._worker.send(orders.call(spec, started, self._launch))
     return self._watch(spec)
 
-  def _order(self, spec: JobSpec, started: Started) -> dict[str, object]:
-    host, hosts = self._launch.host, self._launch.hosts
-    output = self._scratch / scratch.OUTPUT
-    here = current.CurrentJob(spec.job_id, started.attempt, host, hosts, output)
-    return {
-      "environ": current.environ(here),
-      "context": str(self._scratch / scratch.CONTEXT),
-      "root": spec.environment.root,
-      "cwd": spec.environment.cwd,
-      "sys_path": spec.environment.sys_path,
-      "argv": spec.entry.argv,
-      "payload": str(self._scratch / scratch.PAYLOAD),
-      "result": str(self._scratch / scratch.RESULT),
-      "secrets": spec.environment.variables,
-      "coordinator": started.coordinator,
-      "host": host,
-      "hosts": hosts,
-      "startup_timeout": spec.limits.startup_timeout,
-    }
-
   def _start_heart(self, started: Started) -> heartbeat.Routine:
-    launch = self._launch
     group = rendezvous.Group(
-      self._directory, started.attempt, launch.hosts, self._key
+      self._directory, started.attempt, self._launch.hosts, self._key
+    )
+    self._led = group if self._leads and self._grouped else None
+    counter = self._counter = heartbeat.Counter(
+      self._directory, started.attempt, self._launch.host
     )
     told: HostReport | None = None
 
@@ -178,8 +161,7 @@ class Host:
 
     return heartbeat.heart(
       self._directory,
-      started.attempt,
-      launch.host,
+      counter.beat,
       look=heartbeat.GROUP_SECONDS if self._grouped else heartbeat.SECONDS,
       ended=self._events.put,
       watch=watch,
@@ -193,17 +175,24 @@ class Host:
       except queue.Empty:
         # Its own time is up: a SIGTERM that comes now changes nothing.
         signals.ignore()
-        return self._timed_out(spec, GRACE)
+        return self._timed_out(spec)
       if isinstance(event, Outcome) or self._heeds(event):
         return event
       if isinstance(event, dict):
         return self._answered(event)
       ended = self._worker.poll()
       if ended is not None:
-        answer = self._worker.last_answer(DRAIN)
+        signals.ignore()  # This is how the job ends.
+        answer = self._worker.last_answer(DRAIN) or self._left_answer()
         if answer is not None:
           return self._reporter.told(answer, ended)
         return self._reporter.died(ended)
+
+  def _left_answer(self) -> dict[str, Any] | None:
+    """What a worker said whose pipe the function had closed."""
+    with contextlib.suppress(OSError, TypeError, ValueError):
+      return dict(json.loads((self._scratch / scratch.ANSWER).read_bytes()))
+    return None
 
   def _answered(self, answer: dict[str, Any]) -> HostReport:
     # What the function has done must not be lost to a late SIGTERM.
@@ -227,8 +216,8 @@ class Host:
     end = self._reporter.began + spec.limits.timeout
     return max(0.0, end - time.monotonic())
 
-  def _timed_out(self, spec: JobSpec, grace: float) -> HostReport:
-    ended = self._worker.end(grace)
+  def _timed_out(self, spec: JobSpec) -> HostReport:
+    ended = self._part(GRACE)
     return self._reporter.timed_out(spec.limits.timeout or 0.0, ended)
 
   def _stop(self) -> Outcome | None:
@@ -316,7 +305,7 @@ class Host:
     assert self._spec
     for event in self._news(started):
       if self._leads and self._left(self._spec) == 0:
-        return self._timed_out(self._spec, 0)
+        return self._timed_out(self._spec)
       if isinstance(event, Outcome) or self._heeds(event):
         return event
     return None
@@ -324,10 +313,12 @@ class Host:
   def _agree(self, report: HostReport) -> Outcome | None:
     """Stores the job's outcome, or waits until host 0 has."""
     if report.cause is Cause.RETURNED:
-      self._worker.send({"together": True})
+      self._worker.send(orders.TOGETHER)
       ended = self._worker.end(GRACE, asked=False)
       report = dataclasses.replace(report, peak_memory=ended.peak_memory)
       self._close(0)
+      if self._led:
+        _wait_until(self._led.have_stored, time.monotonic() + GRACE)
     if self._leads or self._started is None:
       outcome = endings.of_report(report, self._started)
       return endings.end(self._directory, self._spec, self._key, outcome)
@@ -346,16 +337,42 @@ class Host:
     # The survivors of a group hang in a collective and save nothing.
     self._close(GRACE if saving else 0, asked=saving)
 
+  def _part(self, grace: float, *, asked: bool = True) -> process.Exit:
+    """Ends the worker; that of host 0 when the other hosts have saved.
+
+    JAX ends the others when host 0 leaves.
+    """
+    deadline = time.monotonic() + grace
+    if asked and self._worker.last_answer(0) is None:
+      self._worker.ask()
+    if self._grouped:
+      _wait_until(self._may_part, deadline)
+      self._worker.send(orders.APART)
+    return self._worker.end(deadline - time.monotonic(), asked=False)
+
+  def _may_part(self) -> bool:
+    if self._worker.poll() is not None:
+      return True
+    answered = self._worker.last_answer(0) is not None
+    return answered and (not self._led or self._led.have_saved())
+
   def _close(self, grace: float, *, asked: bool = True) -> None:
     """Ends what runs here and stores the last of what it printed and left."""
-    self._worker.send({"together": False})
-    self._worker.end(grace, asked=asked)
+    self._part(grace, asked=asked)
     process.end_descendants()
     self._push()
     self._pump.close(DRAIN)
+    if self._counter and not self._leads:
+      with contextlib.suppress(errors.StoreError):
+        self._counter.end()
 
   def _push(self) -> None:
     try:
       self._output.push()
     except errors.StoreError as error:
       self._pump.note(f"not all files of the output could be stored: {error}")
+
+
+def _wait_until(holds: Callable[[], bool], deadline: float) -> None:
+  while not holds() and time.monotonic() < deadline:
+    time.sleep(_LOOK)

@@ -16,8 +16,9 @@ from keras_remote.job import endings, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome
+from keras_remote.job.spec import Limits
 from keras_remote.job.state import State
-from keras_remote.runner import logs, process, scratch, signals
+from keras_remote.runner import heartbeat, logs, process, scratch, signals
 from keras_remote.runner.host import ChildEnded, Event, Host
 from keras_remote.storage.store import Store
 from tests.fakes.memory_store import MemoryStore
@@ -29,7 +30,7 @@ _RETURNED = {"cause": "returned", "message": ""}
 _ENDED = process.Exit(0, None, 7)
 
 
-def _store_job(store: Store, hosts: int) -> None:
+def _store_job(store: Store, hosts: int, timeout: float | None = None) -> None:
   packed = io.BytesIO()
   zipfile.ZipFile(packed, "w").close()
   archive, payload = packed.getvalue(), b"call"
@@ -37,6 +38,7 @@ def _store_job(store: Store, hosts: int) -> None:
     job_spec(hosts=hosts),
     context=layout.digest(archive),
     payload=layout.digest(payload),
+    limits=Limits(timeout=timeout),
   )
   directory = JobDirectory(store, JOB_ID)
   store.write(layout.context(spec.context), archive)
@@ -49,6 +51,8 @@ class _Worker:
 
   Attributes:
     orders: what it was sent.
+    call: what the function does.
+    saves: what it does when it is asked to end.
     ended: how many seconds of grace its end was given, each time.
   """
 
@@ -56,7 +60,10 @@ class _Worker:
 
   def __init__(self, events: "queue.SimpleQueue[Event]") -> None:
     self.events = events
-    self.call: Callable[[], None] = lambda: events.put(dict(_RETURNED))
+    self.call: Callable[[], None] = lambda: self.give(_RETURNED)
+    self.saves: Callable[[], None] = self.stop
+    self.answer: dict[str, object] | None = None
+    self.asked = False
     self.orders: list[Mapping[str, object]] = []
     self.ended: list[float] = []
     self.exit: process.Exit | None = None
@@ -70,11 +77,24 @@ class _Worker:
     return self.exit
 
   def last_answer(self, seconds: float) -> dict[str, object] | None:
-    return None
+    return self.answer
+
+  def ask(self) -> None:
+    self.asked = True
+    self.saves()
 
   def end(self, grace: float, *, asked: bool = True) -> process.Exit:
     self.ended.append(grace)
     return self.exit or _ENDED
+
+  def give(self, answer: dict[str, Any]) -> None:
+    """Answers."""
+    self.answer = dict(answer)
+    self.events.put(dict(answer))
+
+  def stop(self) -> None:
+    """Ends as it was asked to."""
+    self.exit = self.exit or process.Exit(143, None, 7)
 
   def die(self) -> None:
     """Ends by itself, by a segmentation fault."""
@@ -127,10 +147,14 @@ class HostTestCase(parameterized.TestCase):
     self.directory = JobDirectory(self.store, JOB_ID)
 
   def start(
-    self, host: int = 0, hosts: int = 1, store: Store | None = None
+    self,
+    host: int = 0,
+    hosts: int = 1,
+    store: Store | None = None,
+    timeout: float | None = None,
   ) -> _Start:
     if not any(self.store.list("")):
-      _store_job(self.store, hosts)
+      _store_job(self.store, hosts, timeout)
     return _Start(self.folder, store or self.store, host, hosts)
 
   def outcome(self) -> Outcome:
@@ -227,7 +251,7 @@ class AloneTest(HostTestCase):
     """The outcome says so."""
     start = self.start()
     answer = {**_RETURNED, "result": "0" * 64}  # There is no such file.
-    start.worker.call = lambda: start.events.put(answer)
+    start.worker.call = lambda: start.worker.give(answer)
     self.assertEqual(start.host.run(), 1)
     self.assertEqual(self.outcome().state, State.FAILED)
     self.assertIn("could not be stored", self.outcome().message)
@@ -246,7 +270,7 @@ class AloneTest(HostTestCase):
 
     def call() -> None:
       start.write_output("a")
-      start.events.put(dict(_RETURNED))
+      start.worker.give(_RETURNED)
 
     start.worker.call = call
     self.assertEqual(start.host.run(), 0)
@@ -264,7 +288,7 @@ class AloneTest(HostTestCase):
 
     def call() -> None:
       start.write_output("a")
-      start.events.put(dict(_RETURNED))
+      start.worker.give(_RETURNED)
 
     start.worker.call = call
     start.host.run()
@@ -301,10 +325,54 @@ class LeaderTest(_GroupTestCase):
     """The value is its own; it has the worker leave the group first."""
     start = self.start(0, 2)
     self.report(1, Cause.RETURNED)
+    self.directory.write_heartbeat(1, 1, heartbeat.LAST)
     self.assertEqual(start.host.run(), 0)
     self.assertEqual(self.outcome().state, State.SUCCEEDED)
     self.assertEqual(self.outcome().host, 0)
     self.assertIn({"together": True}, start.worker.orders)
+
+  def test_the_others_have_more_to_store(self) -> None:
+    """The job has ended when they have: their files are then there."""
+    start = self.start(0, 2)
+    self.report(1, Cause.RETURNED)
+    seen: list[Outcome | None] = []
+
+    def store() -> None:
+      seen.append(self.directory.outcome())
+      self.directory.write_heartbeat(1, 1, heartbeat.LAST)
+
+    late = threading.Timer(0.4, store)
+    late.start()
+    self.assertEqual(start.host.run(), 0)
+    late.join()
+    self.assertEqual(seen, [None])
+
+  def test_its_time_is_up_while_it_waits(self) -> None:
+    """The others' reports may never come."""
+    start = self.start(0, 2, timeout=0.2)
+    self.directory.write_heartbeat(1, 1, heartbeat.LAST)
+    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(self.outcome().state, State.TIMED_OUT)
+    self.assertFalse(start.worker.asked)  # It has answered.
+
+  def test_its_time_is_up(self) -> None:
+    """The worker is let go when the other hosts have saved, and no sooner."""
+    start = self.start(0, 2, timeout=0.1)
+    start.worker.call = lambda: None
+    start.worker.saves = lambda: start.worker.give(_RETURNED)
+    told: list[bool] = []
+
+    def save() -> None:
+      told.append({"together": False} in start.worker.orders)
+      self.report(1, Cause.TIMEOUT)
+
+    late = threading.Timer(0.4, save)
+    late.start()
+    self.assertEqual(start.host.run(), 1)
+    late.join()
+    self.assertEqual(told, [False])
+    self.assertIn({"together": False}, start.worker.orders)
+    self.assertEqual(self.outcome().state, State.TIMED_OUT)
 
   def test_another_host_dies(self) -> None:
     """Its end is the job's; what this one has left is kept too."""
@@ -326,7 +394,7 @@ class LeaderTest(_GroupTestCase):
     echo = {"cause": "exception", "message": "closed", "collective": True}
 
     def call() -> None:
-      start.events.put(echo)
+      start.worker.give(echo)
       late.start()
 
     start.worker.call = call
@@ -376,12 +444,13 @@ class FollowerTest(_GroupTestCase):
     answer = {**_RETURNED, "result": "1" * 64, "result_size": 1}
     (start.scratch / scratch.RESULT).write_bytes(b"x")
     first = self.report(0, Cause.RETURNED)
-    start.worker.call = lambda: start.events.put(answer)
+    start.worker.call = lambda: start.worker.give(answer)
     leader = threading.Timer(0.4, self.lead, (first,))
     leader.start()
     self.assertEqual(start.host.run(), 0)
     leader.join()
     self.assertIn({"together": True}, start.worker.orders)
+    self.assertEqual(self.directory.heartbeat(1, 1), heartbeat.LAST)
     self.assertNotIn("results", str([e.key for e in self.store.list("")]))
 
   def test_its_files_are_there_before_its_report(self) -> None:
@@ -397,7 +466,7 @@ class FollowerTest(_GroupTestCase):
 
     def answer() -> None:
       start.write_output("seen")
-      start.events.put(dict(_RETURNED))
+      start.worker.give(_RETURNED)
 
     start.worker.call = answer
     leader = threading.Timer(0.4, self.lead, (first,))

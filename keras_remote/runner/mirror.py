@@ -33,7 +33,7 @@ class Mirror:
     note: Callable[[str], object],
   ) -> None:
     self._directory = directory
-    self._folder = folder
+    self._root = Path(os.path.realpath(folder))
     self._prefix = prefix
     self._note = note
     self._noted: set[str] = set()
@@ -53,9 +53,11 @@ class Mirror:
     failed: errors.StoreError | None = None
     deadline = time.monotonic() + _PATIENCE
     with self._pushing:
-      root = Path(os.path.realpath(self._folder))
+      if os.path.realpath(self._root) != str(self._root):
+        self._tell("the output folder was replaced by a link: not stored")
+        return
       try:
-        files = dict(self._files(root, "", (root,)))
+        files = dict(self._files(self._root, "", (self._root,)))
       except OSError:
         return  # What cannot be looked at is not gone.
       # First what is gone: where a file was there may be a folder now.
@@ -87,15 +89,18 @@ class Mirror:
       if entry.is_symlink():
         path = Path(os.path.realpath(path))
         if not path.is_relative_to(above[0]):
-          if name not in self._noted:
-            self._noted.add(name)
-            self._note(f"the link '{name}' leads out of the output folder")
+          self._tell(f"the link '{name}' leads out of the output folder")
           continue
       if not path.is_dir():
         yield name, path
       elif path not in above:  # A link may lead back to where it is.
         with contextlib.suppress(FileNotFoundError, PermissionError):
           yield from self._files(path, f"{name}/", (*above, path))
+
+  def _tell(self, text: str) -> None:
+    if text not in self._noted:
+      self._noted.add(text)
+      self._note(text)
 
   def _store(self, name: str, path: Path) -> None:
     seen = path.lstat()

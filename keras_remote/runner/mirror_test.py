@@ -46,6 +46,27 @@ class MirrorTest(absltest.TestCase):
     with self.directory.open_file(name) as file:
       return file.read()
 
+  def test_a_folder_that_became_a_link(self) -> None:
+    """Nothing that it leads to is stored, nothing deleted, and that told once.
+
+    What the link replaced may be reached through links, as /tmp on macOS.
+    """
+    real = Path(self.create_tempdir("real").full_path)
+    way = real.parent / "way"
+    way.symlink_to(real)
+    self.folder = way / "output"
+    self.write("mine", "1")
+    self.mirror = mirror.Mirror(
+      self.directory, self.folder, "", self.notes.append
+    )
+    self.assertEqual(self.pushed(), ["mine"])
+    self.folder.rename(real / "moved")
+    self.folder.symlink_to(real / "moved")
+    for _ in range(2):
+      self.assertEqual(self.pushed(), [])
+    self.assertLen(self.notes, 1)
+    self.assertIn("replaced by a link", self.notes[0])
+
   def test_changed_files_only(self) -> None:
     """Each version once; a file that stays as it is costs nothing."""
     self.write("a", "1")

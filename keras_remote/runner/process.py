@@ -138,16 +138,21 @@ class Worker:
       time.sleep(_LOOK)  # SIGCHLD tells of any child, so looking is as good.
     return ended
 
+  def ask(self) -> None:
+    """Asks the whole tree to end, by SIGTERM: it may have something to save."""
+    if self.poll() is None:
+      for pid in descendants():
+        _signal(pid, signal.SIGTERM)
+
   def end(self, grace: float, *, asked: bool = True) -> Exit:
     """How the worker ended, after `grace` seconds and a SIGKILL at most.
 
     Args:
-      asked: whether its whole tree gets a SIGTERM at once; at the end of
-        its time the worker gets a SIGKILL in any case.
+      asked: whether its whole tree is asked at once; at the end of its time
+        the worker gets a SIGKILL in any case.
     """
-    if self.poll() is None and asked:
-      for pid in descendants():
-        _signal(pid, signal.SIGTERM)
+    if asked:
+      self.ask()
     if self.wait(grace) is None:
       _signal(self.pid, signal.SIGKILL)
     return self.wait(_KILL_SECONDS) or _KILLED

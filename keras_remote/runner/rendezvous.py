@@ -1,7 +1,10 @@
 """How the hosts of a group find each other, and agree on how they ended."""
 
+import contextlib
 import socket
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from keras_remote import errors
 from keras_remote.job import endings, signing
@@ -9,6 +12,9 @@ from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import JobSpec
+from keras_remote.runner import heartbeat
+
+T = TypeVar("T")
 
 # Stores cannot push: these are the seconds between two looks.
 _LOOK = 0.05
@@ -27,7 +33,7 @@ def meet(
     StoreError: host 0 did not come within the start-up time-out.
   """
   if launch.host == 0:
-    coordinator = f"{launch.leader}:{_free_port()}" if launch.hosts > 1 else ""
+    coordinator = address(launch.leader) if launch.hosts > 1 else ""
     return endings.claim(
       directory,
       spec,
@@ -97,6 +103,31 @@ class Group:
       return failure
     return self._reports[0] if len(self._reports) == self._hosts else None
 
+  def have_saved(self) -> bool:
+    """Whether the functions of all hosts but host 0 have ended."""
+    for host in range(1, self._hosts):
+      report = self._look(JobDirectory.host_report, host)
+      # Who is told to stop says so first, and then saves.
+      ended = report is not None and report.cause is not Cause.STOPPED
+      if not ended and not self._has_stored(host):
+        return False
+    return True
+
+  def have_stored(self) -> bool:
+    """Whether all hosts but host 0 have stored all that they ever will."""
+    return all(self._has_stored(host) for host in range(1, self._hosts))
+
+  def _has_stored(self, host: int) -> bool:
+    return self._look(JobDirectory.heartbeat, host) == heartbeat.LAST
+
+  def _look(
+    self, read: Callable[[JobDirectory, int, int], T | None], host: int
+  ) -> T | None:
+    # The next look may go better.
+    with contextlib.suppress(errors.StoreError):
+      return read(self._directory, self._attempt, host)
+    return None
+
   def _failure(self) -> HostReport | None:
     for host in set(range(self._hosts)) - self._reports.keys():
       report = self._directory.host_report(self._attempt, host)
@@ -124,7 +155,8 @@ class Group:
     )
 
 
-def _free_port() -> int:
+def address(host: str) -> str:
+  """The host with a port that is free there: here."""
   with socket.socket() as listener:
     listener.bind(("", 0))
-    return listener.getsockname()[1]
+    return f"{host}:{listener.getsockname()[1]}"

@@ -9,7 +9,7 @@ from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import JobSpec
-from keras_remote.runner import rendezvous
+from keras_remote.runner import heartbeat, rendezvous
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import JOB_ID, job_spec
 from tests.fakes.watched_store import WatchedStore
@@ -203,6 +203,33 @@ class GroupTest(absltest.TestCase):
     self.assertIn("IntegrityError", verdict.exception_type)
     self.assertIn("not signed", verdict.message)
     self.assertIsNone(verdict.result)
+
+  def test_who_has_saved(self) -> None:
+    """Who has reported; but one that is told to stop, when it has stored."""
+    self.report(1, Cause.TIMEOUT)
+    self.assertFalse(self.group.have_saved())
+    self.report(2, Cause.STOPPED)
+    self.assertFalse(self.group.have_saved())
+    self.directory.write_heartbeat(1, 2, heartbeat.LAST)
+    self.assertTrue(self.group.have_saved())
+
+  def test_who_has_stored(self) -> None:
+    """All hosts but host 0 have had their last beat."""
+    self.directory.write_heartbeat(1, 1, heartbeat.LAST)
+    self.directory.write_heartbeat(1, 2, 7)
+    self.assertFalse(self.group.have_stored())
+    self.directory.write_heartbeat(1, 2, heartbeat.LAST)
+    self.assertTrue(self.group.have_stored())
+
+  def test_a_store_that_fails_says_nothing_of_who_has(self) -> None:
+    """The next look may go better."""
+
+    def fail(method: str, key: str) -> None:
+      raise errors.StoreError("away")
+
+    away = JobDirectory(WatchedStore(MemoryStore(), fail), JOB_ID)
+    group = rendezvous.Group(away, 1, 3, _KEY)
+    self.assertFalse(group.have_saved() or group.have_stored())
 
   def test_a_report_in_anothers_place(self) -> None:
     """A genuine one of another host or attempt does not count."""

@@ -10,6 +10,8 @@ SPOOL = "spool"
 CONTEXT = "context"
 PAYLOAD = "payload.pkl"
 RESULT = "result.pkl"
+# What the worker answers where the function has closed its pipe.
+ANSWER = "answer.json"
 OUTPUT = "output"
 RESERVE = "reserve"
 # Kept free for the ending where the disk is full.

@@ -18,6 +18,16 @@ def install() -> None:
   signal.signal(signal.SIGTERM, _stop)
 
 
+def forget_inherited() -> None:
+  """Takes back what whoever started this process does not want to hear.
+
+  Both go on to child processes: SIGTERM would not end them, and of a child
+  whose SIGCHLD is ignored nobody learns how it ended.
+  """
+  signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+  signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def ignore() -> None:
   """From here on SIGTERM does nothing: an ending is being stored."""
   signal.signal(signal.SIGTERM, signal.SIG_IGN)

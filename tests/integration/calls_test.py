@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import time
 
 from absl.testing import absltest, parameterized
@@ -355,6 +357,60 @@ class SurroundingsTest(ProjectTest):
     """
     shown = self.output(source, PYTHONPATH=str(early))
     self.assertEqual(shown, "jax ('early',)\ntorch\ntensorflow\n")
+
+  def test_early_import(self) -> None:
+    """What is installed is imported before the job's function is there."""
+    early = self.base / "site-packages"
+    early.mkdir()
+    (early / "early.py").write_text(
+      'import os\nsooner = "KERAS_REMOTE_JOB" not in os.environ\n'
+      "def seen(): return sooner"
+    )
+    source = """
+      import keras_remote, early
+      print(keras_remote.run(early.seen)())
+    """
+    self.assertEqual(self.output(source, PYTHONPATH=str(early)), "True\n")
+
+  def test_signals(self) -> None:
+    """What the script blocks or ignores its jobs heed all the same."""
+    shown = self.output("""
+      import os, signal, sys
+      import keras_remote
+      from keras_remote.core.command import submit_command
+
+      signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
+      dies = keras_remote.run(lambda: os._exit(3)).submit()
+      print(dies.exception(timeout=30).exit_code)
+      signal.pthread_sigmask(signal.SIG_SETMASK, ())
+      signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+      fails = (sys.executable, "-c", "import sys; sys.exit(5)")
+      print(submit_command(fails, {}).exception(timeout=30).exit_code)
+    """)
+    self.assertEqual(shown, "3\n5\n")
+
+  def test_closed_streams(self) -> None:
+    """A daemon without standard streams sees its job's end, as all do."""
+    self.write(
+      "main.py",
+      """
+      import time, keras_remote
+
+      def work():
+        time.sleep(0.5)
+        return "whole"
+
+      with open("value", "w") as file:
+        file.write(keras_remote.run(work).submit().result())
+      """,
+    )
+    subprocess.run(
+      ["sh", "-c", f"exec {sys.executable} main.py <&- >&- 2>&-"],
+      cwd=self.project,
+      env=self.environ({}),
+      timeout=60,
+    )
+    self.assertEqual((self.project / "value").read_text(), "whole")
 
   def test_loaded_keras(self) -> None:
     """The backend of a keras that is loaded counts more than the variable."""

@@ -1,4 +1,4 @@
-"""A user's project with a home of its own, and scripts that really run."""
+"""Users' projects: scripts that really run, and jobs that are looked at."""
 
 import contextlib
 import os
@@ -7,15 +7,28 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
+import keras_remote
 from keras_remote import constants
+from keras_remote.core.handle import JobHandle
+from keras_remote.job.launch import ALLOCATION_VARIABLE, HOST_VARIABLE
+from keras_remote.job.outcome import Outcome
+from keras_remote.job.state import State
 
 # Variables of whoever runs the tests that change what scripts do.
 _TUNING = ("JAX_", "KERAS_", "PYTHON", "XLA_")
+# Seconds for what must come to hold, however busy the machine is.
+_SOON = 10.0
+# An ending follows its event within 2 s; as much again where cores are busy.
+PROMISED = 2.0 + 2.0
 
 
 class ProjectTest(absltest.TestCase):
@@ -94,7 +107,7 @@ class ProjectTest(absltest.TestCase):
     return [
       process
       for process in psutil.process_iter()
-      if _home(process) == str(self.home)
+      if _get(process, constants.HOME_VARIABLE) == str(self.home)
     ]
 
   def _end_processes(self) -> None:
@@ -105,8 +118,96 @@ class ProjectTest(absltest.TestCase):
       psutil.wait_procs(processes)
 
 
-def _home(process: psutil.Process) -> str | None:
+def _get(process: psutil.Process, variable: str) -> str | None:
   try:
-    return process.environ().get(constants.HOME_VARIABLE)
+    return process.environ().get(variable)
   except psutil.Error:
     return None
+
+
+class JobTestCase(parameterized.TestCase):
+  """Jobs of a small project, and none of their processes left behind."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.project = Path(self.create_tempdir().full_path)
+    (self.project / "pyproject.toml").touch()
+    self.enter_context(keras_remote.settings(working_dir=self.project))
+
+  def submit(
+    self, function: Callable[..., Any], *args: object, **options: Any
+  ) -> JobHandle[Any]:
+    job = keras_remote.run(**options)(function).submit(*args)
+    self.addCleanup(self.assert_nothing_left, job)
+    return job
+
+  def assert_nothing_left(self, job: JobHandle[Any]) -> None:
+    wait_until(lambda: not processes(job), "processes are left")
+
+  def stamp(self) -> Callable[[], None]:
+    """A function that notes, in a job too, that something happens now."""
+    path = self.event = Path(self.create_tempfile().full_path)
+
+    def happens() -> None:
+      path.write_text(str(time.time()))
+
+    return happens
+
+  def assert_prompt(
+    self, job: JobHandle[Any], promised: float = PROMISED
+  ) -> Outcome:
+    """Soon after the event that was noted it has ended, and nothing is left."""
+    outcome = job.outcome(timeout=60)
+    self.assert_nothing_left(job)
+    gone = time.time()
+    event = float(self.event.read_text())
+    ended = datetime.fromisoformat(outcome.ended).timestamp()
+    self.assertLess(ended - event, promised, "the ending came late")
+    self.assertLess(gone - event, promised, "its processes went late")
+    return outcome
+
+  def assert_ends(
+    self,
+    job: JobHandle[Any],
+    state: State,
+    error: type[BaseException],
+    text: str = "",
+  ) -> BaseException:
+    with self.assertRaisesRegex(error, text) as caught:
+      job.result(timeout=30)
+    self.assertEqual(job.status(), state)
+    self.assertIs(type(caught.exception), error)
+    return caught.exception
+
+
+def processes(job: JobHandle[Any]) -> list[psutil.Process]:
+  """Everything that descends from the job's first processes, and they."""
+  found = []
+  for process in psutil.process_iter():
+    with contextlib.suppress(psutil.Error):
+      if process.status() == psutil.STATUS_ZOMBIE:
+        continue
+      if process.environ().get(ALLOCATION_VARIABLE) == job.id:
+        found.append(process)
+  return found
+
+
+def first_process(job: JobHandle[Any], host: int = 0) -> psutil.Process:
+  """The first process of a host."""
+  found = [p for p in processes(job) if _get(p, HOST_VARIABLE) == str(host)]
+  # The worker, too, looks like that before it is one.
+  return min(found, key=lambda process: process.create_time())
+
+
+def wait_until(holds: Callable[[], object], message: str) -> None:
+  deadline = time.monotonic() + _SOON
+  while not holds():
+    if time.monotonic() > deadline:
+      raise AssertionError(message)
+    time.sleep(0.02)
+
+
+def wait_for_text(job: JobHandle[Any], text: str, host: int = 0) -> None:
+  wait_until(
+    lambda: text in "".join(job.logs(host=host)), f"no '{text}' in the log"
+  )
