@@ -3,7 +3,6 @@
 Retries of requests happen here: they are the client library's own.
 """
 
-import base64
 import contextlib
 import datetime
 import functools
@@ -12,13 +11,11 @@ import itertools
 import os
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
-import google_crc32c
 import requests
 from google.api_core import exceptions as api
 from google.cloud import storage
@@ -28,24 +25,26 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from keras_remote import clock, credentials, errors
 from keras_remote.constants import MIB
 from keras_remote.home import DAY
+from keras_remote.storage.piece import Piece, as_piece, checksum
 from keras_remote.storage.store import Entry, Source, check_key
 
 # Seconds to connect, and between two pieces of an answer.
 _TIMEOUT = (10.0, 60.0)
 # Seconds for which a request that fails is made again.
 PATIENCE = 120.0
+# Seconds before the first retry at most, and before any.
+_WAITS = (0.2, 10.0)
 # What is larger than so many bytes goes in parallel.
 LARGE = 32 * MIB
-_PIECE = 8 * MIB
-_WORKERS = 4
+# Each of the workers has two such in memory.
+_PIECE = 4 * MIB
+_WORKERS = 3
 # As many objects as can be composed into one.
 _MOST_PARTS = 32
 # The store's own folder: parts of what is being written.
 _PARTIAL = ".partial/"
 # Metadata of ours: whose creation it was, so that a retry knows its own.
 _WRITER = "keras-remote-writer"
-# As Google's own client: an address that needs no log-in.
-_EMULATOR = "STORAGE_EMULATOR_HOST"
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -77,24 +76,24 @@ class GcsStore:
     self._name = name
     self._prefix = f"{prefix}/" if prefix else ""
     self._now = now
-    self._retry = DEFAULT_RETRY.with_timeout(patience)
-    emulator = os.environ.get(_EMULATOR)
-    self._bucket = _client(os.getpid(), emulator).bucket(name)
+    retry = DEFAULT_RETRY.with_timeout(patience).with_delay(*_WAITS)
+    self._patient: dict[str, Any] = {"retry": retry, "timeout": _TIMEOUT}
+    client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
+    self._bucket = client.bucket(name)
 
   @property
   def uri(self) -> str:
     return f"gs://{self._name}/{self._prefix}".rstrip("/")
 
   def read(self, key: str) -> bytes:
-    blob = self._blob(key)
-    with self._translated(key, absent=True):
-      return blob.download_as_bytes(checksum="crc32c", **self._patient)
+    with self.open(key) as copy:
+      return copy.read()
 
   def read_range(self, key: str, start: int, end: int | None = None) -> bytes:
     blob = self._blob(key)
-    if end is not None and end <= start:
-      return b""
     last = None if end is None else end - 1
+    if last is not None and last < start:
+      return b""
     with self._translated(key, absent=True):
       try:
         return blob.download_as_bytes(start=start, end=last, **self._patient)
@@ -103,17 +102,21 @@ class GcsStore:
 
   def open(self, key: str) -> BinaryIO:
     blob = self._blob(key)
-    copy = cast(BinaryIO, tempfile.SpooledTemporaryFile(MIB))
     with contextlib.ExitStack() as undo, self._translated(key, absent=True):
-      undo.callback(copy.close)
-      # One request for most: what is larger shows by filling this one.
-      with contextlib.suppress(api.RequestRangeNotSatisfiable):  # Empty.
+      temporary = undo.enter_context(tempfile.SpooledTemporaryFile(MIB))
+      copy = cast(BinaryIO, temporary)
+      try:
+        # One request for most: what is larger shows by filling this one.
         blob.download_to_file(copy, end=LARGE - 1, **self._patient)
-      if copy.tell() == LARGE:
-        self._download_rest(blob, copy)
-      _check(copy, blob)
+      except api.RequestRangeNotSatisfiable:  # It is empty.
+        blob.reload(**self._patient)
+      if copy.tell() == LARGE or blob.crc32c is None:
+        blob = self._download_rest(blob, copy)
+      if checksum(copy) != blob.crc32c:
+        raise errors.StoreError(f"{self.uri}: {key} came damaged: try again")
+      copy.seek(0)
       undo.pop_all()
-    return copy
+      return copy
 
   def write(self, key: str, data: Source) -> None:
     blob = self._blob(key)
@@ -141,26 +144,19 @@ class GcsStore:
     folder, slash, _ = prefix.rpartition("/")
     if slash:
       check_key(folder)
-    own = None if prefix else _PARTIAL
-    found = self._entries(prefix, limit)
-    return itertools.islice(
-      (entry for entry in found if not (own and entry.key.startswith(own))),
-      limit,
-    )
+    return itertools.islice(self._entries(prefix, limit), limit)
 
   def delete(self, key: str) -> None:
     blob = self._blob(key)
-    with contextlib.suppress(errors.ObjectNotFoundError):
-      with self._translated(key, absent=True):
-        blob.delete(**self._patient)
+    with (
+      contextlib.suppress(errors.ObjectNotFoundError),
+      self._translated(key, absent=True),
+    ):
+      blob.delete(**self._patient)
 
   def _blob(self, key: str) -> storage.Blob:
     check_key(key)
     return self._bucket.blob(self._prefix + key)
-
-  @property
-  def _patient(self) -> dict[str, Any]:
-    return {"retry": self._retry, "timeout": _TIMEOUT}
 
   def _entries(self, prefix: str, limit: int | None) -> Iterator[Entry]:
     with self._translated(prefix or "its top"):
@@ -173,21 +169,19 @@ class GcsStore:
         metadata = dict(blob.metadata or {})
         metadata.pop(_WRITER, None)
         key = blob.name.removeprefix(self._prefix)
-        yield Entry(key, int(blob.size or 0), metadata)
+        if not key.startswith(_PARTIAL):
+          yield Entry(key, int(blob.size or 0), metadata)
 
   def _upload(
     self, blob: storage.Blob, data: Source, generation: int | None
   ) -> None:
     """Stores the object whole; `generation` 0 is only where there is none."""
-    with contextlib.ExitStack() as stack:
-      piece = _piece(data, stack)
-      if piece.size > LARGE:
-        self._compose(blob, piece, generation)
-      else:
-        self._send(blob, piece, generation)
+    with as_piece(data) as piece:
+      send = self._compose if piece.size > LARGE else self._send
+      send(blob, piece, generation)
 
   def _send(
-    self, blob: storage.Blob, piece: "_Piece", generation: int | None = None
+    self, blob: storage.Blob, piece: Piece, generation: int | None = None
   ) -> None:
     blob.chunk_size = _PIECE  # Else 100 MB are in memory.
     blob.upload_from_file(
@@ -199,7 +193,7 @@ class GcsStore:
     )
 
   def _compose(
-    self, blob: storage.Blob, whole: "_Piece", generation: int | None
+    self, blob: storage.Blob, whole: Piece, generation: int | None
   ) -> None:
     """Uploads pieces in parallel, which become one object at once."""
     if generation == 0 and blob.exists(**self._patient):
@@ -209,10 +203,8 @@ class GcsStore:
     pieces = whole.split(max(LARGE // 2, -(-whole.size // _MOST_PARTS)))
     folder = f"{self._prefix}{_PARTIAL}{secrets.token_hex(8)}/"
     parts = [
-      self._bucket.blob(f"{folder}{number:02}")
-      for number in range(len(pieces))
+      self._bucket.blob(f"{folder}{number:02}") for number in range(len(pieces))
     ]
-
     with ThreadPoolExecutor(_WORKERS) as pool:
       try:
         list(pool.map(self._send, parts, pieces))
@@ -223,63 +215,57 @@ class GcsStore:
   def _remove(self, part: storage.Blob) -> None:
     # What stays is swept after a day.
     with contextlib.suppress(api.GoogleAPIError, requests.RequestException):
-      part.delete(**self._patient)
+      part.delete(retry=None, timeout=_TIMEOUT)
 
   def _sweep(self) -> None:
     """Removes what writers that died had half-written, after a day."""
     oldest = self._now() - datetime.timedelta(seconds=DAY)
-    for part in self._bucket.list_blobs(
-      prefix=self._prefix + _PARTIAL, **self._patient
-    ):
+    prefix = self._prefix + _PARTIAL
+    for part in self._bucket.list_blobs(prefix=prefix, **self._patient):
       if part.time_created and part.time_created < oldest:
         self._remove(part)
 
-  def _download_rest(self, blob: storage.Blob, copy: BinaryIO) -> None:
+  def _download_rest(self, blob: storage.Blob, copy: BinaryIO) -> storage.Blob:
     """What follows the first LARGE bytes, of the very same object."""
-    pinned = self._bucket.blob(blob.name, generation=blob.generation)
-    pinned.reload(**self._patient)
-    size = int(pinned.size or 0)
-    copy.flush()
+
+    def pinned() -> storage.Blob:
+      return self._bucket.blob(blob.name, generation=blob.generation)
 
     def fetch(start: int) -> None:
-      piece = self._bucket.blob(blob.name, generation=blob.generation)
-      data = piece.download_as_bytes(
-        start=start, end=min(start + _PIECE, size) - 1, **self._patient
-      )
-      os.pwrite(copy.fileno(), data, start)
+      data, end = io.BytesIO(), min(start + _PIECE, size) - 1
+      pinned().download_to_file(data, start=start, end=end, **self._patient)
+      os.pwrite(copy.fileno(), data.getbuffer(), start)
 
+    whole = pinned()
+    whole.reload(**self._patient)
+    size = int(whole.size or 0)
+    copy.flush()
     with ThreadPoolExecutor(_WORKERS) as pool:
       list(pool.map(fetch, range(LARGE, size, _PIECE)))
+    return whole
 
   @contextlib.contextmanager
-  def _translated(
-    self, key: str, *, absent: bool = False
-  ) -> Generator[None]:
-    """Raises our errors for the client's.
-
-    Args:
-      absent: whether what is not found may be the object.
-    """
+  def _translated(self, key: str, *, absent: bool = False) -> Generator[None]:
+    """Raises our errors; `absent`: what is not found may be the object."""
     where = f"the store {self.uri} failed at {key}: "
     try:
       yield
     except api.NotFound as error:
       if absent and "bucket does not exist" not in str(error):
-        raise errors.ObjectNotFoundError(
-          f"the store {self.uri} holds no '{key}'"
-        ) from error
+        message = f"the store {self.uri} holds no '{key}'"
+        raise errors.ObjectNotFoundError(message) from error
       raise errors.StoreError(
         f"{where}there is no bucket {self._name}; make it with `gcloud storage "
         f"buckets create gs://{self._name}`, or choose another one with --store"
       ) from error
-    except (api.Forbidden, api.Unauthorized) as error:
+    except api.Forbidden as error:
       raise errors.StoreAccessError(
         f"{where}whoever is logged in may not do this ({_message(error)}); who "
         f"owns the bucket can allow it: `gcloud storage buckets "
         f"add-iam-policy-binding gs://{self._name} --member=user:YOU "
         "--role=roles/storage.objectUser`"
       ) from error
-    except credentials.LOGGED_OUT as error:
+    except (api.Unauthorized, *credentials.LOGGED_OUT) as error:
       raise errors.StoreAccessError(f"{where}{credentials.CURE}") from error
     except (
       api.GoogleAPIError,
@@ -291,86 +277,27 @@ class GcsStore:
       raise errors.StoreError(f"{where}{_message(error)}") from error
 
 
-class _Piece(io.RawIOBase):
-  """Bytes [start, start + size) of a file, whose position stays as it is."""
-
-  def __init__(self, descriptor: int, start: int, size: int) -> None:
-    super().__init__()
-    self._descriptor = descriptor
-    self._start = start
-    self._at = 0
-    self.size = size
-
-  def split(self, size: int) -> "list[_Piece]":
-    """Pieces of so many bytes, the last one of what is left."""
-    return [
-      _Piece(
-        self._descriptor, self._start + at, min(size, self.size - at)
-      )
-      for at in range(0, self.size, size)
-    ]
-
-  def readable(self) -> bool:
-    return True
-
-  def seekable(self) -> bool:
-    return True
-
-  def tell(self) -> int:
-    return self._at
-
-  def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-    base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}
-    self._at = base[whence] + offset
-    return self._at
-
-  def readinto(self, buffer: Any) -> int:
-    count = min(len(buffer), self.size - self._at)
-    data = os.pread(self._descriptor, count, self._start + self._at)
-    buffer[: len(data)] = data
-    self._at += len(data)
-    return len(data)
-
-
-def _piece(data: Source, stack: contextlib.ExitStack) -> _Piece:
-  """What is left of the data, as a file; a copy is closed with the stack."""
-  if isinstance(data, bytes):
-    data = io.BytesIO(data)
-  try:
-    data.flush()
-    descriptor, start = data.fileno(), data.tell()
-  except OSError:  # In memory, or a pipe.
-    copy = stack.enter_context(tempfile.TemporaryFile())
-    shutil.copyfileobj(data, copy, MIB)
-    copy.flush()
-    descriptor, start = copy.fileno(), 0
-  return _Piece(descriptor, start, os.fstat(descriptor).st_size - start)
-
-
-def _check(copy: BinaryIO, blob: storage.Blob) -> None:
-  """Compares what came with the object's checksum, and rewinds.
-
-  Raises:
-    StoreError: they differ.
-  """
-  checksum = google_crc32c.Checksum()
-  copy.seek(0)
-  while piece := copy.read(MIB):
-    checksum.update(piece)
-  found = base64.b64encode(checksum.digest()).decode()
-  if copy.tell() and blob.crc32c != found:
-    raise errors.StoreError(f"{blob.name} was damaged on its way: try again")
-  copy.seek(0)
-
-
-def _message(error: Exception) -> str:
-  # With the request in front of it, and its address.
-  text = getattr(error, "message", None) or str(error) or type(error).__name__
-  return text.splitlines()[0]
+def _message(error: BaseException) -> str:
+  if isinstance(error, api.RetryError) and error.cause:
+    return f"{_message(error.cause)}; it was tried again for a while"
+  return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 @functools.cache
 def _client(process: int, emulator: str | None) -> storage.Client:
-  """The one client of a process: it keeps connections, which no fork shares."""
+  """The one client of a process: it keeps connections, which no fork shares.
+
+  As everywhere in Google's client, an emulator needs no log-in.
+  """
   found = None if emulator else credentials.google_credentials()
-  return storage.Client(project=None, credentials=found)
+  client: Any = storage.Client(project=None, credentials=found)
+  # Else it asks for the bucket itself, which not everybody may do, for traces.
+  client._bucket_metadata_cache = None
+  # Else what is retried leaves its connection behind.
+  client._http.hooks["response"].append(_drained)
+  return client
+
+
+def _drained(response: requests.Response, **_: object) -> None:
+  if not response.ok:
+    response.content  # noqa: B018 It is read, and the connection free.
