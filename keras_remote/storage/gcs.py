@@ -33,7 +33,7 @@ _TIMEOUT = (10.0, 60.0)
 # Seconds for which a request that fails is made again.
 PATIENCE = 120.0
 # Seconds before the first retry at most, and before any.
-_WAITS = (0.2, 10.0)
+_WAITS = (0.2, 5.0)
 # What is larger than so many bytes goes in parallel.
 LARGE = 32 * MIB
 # Each of the workers has two such in memory.

@@ -389,6 +389,7 @@ def _google(home: str, **variables: str) -> Generator[None]:
   """The real service's client, for whoever has this home."""
   with environment(HOME=home, NO_GCE_CHECK="true", **variables):
     del os.environ["STORAGE_EMULATOR_HOST"]
+    gcs._client.cache_clear()  # Of another test's log-in.
     yield
 
 

@@ -14,8 +14,10 @@ def open_store(uri: str) -> Store:
     CredentialsError: nobody is logged in to where it is.
     StoreError: the store cannot be used.
   """
-  scheme, separator, _ = uri.partition("://")
-  if scheme == "gs" and separator:
+  if is_folder(uri):
+    return FolderStore(uri)
+  scheme = uri.partition("://")[0]
+  if scheme == "gs":
     try:
       from keras_remote.storage.gcs import GcsStore
     except ModuleNotFoundError as error:
@@ -24,9 +26,12 @@ def open_store(uri: str) -> Store:
         "pip install 'keras-remote[gcp]'"
       ) from error
     return GcsStore(uri)
-  if separator:
-    raise errors.ConfigError(
-      f"no store is known for '{scheme}://': give the path of a folder, or "
-      "gs://bucket"
-    )
-  return FolderStore(uri)
+  raise errors.ConfigError(
+    f"no store is known for '{scheme}://': give the path of a folder, or "
+    "gs://bucket"
+  )
+
+
+def is_folder(uri: str) -> bool:
+  """Whether the store at this address is a folder of this machine's."""
+  return "://" not in uri
