@@ -226,17 +226,15 @@ class GcsStore:
         self._remove(part)
 
   def _download_rest(self, blob: storage.Blob, copy: BinaryIO) -> storage.Blob:
-    """What follows the first LARGE bytes, of the very same object."""
-
-    def pinned() -> storage.Blob:
-      return self._bucket.blob(blob.name, generation=blob.generation)
+    """What follows the first LARGE bytes, and what the whole must be."""
 
     def fetch(start: int) -> None:
-      data, end = io.BytesIO(), min(start + _PIECE, size) - 1
-      pinned().download_to_file(data, start=start, end=end, **self._patient)
+      piece, data = self._bucket.blob(blob.name), io.BytesIO()
+      end = min(start + _PIECE, size) - 1
+      piece.download_to_file(data, start=start, end=end, **self._patient)
       os.pwrite(copy.fileno(), data.getbuffer(), start)
 
-    whole = pinned()
+    whole = self._bucket.blob(blob.name)
     whole.reload(**self._patient)
     size = int(whole.size or 0)
     copy.flush()

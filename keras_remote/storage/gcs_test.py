@@ -350,6 +350,26 @@ class GcsStoreTest(_OnEmulator):
         with self.assertRaises(errors.StoreError):
           read()
 
+  def test_a_large_file_that_is_replaced_while_it_is_read(self) -> None:
+    """Half of the one and half of the other is nothing."""
+    with (
+      self.proxied() as proxy,
+      _random_file(gcs.LARGE + 1) as old,
+      _random_file(gcs.LARGE + 1) as new,
+    ):
+      store = GcsStore(self.new_uri())
+      store.write("large", old)
+
+      def replace(request: Request) -> None:
+        if request.path.startswith("/storage/"):  # After the first piece.
+          proxy.fault = lambda request: None
+          store.write("large", new)
+
+      proxy.fault = replace
+      with self.assertRaisesRegex(errors.StoreError, "try again"):
+        store.open("large")
+      self.assertEqual(store.read("large"), _whole(new))
+
   def test_an_upload_that_is_damaged_on_its_way(self) -> None:
     """It is told, and nothing of it stays: here a piece arrived twice."""
     with self.proxied() as proxy:

@@ -31,7 +31,7 @@ class Fault:
     status: of the answer that the client gets; None cuts the connection.
     arrives: whether the server gets the request, and only its answer is lost.
     body: what the client gets with the status.
-    after: how many bytes still come of an answer that is cut.
+    after: how many bytes of the lost answer come before the cut.
   """
 
   status: int | None = 503
