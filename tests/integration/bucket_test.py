@@ -162,6 +162,28 @@ class BucketTest(ProjectTest):
     """)
     self.assertEqual(logs.split(), ["begun", "done"])
 
+  def test_waiting_takes_few_requests(self) -> None:
+    """They cost: nobody asks for an outcome 50 times a second."""
+    with HttpProxy(self.server) as proxy:
+      began = time.monotonic()
+      said = self.output(
+        """
+        import keras_remote
+
+        @keras_remote.run
+        def train() -> int:
+          import time
+          time.sleep(2)
+          return 7
+
+        print(train())
+        """,
+        STORAGE_EMULATOR_HOST=proxy.url,
+      )
+      self.assertEqual(said, "7\n")
+      most = 45 + 3 * (time.monotonic() - began)
+      self.assertLess(len(proxy.requests), most)
+
   def test_a_listing_of_many_is_list_calls_only(self) -> None:
     """1,000 jobs with their fields and states: no request for one of them."""
     begin = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
