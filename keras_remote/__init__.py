@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   from keras_remote.core.settings import settings
   from keras_remote.errors import (
     AcceleratorError,
+    ClusterError,
     ConfigError,
     CredentialsError,
     IntegrityError,
@@ -46,6 +47,7 @@ _ROOMS = {
   "core.settings": ("settings",),
   "errors": (
     "AcceleratorError",
+    "ClusterError",
     "ConfigError",
     "CredentialsError",
     "IntegrityError",

@@ -40,6 +40,14 @@ class StoreAccessError(StoreError, CredentialsError):
   """The store refuses whoever is logged in, or nobody is."""
 
 
+class ClusterError(KerasRemoteError):
+  """A Kubernetes cluster cannot be reached, or refuses."""
+
+
+class ClusterAccessError(ClusterError, CredentialsError):
+  """The cluster does not let whoever is logged in do this."""
+
+
 class ImageBuildError(KerasRemoteError):
   """The container image could not be built."""
 

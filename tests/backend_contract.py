@@ -4,10 +4,12 @@ A backend's own test module makes a subclass of `BackendContract`. Jobs here
 are commands: a backend knows nothing of payloads and results.
 """
 
+import contextlib
 import dataclasses
 import io
 import threading
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from absl.testing import parameterized
@@ -31,6 +33,8 @@ _PATIENCE = 60.0
 class BackendContract(parameterized.TestCase):
   """A subclass gives the backend, and a way to kill what it has started."""
 
+  accelerator = "v5e-8"
+
   def backend(self) -> Backend:
     """The backend, with room of its own; the same one if asked again."""
     raise AssertionError("a subclass says")
@@ -44,6 +48,20 @@ class BackendContract(parameterized.TestCase):
     folder = Path(self.create_tempdir("store").full_path)
     folder.chmod(0o700)
     return FolderStore(folder)
+
+  def environ(self) -> Mapping[str, str]:
+    """Variables without which jobs would not reach the store."""
+    return {}
+
+  @contextlib.contextmanager
+  def failing_store(self) -> Iterator[None]:
+    """The store fails for this process, and not for jobs."""
+    path = Path(self.jobs.uri)
+    path.chmod(0o777)  # It is refused: others could write to it.
+    try:
+      yield
+    finally:
+      path.chmod(0o700)
 
   def setUp(self) -> None:
     super().setUp()
@@ -61,7 +79,8 @@ class BackendContract(parameterized.TestCase):
     zipfile.ZipFile(packed, "w").close()
     context = layout.digest(packed.getvalue())
     self.jobs.write(layout.context(context), packed.getvalue())
-    base = job_spec(ids.new_job_id("contract", clock.now()), hosts=hosts)
+    job_id = ids.new_job_id("contract", clock.now())
+    base = job_spec(job_id, hosts=hosts, accelerator=self.accelerator)
     spec = dataclasses.replace(
       base,
       entry=Entry(EntryKind.COMMAND, argv=("python", "-c", script)),
@@ -74,7 +93,7 @@ class BackendContract(parameterized.TestCase):
     key = signing.job_key(self.used.signing_key(), spec.job_id)
     digest = self.directory(spec).create_spec(spec, key)
     self.addCleanup(self.used.cleanup_job, spec)
-    return Submission(spec, digest, self.runner, {}, key)
+    return Submission(spec, digest, self.runner, self.environ(), key)
 
   def submit(
     self, script: str, *, hosts: int = 1, timeout: float | None = None
@@ -147,14 +166,15 @@ class BackendContract(parameterized.TestCase):
   def test_values_of_the_environment(self) -> None:
     """They reach the job; the job's key does not."""
     submission = self.prepare("import os; print(sorted(os.environ.items()))")
-    submission = dataclasses.replace(submission, environ={"TOKEN": "hunter2"})
+    environ = {**submission.environ, "TOKEN": "hunter2"}
+    submission = dataclasses.replace(submission, environ=environ)
     self.used.submit_job(submission)
     self.watch(submission.spec)
     printed = b"".join(self.directory(submission.spec).log(1, 0)).decode()
     self.assertIn("('TOKEN', 'hunter2')", printed)
     self.assertNotIn(submission.key.hex(), printed)
     self.assertNotIn("KEY_FILE", printed)
-    for entry in self.jobs.list(""):
+    for entry in self.jobs.list(layout.job(submission.spec.job_id)):
       if "/logs/" not in entry.key:
         self.assertNotIn(b"hunter2", self.jobs.read(entry.key))
 
@@ -190,12 +210,8 @@ class BackendContract(parameterized.TestCase):
   def test_a_store_that_fails(self) -> None:
     """Whoever watches is told; the job goes on."""
     spec = self.begin()
-    path = Path(self.jobs.uri)
-    path.chmod(0o777)  # The store is refused: others could write to it.
-    self.addCleanup(path.chmod, 0o700)
-    with self.assertRaises(errors.StoreError):
+    with self.failing_store(), self.assertRaises(errors.StoreError):
       self.watch(spec)
-    path.chmod(0o700)
     self.assertEqual(
       next(iter(self.used.watch_job(spec, timeout=0))).state, State.RUNNING
     )

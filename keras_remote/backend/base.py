@@ -28,6 +28,21 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Wanted:
+  """What the settings in force say of a cluster; the local backend has none.
+
+  Attributes:
+    context: of the kubeconfig.
+    namespace: None for the context's own.
+    image: the container image of a job.
+  """
+
+  context: str | None = None
+  namespace: str | None = None
+  image: str | None = None
+
+
+@dataclass(frozen=True)
 class Observation:
   """What a backend sees of a job.
 
@@ -65,6 +80,14 @@ class Backend(Protocol):
 
     Raises:
       ConfigError: they are too many.
+    """
+    ...
+
+  def check_call(self, store: str, environ: Mapping[str, str]) -> None:
+    """Passes for a store and environment values that its jobs can have.
+
+    Raises:
+      ConfigError: they cannot, or a setting is missing that a job needs.
     """
     ...
 

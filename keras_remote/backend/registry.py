@@ -3,20 +3,38 @@
 from collections.abc import Callable
 
 from keras_remote import errors
-from keras_remote.backend.base import Backend
+from keras_remote.backend.base import Backend, Wanted
 from keras_remote.home import Home
 
 # With no cluster configured a call goes the whole way on this machine.
 DEFAULT = "local"
+# What a call with a cluster uses.
+_CLUSTER = "gke"
 
 
-def _open_local(home: Home) -> Backend:
+def _open_local(home: Home, wanted: Wanted, place: str | None) -> Backend:
   from keras_remote.backend.local import LocalBackend
 
   return LocalBackend(home)
 
 
-_BACKENDS: dict[str, Callable[[Home], Backend]] = {"local": _open_local}
+def _open_gke(home: Home, wanted: Wanted, place: str | None) -> Backend:
+  try:
+    from keras_remote.backend.gke import GKEBackend
+  except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("kubernetes"):
+      raise
+    raise errors.ConfigError(
+      "the gke backend needs the client of Kubernetes, which is not "
+      "installed: pip install 'keras-remote[gcp]'"
+    ) from error
+  return GKEBackend(home, wanted, place)
+
+
+_BACKENDS: dict[str, Callable[[Home, Wanted, str | None], Backend]] = {
+  "gke": _open_gke,
+  "local": _open_local,
+}
 
 
 def names() -> tuple[str, ...]:
@@ -24,14 +42,17 @@ def names() -> tuple[str, ...]:
   return tuple(_BACKENDS)
 
 
-def choose(name: str | None) -> str:
+def choose(name: str | None, *, context: str | None = None) -> str:
   """The name of the backend that a call uses.
+
+  Args:
+    context: of the kubeconfig: who names one means a cluster.
 
   Raises:
     ConfigError: there is none of this name.
   """
   if name is None:
-    return DEFAULT
+    return DEFAULT if context is None else _CLUSTER
   if name not in _BACKENDS:
     import difflib  # Only for mistakes.
 
@@ -43,10 +64,15 @@ def choose(name: str | None) -> str:
   return name
 
 
-def open_backend(name: str, home: Home) -> Backend:
+def open_backend(
+  name: str, home: Home, wanted: Wanted, *, place: str | None = None
+) -> Backend:
   """The backend of this name.
 
+  Args:
+    place: where a job of it is, by its own words; None for a new job.
+
   Raises:
-    ConfigError: there is none of this name.
+    ConfigError: there is none of this name, or it lacks what it needs.
   """
-  return _BACKENDS[choose(name)](home)
+  return _BACKENDS[choose(name)](home, wanted, place)

@@ -4,7 +4,10 @@ from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.backend import registry
+from keras_remote.backend.base import Wanted
 from keras_remote.home import Home
+from tests.fakes.environment import environment
+from tests.fakes.kubeconfig import kubeconfig
 
 
 class RegistryTest(parameterized.TestCase):
@@ -12,22 +15,32 @@ class RegistryTest(parameterized.TestCase):
     """With nothing configured a call goes the whole way on this machine."""
     self.assertEqual(registry.choose(None), "local")
 
+  def test_a_cluster(self) -> None:
+    """Who names a context means its cluster, unless a backend is named."""
+    self.assertEqual(registry.choose(None, context="here"), "gke")
+    self.assertEqual(registry.choose("local", context="here"), "local")
+
   def test_every_name_opens_its_backend(self) -> None:
     """A backend calls itself as the registry does."""
-    home = Home(Path(self.create_tempdir().full_path))
+    folder = self.create_tempdir().full_path
+    home, wanted = Home(Path(folder)), Wanted(context="here")
+    variables = environment(KUBECONFIG=kubeconfig(folder, "here"))
+    self.enter_context(variables)
     for name in registry.names():
       self.assertEqual(registry.choose(name), name)
-      self.assertEqual(registry.open_backend(name, home).name, name)
+      self.assertEqual(registry.open_backend(name, home, wanted).name, name)
 
   @parameterized.parameters(
-    ("lokal", "did you mean 'local'"), ("xyz", "there is local"), ("", "local")
+    ("lokal", "did you mean 'local'"),
+    ("xyz", "there is gke, local"),
+    ("", "local"),
   )
   def test_an_unknown_one(self, name: str, text: str) -> None:
     """The error names what there is, and the nearest."""
     with self.assertRaisesRegex(errors.ConfigError, text):
       registry.choose(name)
     with self.assertRaisesRegex(errors.ConfigError, "unknown backend"):
-      registry.open_backend(name, Home(Path()))
+      registry.open_backend(name, Home(Path()), Wanted())
 
 
 if __name__ == "__main__":

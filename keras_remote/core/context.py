@@ -9,9 +9,9 @@ from keras_remote import errors
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.base import Backend
-from keras_remote.backend.registry import choose, open_backend
 from keras_remote.core import environment
 from keras_remote.core.options import Options
+from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
 from keras_remote.home import Home, ensure_apart, home
 from keras_remote.job.spec import Resources
@@ -61,9 +61,9 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   accelerator = parse_accelerator(options.accelerator)
   place = Home(ensure_apart(home()))
   named = resolved.origins["backend"] is not DEFAULT
-  if accelerator.category != "cpu" and not named:
+  backend = backend_for(options, place)
+  if accelerator.category != "cpu" and backend.emulates and not named:
     _check_ci(resolved)
-  backend = open_backend(choose(options.backend), place)
   backend.check_hosts(accelerator.hosts, named=named)
   root = (options.working_dir or packager.find_root(here)).resolve()
   packager.check_root(root)
@@ -73,6 +73,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
     _check_apart(Path(store.uri), root, "store")
   captured = environment.captured(options.capture_env_vars, os.environ)
   variables = {**captured, **options.env}
+  backend.check_call(store.uri, variables)
   framework = environment.keras_backend({**os.environ, **options.env})
   check_framework(accelerator, framework)
   return JobContext(

@@ -9,6 +9,7 @@ from keras_remote import errors
 from keras_remote.core.context import JobContext, job_context
 from keras_remote.packaging.ignore import Ignore
 from tests.fakes.environment import environment
+from tests.fakes.kubeconfig import kubeconfig
 
 
 class ContextTest(parameterized.TestCase):
@@ -65,10 +66,16 @@ class ContextTest(parameterized.TestCase):
   def test_ci(self) -> None:
     """Nobody emulates an accelerator there by accident; a CPU is none."""
     os.environ["CI"] = "true"
+    os.environ["KUBECONFIG"] = kubeconfig(
+      self.create_tempdir().full_path, "here"
+    )
     self.context()
     self.context(accelerator="v5e-8", backend="local")
     with self.assertRaisesRegex(errors.ConfigError, "KERAS_REMOTE_BACKEND"):
       self.context(accelerator="v5e-8")
+    # A cluster emulates nothing; this one is not there.
+    with self.assertRaisesRegex(errors.ConfigError, "context 'nowhere'"):
+      self.context(accelerator="v5e-8", context="nowhere")
 
   @parameterized.parameters("", "0", "false", "False")
   def test_no_ci(self, value: str) -> None:

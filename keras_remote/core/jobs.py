@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_remote import clock, errors
-from keras_remote.backend.registry import open_backend
 from keras_remote.core import archives
 from keras_remote.core.handle import JobHandle
 from keras_remote.core.job import Job
+from keras_remote.core.places import backend_of
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home, home
 from keras_remote.job import index
@@ -60,7 +60,7 @@ def attach(job_id: str | None = None) -> JobHandle[Any]:
   spec = JobDirectory(store, _find(store, job_id)).spec()
   submitted: Future[JobSpec] = Future()
   submitted.set_result(spec)
-  backend = open_backend(spec.target.backend, Home(home()))
+  backend = backend_of(spec, Home(home()))
   return JobHandle(spec.job_id, store, backend, submitted)
 
 
@@ -131,7 +131,7 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
   preparing = place.prepares(row.job_id)
   try:
     spec = directory.spec()
-    backend = open_backend(spec.target.backend, place)
+    backend = backend_of(spec, place)
   except errors.JobNotFoundError:
     if preparing:
       return False
@@ -193,7 +193,7 @@ def _state_now(store: Store, job_id: str) -> State:
   preparing = place.prepares(job_id)
   try:
     spec = directory.spec()
-    backend = open_backend(spec.target.backend, place)
+    backend = backend_of(spec, place)
   except errors.JobNotFoundError:
     return State.PREPARING if preparing else State.LOST
   except errors.IntegrityError:

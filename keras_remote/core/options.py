@@ -38,6 +38,9 @@ class OptionArguments(TypedDict, total=False):
   working_dir: str | os.PathLike[str] | None
   timeout: float | str | None
   store: str | os.PathLike[str] | None
+  context: str | None
+  namespace: str | None
+  container_image: str | None
 
 
 @dataclass(frozen=True)
@@ -276,7 +279,7 @@ class Options:
   )
   backend: str | None = field(
     default=None,
-    metadata=_row(BACKEND, "Where to run, such as local."),
+    metadata=_row(BACKEND, "Where to run: local or gke."),
   )
   name: str | None = field(
     default=None,
@@ -310,6 +313,18 @@ class Options:
   )
   store: str = field(
     metadata=_row(ADDRESS, "A folder or gs://bucket for jobs; else the home."),
+  )
+  context: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The cluster, by its context in the kubeconfig."),
+  )
+  namespace: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The cluster's namespace; else the context's."),
+  )
+  container_image: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The image that a job's container is made of."),
   )
 
 

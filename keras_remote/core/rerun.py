@@ -18,11 +18,11 @@ from typing import Any
 
 from keras_remote import clock, errors
 from keras_remote.accelerators.parse import parse_accelerator
-from keras_remote.backend.registry import choose, open_backend
 from keras_remote.core import context, environment, execution
 from keras_remote.core.console import Console
 from keras_remote.core.job import Job
 from keras_remote.core.options import Options
+from keras_remote.core.places import backend_for, backend_of
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home, ensure, home
 from keras_remote.inside import current
@@ -57,9 +57,10 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   options = resolve({**_as_before(old), **changed}).options
   accelerator = parse_accelerator(options.accelerator)
   place = Home(home())
-  backend = open_backend(choose(options.backend), place)
+  backend = backend_for(options, place, like=old)
   backend.check_hosts(accelerator.hosts, named=True)
   variables = _variables(old, options)
+  backend.check_call(store.uri, variables)
   framework = variables.get("KERAS_BACKEND", old.environment.keras_backend)
   context.check_framework(accelerator, framework)
   now = clock.now()
@@ -149,7 +150,7 @@ def rerun_local(spec: JobSpec, *, debug: bool = False) -> Any:
     IntegrityError: the spec is not signed with this user's key, or payload
       or context is not what it names; nothing of it was used.
   """
-  backend = open_backend(spec.target.backend, Home(home()))
+  backend = backend_of(spec, Home(home()))
   directory = JobDirectory(open_store(spec.target.store), spec.job_id)
   spec = directory.spec(key=Job(spec, directory, backend).key())
   _check_python(spec)

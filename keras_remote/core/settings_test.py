@@ -37,6 +37,9 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "working_dir": lambda rank: f"/work{rank}",
   "timeout": lambda rank: f"{rank}s",
   "store": lambda rank: f"gs://bucket{rank}",
+  "context": lambda rank: f"context{rank}",
+  "namespace": lambda rank: f"namespace{rank}",
+  "container_image": lambda rank: f"image{rank}",
 }
 # What it then is.
 _RESOLVED: Mapping[str, Callable[[int], Any]] = {

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from keras_remote import constants, errors
 
 _PREFIX = "KERAS_REMOTE_LAUNCH_"
+# A first process's exit code where the outcome is stored and says no success:
+# it need not be started again. No interpreter that fails ends with it.
+ENDED_EXIT = 80
 
 
 @dataclass(frozen=True)

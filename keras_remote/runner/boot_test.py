@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl.testing import absltest, parameterized
 
-from keras_remote.job.launch import Launch
+from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.runner import signals
 
 _PACKAGE = Path(__file__).parents[1]
@@ -109,7 +109,7 @@ class BootTest(parameterized.TestCase):
   def test_a_store_that_holds_no_such_job(self) -> None:
     """The ending is stored all the same: whoever waits for it learns why."""
     done = self.boot()
-    self.assertEqual(done.returncode, 1, done.stderr)
+    self.assertEqual(done.returncode, ENDED_EXIT, done.stderr)
     outcome = Path(self.launch.store, "jobs/job-1/outcome.json").read_text()
     self.assertIn("holds no job", outcome)
     self.assert_nothing_left()

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from keras_remote import errors
 from keras_remote.job import endings, fetch, signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.launch import Launch
+from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import EntryKind, JobSpec
 from keras_remote.job.state import State
@@ -35,7 +35,6 @@ GRACE = 10.0
 DRAIN = 1.0
 # Stores cannot push: these are the seconds between two looks.
 _LOOK = 0.05
-ENDED_EXIT = 1
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
 # What all the hosts of a group do together; other endings host 0 tells them.
 _TOGETHER = (Cause.RETURNED, Cause.STOPPED)

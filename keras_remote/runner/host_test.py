@@ -14,7 +14,7 @@ from absl.testing import absltest, parameterized
 from keras_remote import errors
 from keras_remote.job import endings, layout, signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.launch import Launch
+from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome
 from keras_remote.job.spec import Limits
 from keras_remote.job.state import State
@@ -183,7 +183,7 @@ class AloneTest(HostTestCase):
     """Its signal is the cause."""
     start = self.start()
     start.worker.call = start.worker.die
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(self.outcome().signal, signal.SIGSEGV)
 
   def test_sigterm_stores_no_ending(self) -> None:
@@ -230,7 +230,7 @@ class AloneTest(HostTestCase):
       start.events.put(endings.cancel(self.directory, job_spec(), _KEY, "me"))
 
     start.worker.call = cancel
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(self.outcome().state, State.CANCELLED)
     self.assertGreater(start.worker.ended[0], 0)
     self.assertEqual(self.files(), ["checkpoint"])
@@ -243,7 +243,7 @@ class AloneTest(HostTestCase):
       raise ZeroDivisionError("oops")
 
     start.worker.call = break_down
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(self.outcome().state, State.FAILED)
     self.assertIn("oops", self.outcome().message)
 
@@ -252,7 +252,7 @@ class AloneTest(HostTestCase):
     start = self.start()
     answer = {**_RETURNED, "result": "0" * 64}  # There is no such file.
     start.worker.call = lambda: start.worker.give(answer)
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(self.outcome().state, State.FAILED)
     self.assertIn("could not be stored", self.outcome().message)
     self.assertIsNone(self.outcome().result)
@@ -351,7 +351,7 @@ class LeaderTest(_GroupTestCase):
     """The others' reports may never come."""
     start = self.start(0, 2, timeout=0.2)
     self.directory.write_heartbeat(1, 1, heartbeat.LAST)
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(self.outcome().state, State.TIMED_OUT)
     self.assertFalse(start.worker.asked)  # It has answered.
 
@@ -368,7 +368,7 @@ class LeaderTest(_GroupTestCase):
 
     late = threading.Timer(0.4, save)
     late.start()
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     late.join()
     self.assertEqual(told, [False])
     self.assertIn({"together": False}, start.worker.orders)
@@ -383,7 +383,7 @@ class LeaderTest(_GroupTestCase):
       self.report(1, Cause.SIGNAL, signal=11)
 
     start.worker.call = call
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual((self.outcome().host, self.outcome().signal), (1, 11))
     self.assertEqual(self.files(), ["a"])
 
@@ -398,7 +398,7 @@ class LeaderTest(_GroupTestCase):
       late.start()
 
     start.worker.call = call
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     late.join()
     self.assertEqual((self.outcome().host, self.outcome().cause), (1, "exit"))
 
@@ -418,7 +418,7 @@ class LeaderTest(_GroupTestCase):
     start = self.start(0, 2)
     forged = HostReport(1, 1, Cause.RETURNED, "", signature="0" * 64)
     self.directory.create_host_report(forged)
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertIn("IntegrityError", self.outcome().exception_type)
 
 
@@ -492,7 +492,7 @@ class FollowerTest(_GroupTestCase):
 
     start = self.start(1, 2, WatchedStore(self.store, watch))
     start.worker.call = start.worker.die
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(reported, [True])
     self.assertEqual(self.outcome().host, 1)
 
@@ -511,7 +511,7 @@ class FollowerTest(_GroupTestCase):
     start.worker.call = lambda: None
     leader = threading.Timer(0.3, self.lead, (report,))
     leader.start()
-    self.assertEqual(start.host.run(), 1)
+    self.assertEqual(start.host.run(), ENDED_EXIT)
     leader.join()
     self.assertIsNone(self.directory.host_report(1, 1))
 

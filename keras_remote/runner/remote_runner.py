@@ -11,19 +11,21 @@ from keras_remote import errors
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
 from keras_remote.runner import logs, process, scratch, signals
-from keras_remote.runner.host import ENDED_EXIT, ChildEnded, Event, Host
+from keras_remote.runner.host import ChildEnded, Event, Host
 from keras_remote.storage.open import open_store
 
 # Where this process's own output goes, and so the live view of the worker's.
 _LIVE = 1
+_FAILED_EXIT = 1
 
 
 def main(worker: process.Worker) -> int:
   """Runs this host's part of the job that the environment names.
 
   Returns:
-    0 where the outcome is stored and says success; 143 where this process
-    was told to stop and no outcome is stored; else 1.
+    0 where the outcome is stored and says success, ENDED_EXIT where it says
+    another thing; 143 where this process was told to stop and no outcome is
+    stored; 1 where it could not be stored.
   """
   launch = Launch.from_environ(os.environ)
   process.become_subreaper()
@@ -48,4 +50,4 @@ def main(worker: process.Worker) -> int:
       with contextlib.suppress(OSError):
         Path(launch.last_words).write_text(str(error))
       sys.stderr.write(f"keras_remote: {error}\n")
-      return ENDED_EXIT
+      return _FAILED_EXIT

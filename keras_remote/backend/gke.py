@@ -1,0 +1,248 @@
+"""The gke backend: a job of one host is a Kubernetes Job.
+
+It runs on any cluster that a context of the kubeconfig names. The job's
+directory is in a bucket, which its pod and this machine both reach.
+"""
+
+import contextlib
+import datetime
+import functools
+import math
+import socket
+from collections.abc import Iterator, Mapping
+
+from keras_remote import clock, errors
+from keras_remote.backend.base import Observation, Submission, Wanted
+from keras_remote.backend.k8s import diagnosis, logs, pods, secrets
+from keras_remote.backend.k8s.cluster import (
+  CONFIG_MAPS,
+  JOBS,
+  PODS,
+  SECRETS,
+  contexts,
+  open_cluster,
+)
+from keras_remote.backend.k8s.watch import Feed
+from keras_remote.home import Home
+from keras_remote.job import signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.launch import VARIABLES
+from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
+from keras_remote.storage.open import is_folder, open_store
+
+# No push tells that a submitting process has ended: seconds between looks at
+# its lock.
+_LOOK = 1.0
+# A job that another machine still sends is not here yet: it has so long. Far
+# more than clocks differ.
+_SENDING = datetime.timedelta(hours=1)
+
+
+class GKEBackend:
+  """Runs jobs on the cluster of a context of the kubeconfig.
+
+  Args:
+    place: where a job of it is; None for a new job.
+
+  Raises:
+    ConfigError: no context is named, or there is none of this name.
+  """
+
+  name = "gke"
+  emulates = False
+
+  def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
+    self._home = home
+    self._image = wanted.image
+    context, namespace = wanted.context, wanted.namespace
+    if place:
+      # The same cluster may go by another name here.
+      there, _, namespace = place.rpartition("/")
+      context = there if context is None or there in contexts() else context
+    if context is None:
+      raise errors.ConfigError(
+        "the gke backend runs on the cluster of a context: set context= or "
+        "KERAS_REMOTE_CONTEXT to one that `kubectl config get-contexts` shows"
+      )
+    self._cluster = open_cluster(context, namespace)
+
+  @property
+  def place(self) -> str:
+    return f"{self._cluster.context}/{self._cluster.namespace}"
+
+  def check_hosts(self, hosts: int, *, named: bool) -> None:
+    if hosts > 1:
+      raise errors.ConfigError(
+        f"{hosts} hosts cannot run on a cluster yet (they come with "
+        "LeaderWorkerSets): choose an accelerator of one host, such as v5e-8, "
+        'or emulate it with backend="local"'
+      )
+
+  def check_call(self, store: str, environ: Mapping[str, str]) -> None:
+    if is_folder(store):
+      raise errors.ConfigError(
+        f"the store {store} is a folder, which pods cannot reach: set store= "
+        "or KERAS_REMOTE_STORE to a bucket, gs://…"
+      )
+    if self._image is None:
+      raise errors.ConfigError(
+        "no image is named for the job's container: set container_image= or "
+        "KERAS_REMOTE_CONTAINER_IMAGE to one that has this Python's minor "
+        "version and google-cloud-storage"
+      )
+    secrets.check_names(environ)
+
+  def submit_job(self, submission: Submission) -> None:
+    spec = submission.spec
+    self.check_call(spec.target.store, submission.environ)
+    assert self._image is not None
+    environ = {
+      name: value
+      for name, value in submission.environ.items()
+      if name not in VARIABLES
+    }
+    labels = pods.labels(spec)
+    try:
+      archive = submission.runner.read_bytes()
+      runner = pods.archive_name(archive)
+      if not self._cluster.has(CONFIG_MAPS, runner):
+        self._cluster.create(CONFIG_MAPS, pods.archive_map(archive))
+      # Before the Job: a pod looks for a missing one only every 10 s.
+      secret = secrets.job_secret(spec.job_id, labels, submission.key, environ)
+      self._cluster.create(SECRETS, secret)
+      manifest = pods.job_manifest(
+        spec,
+        digest=submission.digest,
+        image=self._image,
+        runner=runner,
+        variables=environ,
+      )
+      job = self._cluster.create(JOBS, manifest)
+      job = job or self._cluster.get(JOBS, spec.job_id)
+      if job:
+        self._cluster.patch(SECRETS, spec.job_id, pods.owned_by(job))
+    except errors.ClusterAccessError:
+      raise
+    except errors.ClusterError as error:
+      raise errors.SubmitError(str(error)) from error
+
+  def watch_job(
+    self, spec: JobSpec, *, timeout: float | None = None
+  ) -> Iterator[Observation]:
+    deadline = math.inf if timeout is None else clock.monotonic() + timeout
+    key = signing.job_key(self.signing_key(), spec.job_id)
+    directory = JobDirectory(open_store(spec.target.store), spec.job_id, key)
+    last = None
+    for now in self._observations(spec, directory, deadline):
+      if now != last:
+        yield now
+        last = now
+      if now.state.ended or clock.monotonic() >= deadline:
+        return
+
+  def job_logs(
+    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
+  ) -> Iterator[bytes]:
+    if host == 0:
+      yield from logs.live(
+        self._cluster, spec.job_id, offset=offset, follow=follow
+      )
+
+  def cancel_job(self, spec: JobSpec) -> None:
+    self._cluster.delete(JOBS, spec.job_id)
+
+  def abandoned(self, spec: JobSpec) -> bool:
+    with contextlib.closing(Feed(self._cluster, spec.job_id)) as feed:
+      return diagnosis.untold(feed.seen.job, feed.seen.pods)
+
+  def cleanup_job(self, spec: JobSpec) -> None:
+    self._cluster.delete(JOBS, spec.job_id)
+    self._cluster.kill(PODS, pods.selector(spec.job_id))
+    self._cluster.delete(SECRETS, spec.job_id)
+
+  def signing_key(self) -> bytes:
+    return self._key
+
+  @functools.cached_property
+  def _key(self) -> bytes:
+    return secrets.cluster_key(self._cluster, pods.MANAGED)
+
+  def _observations(
+    self, spec: JobSpec, directory: JobDirectory, deadline: float
+  ) -> Iterator[Observation]:
+    """How the job stands now, and whenever that may have changed."""
+    while True:
+      # Asked before the cluster: what is no longer sent is there then.
+      preparing = self._home.prepares(spec.job_id)
+      with contextlib.closing(Feed(self._cluster, spec.job_id)) as feed:
+        present, first = False, True
+        while True:
+          seen = feed.seen
+          present = present or seen.job is not None or bool(seen.pods)
+          view = diagnosis.view(seen.job, seen.pods)
+          now = self._observe(directory, spec, view, first=first)
+          if now.state is State.LOST and not present:
+            now = self._absent(directory, spec, now, preparing=preparing)
+          yield now
+          first = False
+          left = max(0.0, deadline - clock.monotonic())
+          if now.state is not State.PREPARING:
+            feed.wait(None if math.isinf(left) else left)
+          elif preparing:
+            come = feed.wait(min(_LOOK, left))
+            if not come and not self._home.prepares(spec.job_id):
+              break  # Its Job is there, or never will be: looked at anew.
+          else:
+            feed.wait(min(_SENDING.total_seconds(), left))
+
+  def _observe(
+    self,
+    directory: JobDirectory,
+    spec: JobSpec,
+    view: diagnosis.View,
+    *,
+    first: bool,
+  ) -> Observation:
+    """How the job stands; the outcome is read only where it may be there."""
+    if first or view.told or view.dead or view.over:
+      outcome = directory.outcome()
+      if outcome is not None:
+        return Observation(outcome.state, outcome.message)
+    lost = view.over
+    if view.dead and not lost:
+      # Once every attempt was claimed, no start will call the function.
+      lost = len(directory.attempts()) > spec.limits.retries
+    return Observation(State.LOST if lost else view.state, view.sentence)
+
+  def _absent(
+    self,
+    directory: JobDirectory,
+    spec: JobSpec,
+    lost: Observation,
+    *,
+    preparing: bool,
+  ) -> Observation:
+    """How a job stands of which nothing is in the cluster."""
+    if preparing:
+      return Observation(State.PREPARING, "it is being packed and sent")
+    if directory.attempts():
+      return lost
+    if _sent_elsewhere(spec):
+      return Observation(
+        State.PREPARING,
+        f"{spec.origin.who} is sending it: its Job is not in the cluster yet",
+      )
+    return Observation(
+      State.LOST,
+      "its Job is not in the cluster: the submitting process ended before it "
+      "was there, or somebody deleted it",
+    )
+
+
+def _sent_elsewhere(spec: JobSpec) -> bool:
+  """Whether another machine may still be at sending it."""
+  if spec.origin.who.rpartition("@")[2] == socket.gethostname():
+    return False
+  submitted = datetime.datetime.fromisoformat(spec.origin.submitted)
+  return clock.now() - submitted < _SENDING

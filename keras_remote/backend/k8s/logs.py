@@ -1,0 +1,70 @@
+"""What a job prints, live, from its pod."""
+
+import contextlib
+from collections.abc import Iterator
+
+from keras_remote.backend.k8s import diagnosis
+from keras_remote.backend.k8s.cluster import Cluster, Object
+from keras_remote.backend.k8s.watch import Feed
+
+# A node keeps the last 10 MiB of a container's log at least, with some bytes
+# more for each line; what is beyond is read from the store.
+_MOST, _LINE = 8 * 1024 * 1024, 64
+# Seconds for which the cluster may not know yet that a container has ended.
+_LATE = 1.0
+
+
+def live(
+  cluster: Cluster, job_id: str, *, offset: int, follow: bool
+) -> Iterator[bytes]:
+  """What the job's last started pod prints, from byte `offset` on.
+
+  With `follow` it waits for the pod, and goes on until its container ends or
+  its log becomes so long that the node may drop its begin.
+  """
+  with contextlib.closing(Feed(cluster, job_id)) as feed:
+    pod = _started(feed, wait=follow)
+    if pod is None:
+      return
+    done = 0
+    while True:
+      # Asked before reading: what was printed before the end is then read.
+      ended = diagnosis.has_ended(pod) or not follow
+      stream = cluster.log(pod["metadata"]["name"], follow=not ended)
+      if stream is None:
+        return
+      begin = cost = 0
+      with contextlib.closing(stream):
+        for piece in stream.pieces():
+          skipped = max(done, offset) - begin
+          begin += len(piece)
+          cost += len(piece) + _LINE * piece.count(b"\n")
+          if fresh := piece[max(0, skipped) :]:
+            yield fresh
+          done = max(done, begin)
+          if cost > _MOST:
+            return
+      if ended:
+        return
+      feed.wait(_LATE)
+      pod = _again(feed, pod)
+      if pod is None:
+        return
+
+
+def _started(feed: Feed, *, wait: bool) -> Object | None:
+  """The last pod whose container has started; None where there is none."""
+  while True:
+    seen = feed.seen
+    started = [pod for pod in seen.pods if diagnosis.has_started(pod)]
+    if started:
+      return max(started, key=lambda pod: pod["metadata"]["creationTimestamp"])
+    if not wait or diagnosis.view(seen.job, seen.pods).over:
+      return None
+    feed.wait(None)
+
+
+def _again(feed: Feed, pod: Object) -> Object | None:
+  """The pod as it is now; None where it is gone."""
+  uid = pod["metadata"]["uid"]
+  return next((p for p in feed.seen.pods if p["metadata"]["uid"] == uid), None)

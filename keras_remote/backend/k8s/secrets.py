@@ -1,0 +1,96 @@
+"""What of a job is secret, and the key that signs for the namespace."""
+
+import base64
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+from keras_remote import errors
+from keras_remote.backend.k8s.cluster import SECRETS, Cluster, Object
+from keras_remote.home import KEY_BYTES
+
+KEY_SECRET = "keras-remote-key"
+# The item of a Secret that holds a key; names of variables have a prefix.
+KEY = "key"
+_VARIABLE = "env."
+# What every version of Kubernetes takes for a variable's name.
+_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
+
+
+def check_names(environ: Mapping[str, str]) -> None:
+  """Passes for variables that a pod can have.
+
+  Raises:
+    ConfigError: one cannot be; its value is not shown.
+  """
+  for name, value in environ.items():
+    if not _NAME.fullmatch(name):
+      raise errors.ConfigError(
+        f"Kubernetes takes no variable of the name {name!r}: letters, digits, "
+        "'_', '-' and '.' may be in it, and no digit at its begin"
+      )
+    try:
+      value.encode()
+    except UnicodeEncodeError as error:
+      raise errors.ConfigError(
+        f"Kubernetes takes no variable such as {name}, whose value is no UTF-8"
+      ) from error
+
+
+def variables(secret: str, names: Iterable[str]) -> list[Object]:
+  """The variables of a container that come from the Secret of its job."""
+  return [
+    {
+      "name": name,
+      "valueFrom": {"secretKeyRef": {"name": secret, "key": _VARIABLE + name}},
+    }
+    for name in names
+  ]
+
+
+def job_secret(
+  name: str,
+  labels: Mapping[str, str],
+  key: bytes,
+  environ: Mapping[str, str],
+) -> Object:
+  """The Secret of a job: its key, and the values of its variables."""
+  values = {_VARIABLE + each: text.encode() for each, text in environ.items()}
+  return _secret(name, labels, {KEY: key, **values})
+
+
+def cluster_key(cluster: Cluster, labels: Mapping[str, str]) -> bytes:
+  """The key from which the keys of jobs are made; the first caller makes it.
+
+  Raises:
+    ClusterError: this user may not read it, or it is no key.
+  """
+  found = cluster.get(SECRETS, KEY_SECRET)
+  if found is None:
+    body = _secret(KEY_SECRET, labels, {KEY: os.urandom(KEY_BYTES)})
+    # Who is faster gives it to all.
+    found = cluster.create(SECRETS, body | {"immutable": True})
+    found = found or cluster.get(SECRETS, KEY_SECRET)
+  data = (found or {}).get("data") or {}
+  key = base64.b64decode(data.get(KEY, ""))
+  if len(key) != KEY_BYTES:
+    raise errors.ClusterError(
+      f"the Secret {KEY_SECRET} of namespace '{cluster.namespace}' holds no "
+      "key of keras_remote: delete it; results that were signed with it can "
+      "then no longer be checked"
+    )
+  return key
+
+
+def _secret(
+  name: str, labels: Mapping[str, str], data: Mapping[str, bytes]
+) -> Object:
+  return {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": name, "labels": dict(labels)},
+    "type": "Opaque",
+    "data": {
+      each: base64.b64encode(value).decode() for each, value in data.items()
+    },
+  }

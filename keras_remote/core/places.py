@@ -1,0 +1,40 @@
+"""From settings to the backend of a call, or of a job that there is."""
+
+from keras_remote.backend.base import Backend, Wanted
+from keras_remote.backend.registry import choose, open_backend
+from keras_remote.core.options import Options
+from keras_remote.core.settings import resolve
+from keras_remote.home import Home
+from keras_remote.job.spec import JobSpec
+
+
+def backend_for(
+  options: Options, home: Home, *, like: JobSpec | None = None
+) -> Backend:
+  """The backend of a call with these options.
+
+  Args:
+    like: a job at whose place the call runs, if it is one of this backend.
+
+  Raises:
+    ConfigError: there is none of this name, or it lacks what it needs.
+  """
+  name = choose(options.backend, context=options.context)
+  same = like is not None and like.target.backend == name
+  place = like.target.place if like and same else None
+  return open_backend(name, home, _wanted(options), place=place)
+
+
+def backend_of(spec: JobSpec, home: Home) -> Backend:
+  """The backend that has the job's processes, by the settings in force.
+
+  Raises:
+    ConfigError: a newer keras_remote's, or nothing here leads to its place.
+  """
+  wanted = _wanted(resolve({}).options)
+  target = spec.target
+  return open_backend(target.backend, home, wanted, place=target.place)
+
+
+def _wanted(options: Options) -> Wanted:
+  return Wanted(options.context, options.namespace, options.container_image)
