@@ -1,26 +1,37 @@
 """The gke backend, on a real cluster."""
 
 import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 from kubernetes import client, config
 
-from keras_remote.backend.base import Wanted
+from keras_remote import clock, errors
+from keras_remote.backend.base import Observation, Wanted
 from keras_remote.backend.gke import GKEBackend
+from keras_remote.backend.k8s import pods
 from keras_remote.home import Home
+from keras_remote.job.outcome import Cause
 from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
 from tests import backend_contract
 from tests.cluster import harness
 from tests.cluster.job_image import job_image
-from tests.cluster.namespace import REQUEST_SECONDS
+from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS, NamespaceTest
 from tests.fakes.environment import environment
 from tests.fakes.http_proxy import Fault, HttpProxy
+
+_UNTOLD = (State.LOST, Cause.ATTEMPTS)
 
 
 class GKEBackendTest(backend_contract.BackendContract):
@@ -47,11 +58,13 @@ class GKEBackendTest(backend_contract.BackendContract):
     )
     cls.enterClassContext(environment(**cls.cluster.environ))
 
-  def backend(self) -> GKEBackend:
+  def backend(self, image: str | None = None) -> GKEBackend:
     folder = Path(self.create_tempdir("home").full_path)
     folder.chmod(0o700)
-    wanted = Wanted(self.cluster.context, self.namespace, self.image)
-    return GKEBackend(Home(folder), wanted, None)
+    self.home = Home(folder)
+    image = image or self.image
+    wanted = Wanted(self.cluster.context, self.namespace, image)
+    return GKEBackend(self.home, wanted, None)
 
   def store(self) -> Store:
     return open_store(f"{self.cluster.bucket}/{self.namespace}")
@@ -79,6 +92,267 @@ class GKEBackendTest(backend_contract.BackendContract):
       {"spec": {"activeDeadlineSeconds": 1}},
       _request_timeout=REQUEST_SECONDS,
     )
+
+  def pods(self, spec: JobSpec) -> list[Any]:
+    core: Any = client.CoreV1Api(self.api)
+    return core.list_namespaced_pod(
+      self.namespace,
+      label_selector=pods.selector(spec.job_id),
+      _request_timeout=REQUEST_SECONDS,
+    ).items
+
+  def saying(self, spec: JobSpec, words: str) -> Observation:
+    """The first observation whose sentence has the words."""
+    seen = []
+    for observation in self.used.watch_job(spec, timeout=POD_SECONDS):
+      seen.append(observation)
+      if words in observation.sentence:
+        return observation
+    self.fail(f"nobody said '{words}': {seen}")
+
+  @parameterized.parameters(False, True)
+  def test_a_pod_that_is_taken_away(self, evicted: bool) -> None:
+    """The job is lost, and no start calls again; the last one says so."""
+    spec = self.begin()
+    (pod,) = self.pods(spec)
+    name, core = pod.metadata.name, client.CoreV1Api(self.api)
+    if evicted:
+      eviction: Any = {"metadata": {"name": name}}
+      core.create_namespaced_pod_eviction(
+        name, self.namespace, eviction, _request_timeout=REQUEST_SECONDS
+      )
+    else:
+      core.delete_namespaced_pod(
+        name, self.namespace, _request_timeout=REQUEST_SECONDS
+      )
+    seen = self.watch(spec)[-1]
+    self.assertEqual(seen.state, State.LOST)
+    self.assertRegex(seen.sentence, "taken away|deleted")
+    deadline = clock.monotonic() + POD_SECONDS
+    while (outcome := self.directory(spec).outcome()) is None:
+      self.assertLess(clock.monotonic(), deadline, "nobody told the ending")
+      threading.Event().wait(0.1)
+    self.assertEqual((outcome.state, outcome.cause), _UNTOLD)
+    self.assertEqual(self.directory(spec).attempts(), [1])
+    self.assert_log(spec, b"begun\n")
+
+  def test_a_job_that_somebody_deletes(self) -> None:
+    """It is lost, and says why."""
+    spec = self.begin()
+    batch: Any = client.BatchV1Api(self.api)
+    batch.delete_namespaced_job(
+      spec.job_id,
+      self.namespace,
+      propagation_policy="Background",
+      _request_timeout=REQUEST_SECONDS,
+    )
+    seen = self.watch(spec)[-1]
+    self.assertEqual(seen.state, State.LOST)
+    self.assertIn("deleted", seen.sentence)
+
+  def test_an_image_that_does_not_exist(self) -> None:
+    """The job waits, and says for what; it can be cancelled."""
+    image = f"{self.cluster.registry}/no-such-image:1"
+    self.used = self.backend(image)
+    spec = self.submit("")
+    seen = self.saying(spec, f"its image {image} cannot be pulled")
+    self.assertEqual(seen.state, State.PENDING)
+    self.cancel(spec)
+    self.assertEqual(self.watch(spec)[-1].state, State.CANCELLED)
+
+  @parameterized.parameters(
+    ("busybox_image", "cannot run the job: .*python3"),
+    ("python_image", "Google's client library is not installed"),
+  )
+  def test_an_image_that_lacks_something(self, image: str, words: str) -> None:
+    """The job is lost, and says what is missing."""
+    self.used = self.backend(getattr(self.cluster, image))
+    spec = self.submit("")
+    seen = self.watch(spec)[-1]
+    self.assertEqual(seen.state, State.LOST)
+    self.assertRegex(seen.sentence, words)
+
+  def test_no_node_that_fits(self) -> None:
+    """The job waits, with the scheduler's words."""
+    self.accelerator = "h100x8"
+    spec = self.submit("")
+    seen = self.saying(spec, "no node can take it yet (Unschedulable)")
+    self.assertEqual(seen.state, State.PENDING)
+    self.assertIn("node affinity/selector", seen.sentence)
+
+  @parameterized.parameters("v5e-8", "l4x4")
+  def test_accelerators(self, accelerator: str) -> None:
+    """A job gets onto a node that has what it asks for."""
+    if not self.cluster.here:
+      self.skipTest("another cluster may lack them")
+    self.accelerator = accelerator
+    spec = self.submit("")
+    self.assertEqual(self.watch(spec)[-1].state, State.SUCCEEDED)
+    node = "tpu" if accelerator == "v5e-8" else "gpu"
+    self.assertEqual([pod.spec.node_name for pod in self.pods(spec)], [node])
+
+  def test_the_secret_goes_with_the_job(self) -> None:
+    """It belongs to the Job, whoever removes that."""
+    spec = self.submit("")
+    core: Any = client.CoreV1Api(self.api)
+    secret = core.read_namespaced_secret(
+      spec.job_id, self.namespace, _request_timeout=REQUEST_SECONDS
+    )
+    (owner,) = secret.metadata.owner_references
+    self.assertEqual((owner.kind, owner.name), ("Job", spec.job_id))
+
+  def test_no_such_namespace(self) -> None:
+    """The error says how to make it."""
+    wanted = Wanted(self.cluster.context, "no-such", self.image)
+    backend = GKEBackend(self.home, wanted, None)
+    with self.assertRaisesRegex(errors.ClusterError, "create namespace"):
+      backend.signing_key()
+
+
+class GKECallTest(NamespaceTest):
+  """What users do."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.folder = Path(self.create_tempdir().full_path)
+    self.environ = {
+      **os.environ,
+      **self.cluster.environ,
+      "KERAS_REMOTE_HOME": str(self.folder / "home"),
+      "KERAS_REMOTE_CONTEXT": self.cluster.context,
+      "KERAS_REMOTE_NAMESPACE": self.namespace,
+      "KERAS_REMOTE_CONTAINER_IMAGE": job_image(),
+      "KERAS_REMOTE_STORE": f"{self.cluster.bucket}/{self.namespace}",
+      "KERAS_REMOTE_CAPTURE_ENV_VARS": "STORAGE_EMULATOR_HOST",
+    }
+
+  def ran(
+    self, script: str, *, expected: int = 0, **variables: str
+  ) -> tuple[str, str]:
+    """What the script prints, to stdout and to stderr."""
+    project = self.folder / "project"
+    project.mkdir(exist_ok=True)
+    path = project / "train.py"
+    path.write_text(textwrap.dedent(script))
+    ran = subprocess.run(
+      [sys.executable, str(path)],
+      cwd=project,
+      env=self.environ | variables,
+      capture_output=True,
+      text=True,
+      timeout=POD_SECONDS,
+      check=False,
+    )
+    self.assertEqual(ran.returncode, expected, ran.stderr)
+    return ran.stdout, ran.stderr
+
+  def test_a_call(self) -> None:
+    """It streams what the function prints, and returns its value."""
+    printed, said = self.ran(
+      """
+      import os, time
+      import keras_remote
+
+      names = ("context", "namespace", "container_image", "store")
+      options = {n: os.environ.pop("KERAS_REMOTE_" + n.upper()) for n in names}
+      seen = []
+
+      @keras_remote.run(backend="gke", **options)
+      def train(lr):
+        import socket
+        print("from", socket.gethostname(), flush=True)
+        return lr * 2
+
+      print(train(0.25))
+      """
+    )
+    self.assertRegex(printed, r"^from train-[a-z0-9-]+\n0.5\n$")
+    self.assertIn("on gke, cpu", said)
+    self.assertIn("SUCCEEDED", said)
+
+  def test_an_exception(self) -> None:
+    """It is raised as itself, with the traceback of there."""
+    printed, said = self.ran(
+      """
+      import keras_remote
+
+      class Odd(Exception):
+        pass
+
+      @keras_remote.run
+      def train():
+        raise Odd("it does not learn")
+
+      try:
+        train()
+      except Odd as error:
+        print(error)
+        raise
+      """,
+      expected=1,
+    )
+    self.assertEqual(printed, "it does not learn\n")
+    self.assertIn("FAILED", said)
+    self.assertIn('raise Odd("it does not learn")', said)
+
+  def test_from_elsewhere(self) -> None:
+    """A colleague, with another home, attaches by the namespace's key."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run(name="slow")
+      def train():
+        import time
+        print("begun", flush=True)
+        time.sleep(2)
+        return 7
+
+      print(train.submit().id)
+      """
+    )
+    elsewhere = {"KERAS_REMOTE_HOME": str(self.folder / "elsewhere")}
+    # What is known of the place is in the job itself.
+    del self.environ["KERAS_REMOTE_NAMESPACE"]
+    del self.environ["KERAS_REMOTE_CONTEXT"]
+    later, _ = self.ran(
+      """
+      import keras_remote
+
+      job = keras_remote.attach()
+      print(job.id, job.result(timeout=60), "".join(job.logs()).strip())
+      print([str(row.state) for row in keras_remote.list_jobs()])
+      """,
+      **elsewhere,
+    )
+    self.assertEqual(later, f"{printed.strip()} 7 begun\n['SUCCEEDED']\n")
+
+  def test_cancelling(self) -> None:
+    """The function has time to save; the call says that it was cancelled."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run
+      def train():
+        import time
+        print("begun", flush=True)
+        try:
+          time.sleep(600)
+        finally:
+          print("saved", flush=True)
+
+      job = train.submit()
+      for text in job.logs(follow=True):
+        break
+      print(job.cancel())
+      try:
+        job.result(timeout=60)
+      except keras_remote.JobCancelledError:
+        print("cancelled", job.status())
+      """
+    )
+    self.assertEqual(printed, "True\ncancelled CANCELLED\n")
 
 
 if __name__ == "__main__":

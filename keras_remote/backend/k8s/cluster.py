@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError, ReadTimeoutError
+from yaml import YAMLError
 
 from keras_remote import errors
 from keras_remote.backend.k8s import refusals
+from keras_remote.backend.k8s.stream import Stream
 
 # Seconds to connect, and between two pieces of an answer.
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
@@ -36,9 +38,11 @@ PATIENT = urllib3.Retry(
   allowed_methods=None,
   raise_on_status=False,
 )
-_PIECE = 64 * 1024
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _MERGE = "application/merge-patch+json"
+
+# What the client raises of a kubeconfig that it does not like.
+_UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
 
 Object = dict[str, Any]
 
@@ -67,36 +71,6 @@ class Listing:
 
   items: tuple[Object, ...]
   version: str
-
-
-class Stream:
-  """An answer that goes on, until it is closed by either side."""
-
-  def __init__(self, response: Any) -> None:
-    self._response = response
-
-  def pieces(self) -> Iterator[bytes]:
-    """What comes, as it comes; ends also where the connection is lost."""
-    # A socket that is shut down beneath TLS fails in several ways.
-    with contextlib.suppress(HTTPError, OSError, ValueError, AttributeError):
-      while piece := self._response.read1(_PIECE):
-        yield piece
-
-  def lines(self) -> Iterator[bytes]:
-    """The whole lines of it."""
-    rest = b""
-    for piece in self.pieces():
-      *lines, rest = (rest + piece).split(b"\n")
-      yield from lines
-
-  def stop(self) -> None:
-    """Ends it from another thread."""
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-      self._response.shutdown()
-
-  def close(self) -> None:
-    """Closes its connection."""
-    self._response.close()
 
 
 @dataclass(frozen=True)
@@ -250,7 +224,7 @@ def contexts() -> dict[str, str]:
   """
   try:
     found, _ = config.list_kube_config_contexts(_kubeconfig())
-  except (ConfigException, OSError, ValueError, TypeError) as error:
+  except _UNREADABLE as error:
     raise errors.ConfigError(
       f"no cluster is known here: the kubeconfig cannot be read ({error}); "
       "`gcloud container clusters get-credentials` writes one"
@@ -286,7 +260,7 @@ def _connect(
       client_configuration=settings,
       persist_config=False,
     )
-  except (ConfigException, OSError, ValueError, TypeError) as error:
+  except _UNREADABLE as error:
     raise errors.ConfigError(
       f"context '{context}' of the kubeconfig cannot be used: {error}"
     ) from error

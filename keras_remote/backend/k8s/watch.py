@@ -16,8 +16,8 @@ from keras_remote.backend.k8s.cluster import (
   Kind,
   Listing,
   Object,
-  Stream,
 )
+from keras_remote.backend.k8s.stream import Stream
 
 # Seconds before a watch that failed is begun again, the first time and at
 # most, and for which it may fail.
@@ -69,12 +69,15 @@ class Feed:
       for watch in self._watches:
         watch.start()
     try:
-      news = self._news.get(timeout=seconds)
-      while news is None:  # Many changes may be one by now.
-        news = self._news.get_nowait()
+      news = [self._news.get(timeout=seconds)]
     except queue.Empty:
       return False
-    raise news
+    with contextlib.suppress(queue.Empty):
+      while True:  # Many changes may be one by now.
+        news.append(self._news.get_nowait())
+    for error in filter(None, news):
+      raise error
+    return True
 
   def close(self) -> None:
     """Ends the watches."""

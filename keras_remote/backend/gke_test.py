@@ -1,0 +1,268 @@
+"""What needs no cluster; tests/cluster/gke_test.py has what does."""
+
+import base64
+import dataclasses
+import socket
+from pathlib import Path
+
+from absl.testing import absltest, parameterized
+
+from keras_remote import clock, errors
+from keras_remote.backend.base import Observation, Submission, Wanted
+from keras_remote.backend.gke import GKEBackend
+from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.cluster import CONFIG_MAPS, JOBS, PODS, SECRETS
+from keras_remote.home import Home, ensure, holding
+from keras_remote.job import endings, signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Started
+from keras_remote.job.spec import JobSpec, Target
+from keras_remote.job.state import State
+from keras_remote.storage.open import open_store
+from tests.fakes.api_server import Request
+from tests.fakes.kubernetes_case import CONTEXT, KubernetesCase
+from tests.fakes.specs import JOB_ID, job_spec
+
+_BUCKET = "gs://bucket"
+_RUNNING: dict[str, object] = {"running": {}}
+
+
+class BackendCase(KubernetesCase):
+  def setUp(self) -> None:
+    super().setUp()
+    base = Path(self.create_tempdir().full_path)
+    self.home = Home(ensure(base / "home"))
+    # A bucket's part is played by a folder, for whoever only watches.
+    self.store = open_store(str(ensure(base / "store")))
+    self.backend = self.open()
+
+  def open(
+    self,
+    context: str | None = CONTEXT,
+    image: str | None = "image:1",
+    place: str | None = None,
+  ) -> GKEBackend:
+    return GKEBackend(self.home, Wanted(context, None, image), place)
+
+
+class SettingsTest(BackendCase):
+  @parameterized.parameters(
+    ("here", None, "here/team"),
+    (None, "here/mine", "here/mine"),
+    ("other", "here/mine", "here/mine"),
+    ("here", "theirs/mine", "here/mine"),
+  )
+  def test_places(
+    self, context: str | None, place: str | None, expected: str
+  ) -> None:
+    """A job's own place counts, by a name that is known here."""
+    self.assertEqual(self.open(context, place=place).place, expected)
+
+  def test_no_context(self) -> None:
+    """Nobody uses a cluster by accident."""
+    with self.assertRaisesRegex(errors.ConfigError, "KERAS_REMOTE_CONTEXT"):
+      self.open(None)
+    with self.assertRaisesRegex(errors.ConfigError, "'arn:x/theirs'"):
+      self.open(None, place="arn:x/theirs/mine")
+
+  def test_hosts(self) -> None:
+    """One, so far."""
+    self.backend.check_hosts(1, named=True)
+    with self.assertRaisesRegex(errors.ConfigError, "2 hosts"):
+      self.backend.check_hosts(2, named=True)
+
+  def test_calls(self) -> None:
+    """What pods cannot have is refused before anything is sent."""
+    self.backend.check_call(_BUCKET, {"A": "b"})
+    with self.assertRaisesRegex(errors.ConfigError, "gs://"):
+      self.backend.check_call("/folder", {})
+    with self.assertRaisesRegex(errors.ConfigError, "'a b'"):
+      self.backend.check_call(_BUCKET, {"a b": "c"})
+    with self.assertRaisesRegex(errors.ConfigError, "container_image="):
+      self.open(image=None).check_call(_BUCKET, {})
+    self.assertEmpty(self.server.requests)
+
+
+class SubmitTest(BackendCase):
+  def submission(self, **environ: str) -> Submission:
+    runner = Path(self.create_tempfile(content="zip").full_path)
+    target = Target("gke", _BUCKET, self.backend.place)
+    spec = dataclasses.replace(job_spec(accelerator="cpu"), target=target)
+    return Submission(spec, "2" * 64, runner, environ, b"the key")
+
+  def test_what_there_is_then(self) -> None:
+    """The runner once, the secrets with their owner, and the Job."""
+    for _ in range(2):
+      self.backend.submit_job(self.submission(TOKEN="hunter2"))
+    self.assertIsNotNone(self.found(CONFIG_MAPS, pods.archive_name(b"zip")))
+    secret, job = (self.found(kind, JOB_ID) for kind in (SECRETS, JOBS))
+    (owner,) = secret["metadata"]["ownerReferences"]
+    self.assertEqual(owner["uid"], job["metadata"]["uid"])
+    values = {base64.b64decode(v) for v in secret["data"].values()}
+    self.assertEqual(values, {b"hunter2", b"the key"})
+    self.assertNotIn("hunter2", str(job))
+    posted = [r.path for r in self.server.requests if r.method == "POST"]
+    self.assertLen([path for path in posted if "configmaps" in path], 1)
+
+  def test_names_of_a_first_process(self) -> None:
+    """They are not the user's to give: nothing else is left out."""
+    self.backend.submit_job(
+      self.submission(KERAS_REMOTE_LAUNCH_STORE="gs://theirs", A="b")
+    )
+    template = self.found(JOBS, JOB_ID)["spec"]["template"]
+    environ = template["spec"]["containers"][0]["env"]
+    stores = [e for e in environ if e["name"] == "KERAS_REMOTE_LAUNCH_STORE"]
+    self.assertEqual([each["value"] for each in stores], [_BUCKET])
+    self.assertEqual(environ[0]["name"], "A")
+
+  def test_what_the_cluster_refuses(self) -> None:
+    """The job was not taken, or the user may not."""
+    for status, kind in (
+      (422, errors.SubmitError),
+      (403, errors.ClusterAccessError),
+    ):
+      self.server.fault = lambda request, status=status: status
+      with self.assertRaises(kind):
+        self.backend.submit_job(self.submission())
+
+  def test_removal(self) -> None:
+    """Nothing but the runner and the namespace's key is left."""
+    self.backend.submit_job(self.submission())
+    self.backend.cleanup_job(self.submission().spec)
+    for kind in (JOBS, SECRETS):
+      self.assertIsNone(self.found(kind, JOB_ID))
+
+
+class WatchTest(BackendCase):
+  def setUp(self) -> None:
+    super().setUp()
+    spec = job_spec(accelerator="cpu")
+    target = Target("gke", self.store.uri, self.backend.place)
+    self.spec = dataclasses.replace(spec, target=target)
+    self.key = signing.job_key(self.backend.signing_key(), JOB_ID)
+    self.directory = JobDirectory(self.store, JOB_ID, self.key)
+
+  def watch(
+    self, spec: JobSpec | None = None, timeout: float = 20.0
+  ) -> list[Observation]:
+    spec = spec or self.spec
+    return list(self.backend.watch_job(spec, timeout=timeout))
+
+  def put_job(self) -> None:
+    labels = {pods.JOB_LABEL: JOB_ID}
+    self.put(JOBS, {"metadata": {"name": JOB_ID, "labels": labels}, "spec": {}})
+
+  def put_pod(self, state: object) -> None:
+    labels = {pods.JOB_LABEL: JOB_ID}
+    statuses = [{"state": state}]
+    status = {"phase": "Running", "containerStatuses": statuses}
+    metadata = {"name": "pod", "labels": labels}
+    self.put(PODS, {"metadata": metadata, "spec": {}, "status": status})
+
+  def claim(self) -> None:
+    now = clock.now().isoformat()
+    self.directory.create_started(Started(1, "allocation", "", now))
+
+  def cancel(self) -> None:
+    endings.cancel(self.directory, self.spec, self.key, "me")
+
+  def test_an_outcome(self) -> None:
+    """It counts, whatever is in the cluster."""
+    self.cancel()
+    self.put_job()
+    self.put_pod(_RUNNING)
+    self.assertEqual([s.state for s in self.watch()], [State.CANCELLED])
+
+  def test_no_request_while_it_runs(self) -> None:
+    """What happens is pushed."""
+    self.put_job()
+    self.put_pod(_RUNNING)
+    self.watch(timeout=0.1)
+    before = len(self.server.requests)
+    seen = self.watch(timeout=0.5)
+    self.assertEqual([s.state for s in seen], [State.RUNNING])
+    self.assertLen(self.server.requests[before:], 4)
+
+  def test_the_end_of_a_process_that_told(self) -> None:
+    """The outcome is there when its pod says so."""
+    self.put_job()
+    self.put_pod(_RUNNING)
+    watch = self.backend.watch_job(self.spec, timeout=20)
+    self.assertEqual(next(watch).state, State.RUNNING)
+    self.cancel()
+    self.put_pod({"terminated": {"exitCode": 80}})
+    self.assertEqual([s.state for s in watch], [State.CANCELLED])
+
+  def test_the_end_of_a_process_that_told_nobody(self) -> None:
+    """The job is lost once no start can call; until then one may come."""
+    self.put_job()
+    self.put_pod({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+    (seen,) = self.watch(timeout=0)
+    self.assertEqual(seen.state, State.PENDING)
+    self.claim()
+    (seen,) = self.watch(timeout=0)
+    self.assertEqual(seen.state, State.LOST)
+    self.assertIn("OOMKilled", seen.sentence)
+
+  def test_a_job_that_somebody_deleted(self) -> None:
+    """It is lost as soon as its last pod is gone."""
+    self.put_job()
+    self.put_pod(_RUNNING)
+    watch = self.backend.watch_job(self.spec, timeout=20)
+    next(watch)
+    self.remove(JOBS, JOB_ID)
+    self.assertEqual(next(watch).sentence, "its pod is being stopped")
+    self.remove(PODS, "pod")
+    (seen,) = watch
+    self.assertEqual(seen.state, State.LOST)
+    self.assertIn("deleted", seen.sentence)
+
+  def test_what_is_being_sent(self) -> None:
+    """Its Job comes, or its submitter dies."""
+    path = ensure(self.home.preparing) / JOB_ID
+    with holding(path):
+      watch = self.backend.watch_job(self.spec, timeout=20)
+      self.assertEqual(next(watch).state, State.PREPARING)
+      self.put_job()
+      self.assertEqual(next(watch).state, State.PENDING)
+      del watch  # Its threads end.
+      self.remove(JOBS, JOB_ID)
+      watch = self.backend.watch_job(self.spec, timeout=20)
+      self.assertEqual(next(watch).state, State.PREPARING)
+    (seen,) = watch
+    self.assertEqual(seen.state, State.LOST)
+
+  def test_a_job_that_comes_with_the_end_of_its_submitter(self) -> None:
+    """It is not taken for lost, however late the watch tells of it."""
+    path = ensure(self.home.preparing) / JOB_ID
+    with holding(path):
+      watch = self.backend.watch_job(self.spec, timeout=20)
+      self.assertEqual(next(watch).state, State.PREPARING)
+
+      def refuse(request: Request) -> int | None:
+        return 503 if "watch" in request.query else None
+
+      self.server.fault = refuse
+      self.put_job()
+    self.assertEqual(next(watch).state, State.PENDING)
+
+  def test_what_another_machine_sends(self) -> None:
+    """It has its time: this one must not end it."""
+
+    def sent(who: str) -> JobSpec:
+      now = clock.now().isoformat()
+      origin = dataclasses.replace(self.spec.origin, who=who, submitted=now)
+      return dataclasses.replace(self.spec, origin=origin)
+
+    (seen,) = self.watch(sent("ada@elsewhere"), timeout=0)
+    self.assertEqual(seen.state, State.PREPARING)
+    self.assertIn("ada@elsewhere", seen.sentence)
+    (seen,) = self.watch(sent(f"ada@{socket.gethostname()}"), timeout=0)
+    self.assertEqual(seen.state, State.LOST)
+    self.claim()
+    (seen,) = self.watch(sent("ada@elsewhere"), timeout=0)
+    self.assertEqual(seen.state, State.LOST)
+
+
+if __name__ == "__main__":
+  absltest.main()

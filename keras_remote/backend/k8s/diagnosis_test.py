@@ -1,0 +1,214 @@
+from typing import Any
+
+from absl.testing import absltest, parameterized
+
+from keras_remote.backend.k8s import diagnosis
+from keras_remote.job.launch import ENDED_EXIT
+from keras_remote.job.state import State
+
+_JOB: dict[str, Any] = {"metadata": {"name": "job"}, "spec": {}}
+
+
+def _pod(
+  state: dict[str, Any] | None = None,
+  *,
+  phase: str = "Pending",
+  made: int = 1,
+  deleted: bool = False,
+  node: str = "node-1",
+  conditions: tuple[dict[str, str], ...] = (),
+  **status: str,
+) -> dict[str, Any]:
+  metadata = {"name": "pod", "creationTimestamp": f"2026-01-02T03:04:0{made}Z"}
+  if deleted:
+    metadata["deletionTimestamp"] = "2026-01-02T03:04:06Z"
+  spec = {"containers": [{"image": "registry/image:1"}]}
+  return {
+    "metadata": metadata,
+    "spec": {**spec, "nodeName": node} if node else spec,
+    "status": {
+      "phase": phase,
+      "conditions": list(conditions),
+      **({"containerStatuses": [{"state": state}]} if state else {}),
+      **status,
+    },
+  }
+
+
+def _waiting(reason: str, message: str = "") -> dict[str, Any]:
+  return {"waiting": {"reason": reason, "message": message}}
+
+
+def _ended(code: int, **more: str) -> dict[str, Any]:
+  return {"terminated": {"exitCode": code, **more}}
+
+
+def _finished(kind: str, **more: str) -> dict[str, Any]:
+  condition = {"type": kind, "status": "True", **more}
+  return {**_JOB, "status": {"conditions": [condition]}}
+
+
+_UNSCHEDULABLE = {
+  "type": "PodScheduled",
+  "status": "False",
+  "reason": "Unschedulable",
+  "message": "0/3 nodes are available: 3 Insufficient google.com/tpu.",
+}
+_TAKEN = {
+  "type": "DisruptionTarget",
+  "status": "True",
+  "reason": "EvictionByEvictionAPI",
+  "message": "Eviction API: evicting",
+}
+_RUNNING = {"running": {"startedAt": "2026-01-02T03:04:05Z"}}
+
+
+class PendingTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (
+      _pod(node="", conditions=(_UNSCHEDULABLE,)),
+      "no node can take it yet (Unschedulable): 0/3 nodes are available: 3 "
+      "Insufficient google.com/tpu",
+    ),
+    (
+      _pod(_waiting("ImagePullBackOff", 'Back-off pulling image\n"x": denied')),
+      "its image registry/image:1 cannot be pulled (ImagePullBackOff): "
+      'Back-off pulling image "x": denied; check the name, and that the '
+      "cluster may read it",
+    ),
+    (
+      _pod(_waiting("ErrImagePull", "")),
+      "its image registry/image:1 cannot be pulled (ErrImagePull): no reason "
+      "is given; check the name, and that the cluster may read it",
+    ),
+    (
+      _pod(_waiting("CreateContainerConfigError", 'secret "x" not found')),
+      "its container cannot be set up (CreateContainerConfigError): secret "
+      '"x" not found; a Secret or ConfigMap of the job is missing: cancel it '
+      "and call again",
+    ),
+    (
+      _pod(_waiting("CreateContainerError", "no space left")),
+      "its container does not start (CreateContainerError): no space left",
+    ),
+    (
+      _pod(_waiting("ContainerCreating")),
+      "its container is being made on node node-1, from registry/image:1",
+    ),
+    (_pod(node=""), "it waits for a node"),
+    ({**_pod(node=""), "status": {}}, "it waits for a node"),
+  )
+  def test_reasons(self, pod: dict[str, Any], sentence: str) -> None:
+    """What keeps a pod from running, in the cluster's words, with a cure."""
+    self.assertEqual(diagnosis.pending(pod), sentence)
+    view = diagnosis.view(_JOB, [pod])
+    self.assertEqual(view, diagnosis.View(State.PENDING, sentence))
+
+  def test_long_messages(self) -> None:
+    """They end where nobody reads on."""
+    pod = _pod(_waiting("CreateContainerError", "x" * 5000))
+    self.assertLess(len(diagnosis.pending(pod)), 600)
+
+
+class DeathTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (_pod(_ended(137, reason="OOMKilled")), "more memory than it may"),
+    (
+      _pod(phase="Failed", reason="Evicted", message="The node was low on x."),
+      "its pod was taken away (Evicted): The node was low on x",
+    ),
+    (
+      _pod(_ended(143), conditions=(_TAKEN,)),
+      "its pod was taken away (EvictionByEvictionAPI): Eviction API: evicting",
+    ),
+    (
+      _pod(_ended(128, reason="StartError", message="exec: python3: no")),
+      "its image registry/image:1 cannot run the job: exec: python3: no",
+    ),
+    (_pod(_ended(1, message="the store fails")), "the store fails"),
+    (_pod(_ended(143), deleted=True), "its pod was deleted"),
+    (_pod(_ended(137)), "ended with signal SIGKILL and said nothing"),
+    (_pod(_ended(1)), "ended with exit code 1 and said nothing"),
+    (_pod(phase="Failed"), "its pod ended (Failed) before it could start"),
+  )
+  def test_reasons(self, pod: dict[str, Any], words: str) -> None:
+    """Why a container has ended; the first process's own words count most."""
+    self.assertTrue(diagnosis.has_ended(pod))
+    self.assertIn(words, diagnosis.death(pod))
+
+
+class ViewTest(parameterized.TestCase):
+  def test_running(self) -> None:
+    """Whatever became of earlier starts."""
+    pods = [_pod(_RUNNING, made=2), _pod(_ended(1))]
+    self.assertEqual(
+      diagnosis.view(_JOB, pods),
+      diagnosis.View(State.RUNNING, "it runs on node node-1"),
+    )
+
+  @parameterized.parameters(
+    (_JOB, _pod(_RUNNING, deleted=True)), (None, _pod(_RUNNING))
+  )
+  def test_being_stopped(self, job: Any, pod: dict[str, Any]) -> None:
+    """It may have something to save."""
+    view = diagnosis.view(job, [pod])
+    self.assertEqual(
+      view, diagnosis.View(State.RUNNING, "its pod is being stopped")
+    )
+
+  @parameterized.parameters(0, ENDED_EXIT)
+  def test_told(self, code: int) -> None:
+    """These exit codes say that the outcome is stored."""
+    self.assertTrue(diagnosis.view(_JOB, [_pod(_ended(code))]).told)
+    self.assertFalse(diagnosis.view(_JOB, [_pod(_ended(1))]).told)
+
+  def test_dead(self) -> None:
+    """Another start may come; it may be on its way."""
+    dead = _pod(_ended(1, message="why"))
+    for pods in ([dead], [_pod(node="", made=2), dead]):
+      view = diagnosis.view(_JOB, pods)
+      self.assertEqual(view.state, State.PENDING)
+      self.assertTrue(view.dead)
+      self.assertFalse(view.over)
+      self.assertIn("why", view.sentence)
+
+  @parameterized.parameters(
+    (None, [], "somebody deleted it"),
+    (None, [_pod(_ended(1, message="why"))], "why"),
+    (_finished("Failed", message="too late"), [], "no pod: too late"),
+    (_finished("Failed"), [_pod(_ended(1, message="why"))], "why"),
+    (_finished("Complete"), [_pod(_ended(0))], "exit code 0"),
+  )
+  def test_over(self, job: Any, pods: list[dict[str, Any]], words: str) -> None:
+    """No process lives, and none will be started."""
+    view = diagnosis.view(job, pods)
+    self.assertTrue(view.over)
+    self.assertIn(words, view.sentence)
+
+  def test_no_pod_yet(self) -> None:
+    """The cluster makes it, or somebody admits the Job first."""
+    view = diagnosis.view(_JOB, [])
+    self.assertEqual(
+      view, diagnosis.View(State.PENDING, "its pod is being made")
+    )
+    held = {**_JOB, "spec": {"suspend": True}}
+    self.assertEqual(diagnosis.view(held, []).state, State.QUEUED)
+
+  @parameterized.parameters(
+    (None, [_pod(_ended(1))], False),
+    (_JOB, [_pod(_RUNNING)], False),
+    (_JOB, [_pod(_ended(1))], True),
+    (_JOB, [_pod(_ended(1)), _pod(_ended(ENDED_EXIT), made=2)], False),
+    (_finished("Failed", reason="DeadlineExceeded"), [], True),
+    (_finished("Failed", reason="PodFailurePolicy"), [], False),
+    (_finished("Complete"), [], False),
+  )
+  def test_untold(
+    self, job: Any, pods: list[dict[str, Any]], expected: bool
+  ) -> None:
+    """Only what is there, and of which no start has told the ending."""
+    self.assertEqual(diagnosis.untold(job, pods), expected)
+
+
+if __name__ == "__main__":
+  absltest.main()

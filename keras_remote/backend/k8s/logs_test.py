@@ -1,0 +1,94 @@
+import threading
+from collections.abc import Iterator
+
+from absl.testing import absltest, parameterized
+
+from keras_remote.backend.k8s import logs, pods
+from keras_remote.backend.k8s.cluster import JOBS, PODS
+from tests.fakes.api_server import Request
+from tests.fakes.kubernetes_case import KubernetesCase
+from tests.fakes.specs import JOB_ID
+
+_LABELS = {pods.JOB_LABEL: JOB_ID}
+_RUNNING: dict[str, object] = {"running": {}}
+_ENDED = {"terminated": {"exitCode": 0}}
+
+
+class LiveTest(KubernetesCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.put(
+      JOBS, {"metadata": {"name": JOB_ID, "labels": _LABELS}, "spec": {}}
+    )
+
+  def pod(self, state: object, *, name: str = "pod", made: int = 1) -> None:
+    """The pod, with its container in this state."""
+    made_at = f"2026-01-02T03:04:0{made}Z"
+    metadata = {"name": name, "labels": _LABELS, "creationTimestamp": made_at}
+    statuses = [{"state": state}]
+    status = {"phase": "Running", "containerStatuses": statuses}
+    self.put(PODS, {"metadata": metadata, "spec": {}, "status": status})
+
+  def live(self, *, offset: int = 0, follow: bool = True) -> Iterator[bytes]:
+    return logs.live(self.cluster, JOB_ID, offset=offset, follow=follow)
+
+  @parameterized.product(offset=(0, 3, 7, 12), follow=(False, True))
+  def test_a_log_that_is_whole(self, offset: int, follow: bool) -> None:
+    """It comes from any byte on."""
+    self.pod(_ENDED)
+    self.server.logs["pod"] = b"one\ntwo"
+    found = b"".join(self.live(offset=offset, follow=follow))
+    self.assertEqual(found, b"one\ntwo"[offset:])
+
+  def test_a_connection_that_is_lost(self) -> None:
+    """The log goes on where it was, without loss or repetition."""
+    self.pod(_RUNNING)
+    self.server.logs["pod"] = b"one\n"
+    pieces = self.live()
+    self.assertEqual(next(pieces), b"one\n")
+    self.server.cut()
+    self.server.logs["pod"] = b"one\ntwo\n"
+    self.assertEqual(next(pieces), b"two\n")
+    self.server.logs["pod"] = b"one\ntwo\nthree"
+    self.pod(_ENDED)
+    self.server.cut()
+    self.assertEqual(b"".join(pieces), b"three")
+
+  def test_a_pod_that_is_to_come(self) -> None:
+    """It is waited for, when that was asked for."""
+    self.assertEmpty(list(self.live(follow=False)))
+    self.server.logs["pod"] = b"one\n"
+    begun = threading.Event()
+
+    def start(request: Request) -> None:
+      if "watch" in request.query and not begun.is_set():
+        begun.set()
+        self.pod(_ENDED)
+
+    self.server.fault = start
+    self.assertEqual(b"".join(self.live()), b"one\n")
+
+  def test_the_last_start(self) -> None:
+    """Of several pods the last that has started is shown."""
+    self.server.logs = {"a": b"a", "b": b"b"}
+    self.pod(_ENDED, name="a", made=1)
+    self.pod(_ENDED, name="b", made=2)
+    self.pod({"waiting": {}}, name="c", made=3)
+    self.assertEqual(b"".join(self.live()), b"b")
+
+  def test_a_long_log(self) -> None:
+    """It ends before the node may drop its begin: the store has the rest."""
+    self.pod(_ENDED)
+    self.server.logs["pod"] = b"\n" * (1024 * 1024)
+    shown = b"".join(self.live())
+    self.assertBetween(len(shown), 100_000, 300_000)
+    self.assertEmpty(list(self.live(offset=len(shown))))
+
+  def test_a_job_that_is_gone(self) -> None:
+    """There is nothing to wait for."""
+    self.remove(JOBS, JOB_ID)
+    self.assertEmpty(list(self.live()))
+
+
+if __name__ == "__main__":
+  absltest.main()

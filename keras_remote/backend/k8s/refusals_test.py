@@ -1,0 +1,42 @@
+import json
+
+from absl.testing import absltest, parameterized
+
+from keras_remote import errors
+from keras_remote.backend.k8s import refusals
+
+
+class RefusalTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (400, refusals.NotReady, "no"),
+    (401, errors.CredentialsError, "auth whoami"),
+    (403, errors.ClusterAccessError, "auth can-i"),
+    (404, refusals.NotFound, "no"),
+    (409, refusals.Exists, "no"),
+    (422, errors.ClusterError, "422"),
+    (500, errors.ClusterError, "500"),
+  )
+  def test_statuses(
+    self, status: int, kind: type[errors.KerasRemoteError], words: str
+  ) -> None:
+    """Each has its class; the sentence has the cluster's own words."""
+    said = json.dumps({"message": "no"}).encode()
+    found = refusals.refusal(status, said, "here", "team")
+    self.assertIs(type(found), kind)
+    self.assertIn("'here'", str(found))
+    self.assertIn(words, str(found))
+
+  @parameterized.parameters(b"a proxy \xff says so", b"[]", b"")
+  def test_answers_that_are_none_of_the_api(self, said: bytes) -> None:
+    """A proxy's page is shown as it is."""
+    self.assertIn("502", str(refusals.refusal(502, said, "here", "team")))
+
+  def test_no_namespace(self) -> None:
+    """The cure makes it."""
+    said = b'{"message": "namespaces \\"team\\" not found"}'
+    found = refusals.refusal(404, said, "here", "team")
+    self.assertIn("create namespace team", str(found))
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,273 @@
+"""The part of a Kubernetes API server that the client uses, in memory.
+
+It keeps objects with their versions, and tells watches of changes. It starts
+nothing: the pods of a Job are what a test puts there.
+"""
+
+import contextlib
+import copy
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+Object = dict[str, Any]
+# Where an object is: its kind's path, and its name.
+Place = tuple[str, str]
+
+_LOOK = 0.02
+
+
+@dataclass(frozen=True)
+class Request:
+  """One request, as the server sees it."""
+
+  method: str
+  path: str
+  query: dict[str, str]
+  headers: dict[str, str]
+  body: Object
+
+
+class ApiServer:
+  """A server on this machine, for as long as its block.
+
+  Attributes:
+    url: where it listens.
+    requests: all that came, in order.
+    fault: asked of every request: a status for its answer, 0 to cut it off,
+      None to serve it.
+    logs: what the container of each pod has printed, by the pod's name.
+  """
+
+  def __init__(self) -> None:
+    self.requests: list[Request] = []
+    self.fault: Callable[[Request], int | None] = lambda request: None
+    self.logs: dict[str, bytes] = {}
+    self._objects: dict[Place, Object] = {}
+    self._events: list[tuple[int, str, Place, Object]] = []
+    self._version = self._oldest = 100
+    self._cuts = 0
+    self._change = threading.Condition()
+    self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+    self._server.daemon_threads = True
+    self.url = f"http://127.0.0.1:{self._server.server_port}"
+    self._thread = threading.Thread(
+      target=self._server.serve_forever, args=(0.01,), name="api server"
+    )
+
+  def __enter__(self) -> Self:
+    self._thread.start()
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    self.cut()
+    self._server.shutdown()
+    self._thread.join()
+    self._server.server_close()
+
+  def put(self, path: str, body: Object) -> Object:
+    """Creates or replaces an object of the kind at this path."""
+    with self._change:
+      place = (path, body["metadata"]["name"])
+      kind = "MODIFIED" if place in self._objects else "ADDED"
+      found = copy.deepcopy(body)
+      found["metadata"].setdefault("uid", f"uid-{place[1]}")
+      found["metadata"].setdefault("creationTimestamp", "2026-01-02T03:04:05Z")
+      self._tell(kind, place, found)
+      self._objects[place] = found
+      return found
+
+  def remove(self, path: str, name: str) -> Object | None:
+    """Removes an object; None where there was none."""
+    with self._change:
+      found = self._objects.pop((path, name), None)
+      if found:
+        self._tell("DELETED", (path, name), copy.deepcopy(found))
+      return found
+
+  def get(self, path: str, name: str) -> Object | None:
+    """An object, or None."""
+    return self._objects.get((path, name))
+
+  def forget(self) -> None:
+    """Keeps no change for watches that begin later: they get a 410."""
+    with self._change:
+      self._version += 1
+      self._oldest = self._version
+
+  def cut(self) -> None:
+    """Cuts off all watches and logs."""
+    with self._change:
+      self._cuts += 1
+      self._change.notify_all()
+
+  def _tell(self, kind: str, place: Place, found: Object) -> None:
+    self._version += 1
+    found["metadata"]["resourceVersion"] = str(self._version)
+    self._events.append((self._version, kind, place, found))
+    self._change.notify_all()
+
+  def answer(self, request: Request) -> tuple[int, Object]:
+    """The status and body of what is no stream."""
+    path, name = _split(request.path)
+    match request.method:
+      case "GET" if name:
+        found = self.get(path, name)
+        return (200, found) if found else (404, _status("not found"))
+      case "GET":
+        return 200, self._list(path, request.query)
+      case "POST":
+        new = request.body["metadata"]["name"]
+        if self.get(path, new):
+          return 409, _status("already exists")
+        return 201, self.put(path, request.body)
+      case "PATCH":
+        found = self.get(path, name)
+        if not found:
+          return 404, _status("not found")
+        return 200, self.put(path, _merged(found, request.body))
+      case "DELETE" if name:
+        removed = self.remove(path, name)
+        return (200, removed) if removed else (404, _status("not found"))
+      case "DELETE":
+        for each in self._list(path, request.query)["items"]:
+          self.remove(path, each["metadata"]["name"])
+        return 200, _status("gone")
+    return 405, _status("what?")
+
+  def watch(self, request: Request, send: Callable[[bytes], None]) -> None:
+    """Sends changes until it is cut off."""
+    last, cuts = int(request.query["resourceVersion"]), self._cuts
+    path, _ = _split(request.path)
+    if last < self._oldest:
+      gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
+      send(json.dumps(gone).encode() + b"\n")
+      return
+    while self._cuts == cuts:
+      with self._change:
+        news = [event for event in self._events if event[0] > last]
+        if not news:
+          self._change.wait(_LOOK)
+      for version, kind, place, found in news:
+        last = version
+        if place[0] == path and _matches(found, request.query):
+          event = {"type": kind, "object": found}
+          send(json.dumps(event).encode() + b"\n")
+
+  def log(self, request: Request, send: Callable[[bytes], None]) -> None:
+    """Sends a pod's log; one that is followed until it is cut off."""
+    name, cuts, sent = request.path.split("/")[-2], self._cuts, 0
+    while True:
+      printed = self.logs[name]
+      if printed[sent:]:
+        send(printed[sent:])
+      sent = len(printed)
+      if "follow" not in request.query or self._cuts != cuts:
+        return
+      with self._change:
+        self._change.wait(_LOOK)
+
+  def _list(self, path: str, query: dict[str, str]) -> Object:
+    with self._change:
+      items = [
+        found
+        for place, found in self._objects.items()
+        if place[0] == path and _matches(found, query)
+      ]
+      version = {"resourceVersion": str(self._version)}
+      return {"metadata": version, "items": items}
+
+
+def _matches(found: Object, query: dict[str, str]) -> bool:
+  if "labelSelector" not in query:
+    return True
+  name, _, value = query["labelSelector"].partition("=")
+  return found["metadata"].get("labels", {}).get(name) == value
+
+
+def _merged(found: Object, patch: Object) -> Object:
+  merged = dict(found)
+  for name, value in patch.items():
+    old = merged.get(name)
+    both = isinstance(value, dict) and isinstance(old, dict)
+    merged[name] = _merged(old, value) if both and old else value
+  return merged
+
+
+def _split(path: str) -> Place:
+  """The kind's path, /…/namespaces/<namespace>/<kind>, and the name."""
+  parts = path.split("/")
+  end = parts.index("namespaces") + 3
+  return "/".join(parts[:end]), "/".join(parts[end:])
+
+
+def _status(message: str) -> Object:
+  return {"kind": "Status", "message": message}
+
+
+def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
+  class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+      pass
+
+    def serve(self) -> None:
+      url = urlsplit(self.path)
+      query = {name: each[0] for name, each in parse_qs(url.query).items()}
+      size = int(self.headers.get("Content-Length") or 0)
+      body = json.loads(self.rfile.read(size) or b"{}")
+      headers = dict(self.headers)
+      request = Request(self.command, url.path, query, headers, body)
+      server.requests.append(request)
+      fault = server.fault(request)
+      # The client may be gone.
+      with contextlib.suppress(OSError):
+        if fault == 0:
+          self.close_connection = True
+        elif fault:
+          self._send(fault, _status("a fault"))
+        elif "watch" in query:
+          self._stream(server.watch, request)
+        elif url.path.endswith("/log"):
+          self._stream(server.log, request)
+        else:
+          self._send(*server.answer(request))
+
+    def _send(self, status: int, body: Object) -> None:
+      data = json.dumps(body).encode()
+      self.send_response(status)
+      self.send_header("Content-Length", str(len(data)))
+      self.end_headers()
+      self.wfile.write(data)
+
+    def _stream(
+      self,
+      source: Callable[[Request, Callable[[bytes], None]], None],
+      request: Request,
+    ) -> None:
+      self.send_response(200)
+      self.send_header("Transfer-Encoding", "chunked")
+      self.end_headers()
+      self.wfile.flush()
+
+      def send(data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+      source(request, send)
+      send(b"")
+
+    do_GET = do_POST = do_PATCH = do_DELETE = serve  # noqa: N815
+
+  return Handler
