@@ -21,6 +21,7 @@ if TYPE_CHECKING:
   from keras_remote.errors import (
     AcceleratorError,
     ConfigError,
+    CredentialsError,
     IntegrityError,
     JobCancelledError,
     JobError,
@@ -46,6 +47,7 @@ _ROOMS = {
   "errors": (
     "AcceleratorError",
     "ConfigError",
+    "CredentialsError",
     "IntegrityError",
     "JobCancelledError",
     "JobError",

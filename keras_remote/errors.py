@@ -36,6 +36,10 @@ class CredentialsError(KerasRemoteError):
   """Nobody is logged in, or who is may not do this."""
 
 
+class StoreAccessError(StoreError, CredentialsError):
+  """The store refuses whoever is logged in, or nobody is."""
+
+
 class ImageBuildError(KerasRemoteError):
   """The container image could not be built."""
 

@@ -39,10 +39,12 @@ from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ALLOCATION_VARIABLE, HOST_VARIABLE, Launch
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
-from keras_remote.storage.open import open_store
+from keras_remote.storage.open import is_folder, open_store
 
 # No portable push tells of a file's change: these are seconds between looks.
 _LOOK = 0.02
+# A bucket counts requests, and processes that end are seen without it.
+_BUCKET_LOOK = 1.0
 _READ = 64 * 1024
 _RUNNER = "runner.pyz"
 # In an allocation: the address of the store that holds the job.
@@ -141,13 +143,14 @@ class LocalBackend:
       left = deadline - clock.monotonic()
       if seen.state.ended or left <= 0:
         return
-      time.sleep(min(_LOOK, left))
+      self._pause(spec, left)
 
   def job_logs(
     self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
   ) -> Iterator[bytes]:
     alive = self._allocation(spec) / f"host-{host}" / "alive"
     alone = spec.resources.hosts == 1
+    near = is_folder(spec.target.store)
     try:
       log = (self._allocation(spec) / f"host-{host}" / "log").open("rb")
     except OSError:
@@ -158,7 +161,9 @@ class LocalBackend:
       while True:
         # Asked before reading: what was printed before the end is then read.
         # A single host's log is complete when its outcome is there.
-        ended = not locked(alive) or (alone and directory.outcome() is not None)
+        ended = not locked(alive) or (
+          alone and near and directory.outcome() is not None
+        )
         while data := log.read(_READ):
           yield data
         if ended or not follow:
@@ -191,9 +196,13 @@ class LocalBackend:
   def signing_key(self) -> bytes:
     return cluster_key(self._home)
 
-  def command(self, runner: Path) -> list[str]:
-    """How a first process is started: it needs the standard library only."""
-    return [sys.executable, "-I", "-S", str(runner)]
+  def command(self, runner: Path, store: str) -> list[str]:
+    """How a first process is started: a bucket alone needs installed packages.
+
+    Those of the user too, which -I would leave out.
+    """
+    flags = ["-I", "-S"] if is_folder(store) else ["-E", "-P"]
+    return [sys.executable, *flags, str(runner)]
 
   def _start(self, submission: Submission, host: int, lock: int) -> None:
     spec = submission.spec
@@ -212,7 +221,7 @@ class LocalBackend:
     )
     with _appending(folder / "log") as log:
       process = subprocess.Popen(
-        self.command(folder.parent / _RUNNER),
+        self.command(folder.parent / _RUNNER, spec.target.store),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -234,11 +243,7 @@ class LocalBackend:
     # seen to be over has then left its traces.
     preparing = self._home.prepares(spec.job_id)
     present = allocation.exists()
-    dead = [
-      host
-      for host in range(spec.resources.hosts)
-      if not locked(allocation / f"host-{host}" / "alive")
-    ]
+    dead = self._dead(spec)
     outcome = directory.outcome()
     if outcome is not None:
       return Observation(outcome.state, outcome.message)
@@ -266,6 +271,23 @@ class LocalBackend:
   def _away(self, spec: JobSpec) -> bool:
     """Whether its processes are at another place."""
     return _apart_from_name(spec.target.place) != _apart_from_name(self.place)
+
+  def _dead(self, spec: JobSpec) -> list[int]:
+    """The hosts whose first process does not live."""
+    return [
+      host
+      for host in range(spec.resources.hosts)
+      if not locked(self._allocation(spec) / f"host-{host}" / "alive")
+    ]
+
+  def _pause(self, spec: JobSpec, most: float) -> None:
+    """Waits until it may be worth to look at the job again."""
+    if is_folder(spec.target.store):
+      time.sleep(min(_LOOK, most))
+      return
+    end, dead = clock.monotonic() + min(_BUCKET_LOOK, most), self._dead(spec)
+    while (left := end - clock.monotonic()) > 0 and self._dead(spec) == dead:
+      time.sleep(min(_LOOK, left))
 
   def _last_words(self, spec: JobSpec, host: int) -> str:
     path = self._allocation(spec) / f"host-{host}" / "last-words"

@@ -61,10 +61,10 @@ class LocalBackendTest(backend_contract.BackendContract):
     started: list[int] = []
 
     class Failing(LocalBackend):
-      def command(self, runner: Path) -> list[str]:
+      def command(self, runner: Path, store: str) -> list[str]:
         started.append(1)
         first = len(started) == 1
-        return super().command(runner) if first else ["/absent/python"]
+        return super().command(runner, store) if first else ["/absent/python"]
 
     self.used = Failing(self.home)
     submission = self.prepare(backend_contract.LONG, hosts=2)

@@ -17,7 +17,7 @@ from keras_remote.home import Home, ensure_apart, home
 from keras_remote.job.spec import Resources
 from keras_remote.packaging import packager
 from keras_remote.packaging.ignore import OWN_RULES, Ignore
-from keras_remote.storage.open import open_store
+from keras_remote.storage.open import is_folder, open_store
 from keras_remote.storage.store import Store
 
 # What says in the variable CI that this is no CI.
@@ -51,6 +51,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
     ConfigError: an option is unknown, malformed or does not fit.
     AcceleratorError: there is no such accelerator.
     PackagingError: the working directory is none that can be sent.
+    CredentialsError: nobody is logged in to where the store is.
     StoreError: the store cannot be used.
   """
   here = _current_folder()
@@ -68,7 +69,8 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   packager.check_root(root)
   store = open_store(options.store)
   _check_apart(place.path, root, "home folder")
-  _check_apart(Path(store.uri), root, "store")
+  if is_folder(store.uri):
+    _check_apart(Path(store.uri), root, "store")
   captured = environment.captured(options.capture_env_vars, os.environ)
   variables = {**captured, **options.env}
   framework = environment.keras_backend({**os.environ, **options.env})

@@ -241,7 +241,7 @@ ENVIRONMENT = Kind(
   many=True,
 )
 FOLDER = Kind("a folder", "FOLDER", _folder)
-ADDRESS = Kind("a folder", "ADDRESS", _address)
+ADDRESS = Kind("a folder or gs://bucket", "ADDRESS", _address)
 DURATION = Kind(
   "a time above 0, under 100 years: 90 (seconds), '90s', '30m', '24h', '2d'",
   "TIME",
@@ -267,7 +267,7 @@ class Options:
   Attributes:
     timeout: seconds of running; None for no limit.
     working_dir: absolute; None for the project's root.
-    store: an absolute folder.
+    store: an absolute folder, or a bucket's address.
   """
 
   accelerator: str | None = field(
@@ -309,7 +309,7 @@ class Options:
     metadata=_row(DURATION, "How long the job may run, such as 90s or 24h."),
   )
   store: str = field(
-    metadata=_row(ADDRESS, "Where jobs are kept; else the home folder."),
+    metadata=_row(ADDRESS, "A folder or gs://bucket for jobs; else the home."),
   )
 
 

@@ -43,7 +43,12 @@ class RunnerArchiveTest(_FolderTest):
     with zipfile.ZipFile(archive.path) as file:
       names = set(file.namelist())
       flags = file.read("__main__.pyc")[4:8]
-    for module in ("keras_remote/errors", "cloudpickle/cloudpickle"):
+    for module in (
+      "keras_remote/errors",
+      "keras_remote/credentials",
+      "keras_remote/storage/gcs",
+      "cloudpickle/cloudpickle",
+    ):
       self.assertContainsSubset({f"{module}.py", f"{module}.pyc"}, names)
     self.assertIn("__main__.pyc", names)
     self.assertEqual(flags, b"\1\0\0\0")  # PEP 552: by hash, unchecked

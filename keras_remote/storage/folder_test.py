@@ -64,8 +64,8 @@ class FolderStoreTest(absltest.TestCase):
 
   def test_an_unknown_kind_of_address_is_refused(self) -> None:
     """An address that only a later version knows is named in the error."""
-    with self.assertRaisesRegex(errors.ConfigError, "'gs://'"):
-      open_store("gs://bucket/path")
+    with self.assertRaisesRegex(errors.ConfigError, "'s3://'"):
+      open_store("s3://bucket/path")
 
   def test_all_of_it_is_its_owners_alone(self) -> None:
     """Whatever the umask says: folders 0700, files 0600."""

@@ -6,15 +6,32 @@ from keras_remote.storage.store import Store
 
 
 def open_store(uri: str) -> Store:
-  """The store at this address: the path of a folder.
+  """The store at this address: a folder's path, or `gs://bucket/prefix`.
 
   Raises:
-    ConfigError: the address is of a kind that this version does not know.
+    ConfigError: the address is of a kind that this version does not know, or
+      what it takes is not installed.
+    CredentialsError: nobody is logged in to where it is.
     StoreError: the store cannot be used.
   """
-  scheme, separator, _ = uri.partition("://")
-  if separator:
-    raise errors.ConfigError(
-      f"no store is known for '{scheme}://': give the path of a folder"
-    )
-  return FolderStore(uri)
+  if is_folder(uri):
+    return FolderStore(uri)
+  scheme = uri.partition("://")[0]
+  if scheme == "gs":
+    try:
+      from keras_remote.storage.gcs import GcsStore
+    except ModuleNotFoundError as error:
+      raise errors.ConfigError(
+        f"{uri} is a bucket, and Google's client library is not installed: "
+        "pip install 'keras-remote[gcp]'"
+      ) from error
+    return GcsStore(uri)
+  raise errors.ConfigError(
+    f"no store is known for '{scheme}://': give the path of a folder, or "
+    "gs://bucket"
+  )
+
+
+def is_folder(uri: str) -> bool:
+  """Whether the store at this address is a folder of this machine's."""
+  return "://" not in uri

@@ -781,7 +781,7 @@ def _killing(point: int) -> type[LocalBackend]:
   """)
 
   class KillingBackend(LocalBackend):
-    def command(self, runner: Path) -> list[str]:
+    def command(self, runner: Path, store: str) -> list[str]:
       # The last word stays as argv[0] of the runner.
       return [sys.executable, "-I", "-S", "-c", script, str(point), str(runner)]
 
