@@ -19,12 +19,12 @@ LARGE = 100_000_000
 ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
 
 
-def send(store: Store, archive: Context, report: Report) -> None:
-  """Stores a project's archive, unless it is there whole."""
+def send(store: Store, archive: Context, report: Report) -> bool:
+  """Stores a project's archive; False where it was there whole."""
   key = layout.context(archive.digest)
   found = next(iter(store.list(key, limit=1)), None)
   if found and found.size == archive.size:
-    return
+    return False
   if archive.size > LARGE:
     report(_large(archive))
   with archive.path.open("rb") as stream:
@@ -32,6 +32,7 @@ def send(store: Store, archive: Context, report: Report) -> None:
       store.write(key, stream)
     else:
       store.create(key, stream)
+  return True
 
 
 def check(store: Store, spec: JobSpec) -> None:

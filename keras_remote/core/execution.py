@@ -179,27 +179,29 @@ def submit_spec(
   """
   directory = JobDirectory(store, spec.job_id)
   key = signing.job_key(backend.signing_key(), spec.job_id)
+  sent = False
+
+  def forget() -> None:
+    with contextlib.suppress(errors.StoreError):
+      directory.delete(spec)
+      if sent:  # Another job may have found it meanwhile.
+        archives.remove_unused(store, place)
+
   with payload or contextlib.nullcontext(), contextlib.ExitStack() as undo:
     # Nobody removes what was found before it is known that this job needs it.
     with holding(place.sharing, shared=True):
       # Another job of this id is found before anything of it is touched.
       digest = directory.create_spec(spec, key)
-      undo.callback(_forget, place, directory, spec)
+      undo.callback(forget)
       if archive is None:
         archives.check(store, spec)
       else:
-        archives.send(store, archive, report)
+        sent = archives.send(store, archive, report)
     if payload is not None:
       directory.create_payload(payload)
     undo.callback(backend.cleanup_job, spec)
     backend.submit_job(Submission(spec, digest, runner, variables, key))
     undo.pop_all()
-
-
-def _forget(place: Home, directory: JobDirectory, spec: JobSpec) -> None:
-  with contextlib.suppress(errors.StoreError):
-    directory.delete(spec)
-    archives.remove_unused(directory.store, place)
 
 
 @contextlib.contextmanager

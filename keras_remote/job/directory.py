@@ -120,7 +120,7 @@ class JobDirectory:
     return self._decoded(Started, self._attempt(attempt, layout.STARTED))
 
   def write_heartbeat(self, attempt: int, host: int, count: int) -> None:
-    """Says that the host lives: a counter that goes up."""
+    """Says that the host lives: a counter that goes up; 0 is its last beat."""
     key = self._attempt(attempt, layout.heartbeat(host))
     self.store.write(key, b"%d" % count)
 

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
 # What a shell would say of a process that SIGTERM ended.
 STOPPED_EXIT = 128 + signal.SIGTERM
+# Seconds after which SIGTERM comes again where Python swallowed it.
+_AGAIN = 0.1
 
 
 class Stopped(BaseException):
@@ -16,6 +19,7 @@ class Stopped(BaseException):
 def install() -> None:
   """From here on SIGTERM raises Stopped in the main thread."""
   signal.signal(signal.SIGTERM, _stop)
+  sys.unraisablehook = _swallowed
 
 
 def forget_inherited() -> None:
@@ -55,3 +59,18 @@ def tell(number: int, happened: Callable[[], None]) -> None:
 def _stop(number: int, frame: object) -> None:
   ignore()
   raise Stopped
+
+
+def _swallowed(ignored: "sys.UnraisableHookArgs") -> None:
+  """Python ignores what callbacks of its own raise: then SIGTERM comes again.
+
+  Such as those of weak references, of which imports have many.
+  """
+  if ignored.exc_type is not Stopped:
+    sys.__unraisablehook__(ignored)
+    return
+  signal.signal(signal.SIGTERM, _stop)
+  # Not at once: that would be within the callback, too.
+  again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGTERM))
+  again.daemon = True
+  again.start()

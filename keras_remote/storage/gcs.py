@@ -283,10 +283,7 @@ def _message(error: BaseException) -> str:
 
 @functools.cache
 def _client(process: int, emulator: str | None) -> storage.Client:
-  """The one client of a process: it keeps connections, which no fork shares.
-
-  As everywhere in Google's client, an emulator needs no log-in.
-  """
+  """The one client of a process: it keeps connections, which no fork shares."""
   found = None if emulator else credentials.google_credentials()
   client: Any = storage.Client(project=None, credentials=found)
   # Else it asks for the bucket itself, which not everybody may do, for traces.
