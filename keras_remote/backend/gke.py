@@ -14,14 +14,8 @@ from collections.abc import Iterator, Mapping
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
 from keras_remote.backend.k8s import diagnosis, logs, pods, secrets
-from keras_remote.backend.k8s.cluster import (
-  CONFIG_MAPS,
-  JOBS,
-  PODS,
-  SECRETS,
-  contexts,
-  open_cluster,
-)
+from keras_remote.backend.k8s.cluster import contexts, open_cluster
+from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from keras_remote.backend.k8s.watch import Feed
 from keras_remote.home import Home
 from keras_remote.job import signing

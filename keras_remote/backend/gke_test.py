@@ -11,7 +11,7 @@ from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
 from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.cluster import CONFIG_MAPS, JOBS, PODS, SECRETS
+from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, signing
 from keras_remote.job.directory import JobDirectory

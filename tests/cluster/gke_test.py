@@ -34,6 +34,14 @@ from tests.fakes.http_proxy import Fault, HttpProxy
 _UNTOLD = (State.LOST, Cause.ATTEMPTS)
 
 
+def _empty(store: str, environ: Mapping[str, str]) -> None:
+  """Removes what a test has left in the bucket."""
+  with environment(**environ):
+    found = open_store(store)
+    for entry in list(found.list("")):
+      found.delete(entry.key)
+
+
 class GKEBackendTest(backend_contract.BackendContract):
   """A namespace serves all of a class: it is empty but for its jobs."""
 
@@ -57,6 +65,8 @@ class GKEBackendTest(backend_contract.BackendContract):
       core.delete_namespace, cls.namespace, _request_timeout=REQUEST_SECONDS
     )
     cls.enterClassContext(environment(**cls.cluster.environ))
+    cls.uri = f"{cls.cluster.bucket}/{cls.namespace}"
+    cls.addClassCleanup(_empty, cls.uri, cls.cluster.environ)
 
   def backend(self, image: str | None = None) -> GKEBackend:
     folder = Path(self.create_tempdir("home").full_path)
@@ -67,7 +77,7 @@ class GKEBackendTest(backend_contract.BackendContract):
     return GKEBackend(self.home, wanted, None)
 
   def store(self) -> Store:
-    return open_store(f"{self.cluster.bucket}/{self.namespace}")
+    return open_store(self.uri)
 
   def environ(self) -> Mapping[str, str]:
     if self.cluster.gcs is None:
@@ -215,6 +225,8 @@ class GKECallTest(NamespaceTest):
   def setUp(self) -> None:
     super().setUp()
     self.folder = Path(self.create_tempdir().full_path)
+    store = f"{self.cluster.bucket}/{self.namespace}"
+    self.addCleanup(_empty, store, self.cluster.environ)
     self.environ = {
       **os.environ,
       **self.cluster.environ,
@@ -222,7 +234,7 @@ class GKECallTest(NamespaceTest):
       "KERAS_REMOTE_CONTEXT": self.cluster.context,
       "KERAS_REMOTE_NAMESPACE": self.namespace,
       "KERAS_REMOTE_CONTAINER_IMAGE": job_image(),
-      "KERAS_REMOTE_STORE": f"{self.cluster.bucket}/{self.namespace}",
+      "KERAS_REMOTE_STORE": store,
       "KERAS_REMOTE_CAPTURE_ENV_VARS": "STORAGE_EMULATOR_HOST",
     }
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from absl.testing import parameterized
 
-from keras_remote.backend.k8s.cluster import Kind, open_cluster
+from keras_remote.backend.k8s.cluster import open_cluster
+from keras_remote.backend.k8s.objects import Kind
 from tests.fakes.api_server import ApiServer, Object
 from tests.fakes.environment import environment
 from tests.fakes.kubeconfig import kubeconfig

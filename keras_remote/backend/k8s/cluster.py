@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from keras_remote import errors
 from keras_remote.backend.k8s import refusals
+from keras_remote.backend.k8s.objects import PODS, Kind, Listing, Object
 from keras_remote.backend.k8s.stream import Stream
 
 # Seconds to connect, and between two pieces of an answer.
@@ -43,34 +44,6 @@ _MERGE = "application/merge-patch+json"
 
 # What the client raises of a kubeconfig that it does not like.
 _UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
-
-Object = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Kind:
-  """A kind of object, as the API's paths name it."""
-
-  group: str
-  plural: str
-
-
-CONFIG_MAPS = Kind("api/v1", "configmaps")
-JOBS = Kind("apis/batch/v1", "jobs")
-PODS = Kind("api/v1", "pods")
-SECRETS = Kind("api/v1", "secrets")
-
-
-@dataclass(frozen=True)
-class Listing:
-  """The objects that there are.
-
-  Attributes:
-    version: from where a watch goes on.
-  """
-
-  items: tuple[Object, ...]
-  version: str
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,8 @@ from absl.testing import absltest, parameterized
 from kubernetes.client import Configuration
 
 from keras_remote import errors
-from keras_remote.backend.k8s.cluster import (
-  CONFIG_MAPS,
-  JOBS,
-  PODS,
-  SECRETS,
-  Cluster,
-  contexts,
-  open_cluster,
-)
+from keras_remote.backend.k8s.cluster import Cluster, contexts, open_cluster
+from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from tests.fakes.api_server import Object
 from tests.fakes.environment import environment
 from tests.fakes.kubernetes_case import KubernetesCase

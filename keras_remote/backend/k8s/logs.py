@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Iterator
 
 from keras_remote.backend.k8s import diagnosis
-from keras_remote.backend.k8s.cluster import Cluster, Object
+from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.objects import Object
 from keras_remote.backend.k8s.watch import Feed
 
 # A node keeps the last 10 MiB of a container's log at least, with some bytes

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from absl.testing import absltest, parameterized
 
 from keras_remote.backend.k8s import logs, pods
-from keras_remote.backend.k8s.cluster import JOBS, PODS
+from keras_remote.backend.k8s.objects import JOBS, PODS
 from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import KubernetesCase
 from tests.fakes.specs import JOB_ID

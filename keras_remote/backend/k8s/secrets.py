@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from keras_remote import errors
-from keras_remote.backend.k8s.cluster import SECRETS, Cluster, Object
+from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.objects import SECRETS, Object
 from keras_remote.home import KEY_BYTES
 
 KEY_SECRET = "keras-remote-key"

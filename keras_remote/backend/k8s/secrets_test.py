@@ -4,7 +4,7 @@ from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.backend.k8s import secrets
-from keras_remote.backend.k8s.cluster import SECRETS
+from keras_remote.backend.k8s.objects import SECRETS
 from tests.fakes.kubernetes_case import KubernetesCase
 
 

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 
 from keras_remote import clock, errors
 from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.cluster import (
-  JOBS,
-  PODS,
-  Cluster,
-  Kind,
-  Listing,
-  Object,
-)
+from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.objects import JOBS, PODS, Kind, Listing, Object
 from keras_remote.backend.k8s.stream import Stream
 
 # Seconds before a watch that failed is begun again, the first time and at

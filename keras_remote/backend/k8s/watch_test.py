@@ -5,7 +5,7 @@ from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.cluster import JOBS, PODS, Kind
+from keras_remote.backend.k8s.objects import JOBS, PODS, Kind
 from keras_remote.backend.k8s.watch import Feed
 from tests.fakes.api_server import Object, Request
 from tests.fakes.kubernetes_case import KubernetesCase

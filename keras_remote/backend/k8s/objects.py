@@ -1,0 +1,33 @@
+"""The kinds of objects that a job is made of, as data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+# As the API writes it.
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+  """A kind of object, as the API's paths name it."""
+
+  group: str
+  plural: str
+
+
+CONFIG_MAPS = Kind("api/v1", "configmaps")
+JOBS = Kind("apis/batch/v1", "jobs")
+PODS = Kind("api/v1", "pods")
+SECRETS = Kind("api/v1", "secrets")
+
+
+@dataclass(frozen=True)
+class Listing:
+  """The objects that there are.
+
+  Attributes:
+    version: from where a watch goes on.
+  """
+
+  items: tuple[Object, ...]
+  version: str
