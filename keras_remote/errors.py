@@ -41,7 +41,15 @@ class StoreAccessError(StoreError, CredentialsError):
 
 
 class ClusterError(KerasRemoteError):
-  """A Kubernetes cluster cannot be reached, or refuses."""
+  """A Kubernetes cluster cannot be reached, or refuses.
+
+  Attributes:
+    status: of its answer, as in HTTP; None where none came.
+  """
+
+  def __init__(self, message: str, *, status: int | None = None) -> None:
+    super().__init__(message)
+    self.status = status
 
 
 class ClusterAccessError(ClusterError, CredentialsError):

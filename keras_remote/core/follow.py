@@ -11,6 +11,7 @@ from keras_remote.core.console import Console
 from keras_remote.core.job import Job
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.state import State
+from keras_remote.progress import Step
 
 # Nobody needs a sign of life for less.
 _PATIENCE = 0.5
@@ -42,6 +43,7 @@ def _wait(job: Job, console: Console) -> None:
   if seen.state not in _SHOWN_STATES:
     with console.busy(seen.sentence):
       for seen in job.watch():
+        console.report(Step(seen.sentence))
         if seen.state in _SHOWN_STATES:
           break
   if not seen.state.ended:

@@ -42,6 +42,8 @@ PATIENT = urllib3.Retry(
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _MERGE = "application/merge-patch+json"
 
+_TOO_EARLY, _NOT_FOUND, _EXISTS = 400, 404, 409
+
 # What the client raises of a kubeconfig that it does not like.
 _UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
 
@@ -60,32 +62,32 @@ class Cluster:
 
   def get(self, kind: Kind, name: str) -> Object | None:
     """The object, or None."""
-    with contextlib.suppress(refusals.NotFound):
+    with _allowing(_NOT_FOUND):
       return self._ask("GET", kind, name)
     return None
 
   def has(self, kind: Kind, name: str) -> bool:
     """Whether there is the object, however large it is."""
-    with contextlib.suppress(refusals.NotFound):
+    with _allowing(_NOT_FOUND):
       self._ask("GET", kind, name, accept=_METADATA)
       return True
     return False
 
   def create(self, kind: Kind, body: Object) -> Object | None:
     """The new object; None where there is one of this name."""
-    with contextlib.suppress(refusals.Exists):
+    with _allowing(_EXISTS):
       return self._ask("POST", kind, body=body)
     return None
 
   def patch(self, kind: Kind, name: str, body: Object) -> None:
     """Merges the fields into the object, if it is there."""
-    with contextlib.suppress(refusals.NotFound):
+    with _allowing(_NOT_FOUND):
       self._ask("PATCH", kind, name, body=body)
 
   def delete(self, kind: Kind, name: str) -> None:
     """Removes the object, if it is there, and then what it owns."""
     body = {"propagationPolicy": "Background"}
-    with contextlib.suppress(refusals.NotFound):
+    with _allowing(_NOT_FOUND):
       self._ask("DELETE", kind, name, body=body)
 
   def kill(self, kind: Kind, selector: str) -> None:
@@ -115,10 +117,9 @@ class Cluster:
   def log(self, pod: str, *, follow: bool) -> Stream | None:
     """What the pod's container prints; None where there is none to read."""
     query = {"follow": "true"} if follow else {}
-    try:
+    with _allowing(_NOT_FOUND, _TOO_EARLY):
       return Stream(self._send("GET", PODS, f"{pod}/log", query=query))
-    except (refusals.NotFound, refusals.NotReady):
-      return None
+    return None
 
   def _ask(self, method: str, kind: Kind, name: str = "", **how: Any) -> Object:
     response = self._send(method, kind, name, **how)
@@ -177,6 +178,16 @@ class Cluster:
         f"{why or reason}; `kubectl --context={self.context} get pods` tells "
         "whether it is up"
       ) from error
+
+
+@contextlib.contextmanager
+def _allowing(*statuses: int) -> Generator[None]:
+  """Passes over the refusals of these statuses."""
+  try:
+    yield
+  except errors.ClusterError as error:
+    if error.status not in statuses:
+      raise
 
 
 def open_cluster(context: str, namespace: str | None) -> Cluster:

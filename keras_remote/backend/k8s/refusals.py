@@ -6,18 +6,6 @@ import json
 from keras_remote import errors
 
 
-class NotFound(errors.ClusterError):
-  """There is no such object, or no such namespace."""
-
-
-class Exists(errors.ClusterError):
-  """There is an object of this name."""
-
-
-class NotReady(errors.ClusterError):
-  """The request came too early, or makes no sense."""
-
-
 def refusal(
   status: int, said: bytes, context: str, namespace: str
 ) -> errors.KerasRemoteError:
@@ -35,14 +23,15 @@ def refusal(
     return errors.ClusterAccessError(
       f"{where} does not let you: {message}; who owns it can allow it, and "
       f"`kubectl --context={context} --namespace={namespace} auth can-i "
-      "--list` shows what you may"
+      "--list` shows what you may",
+      status=status,
     )
   if status == 404 and f'namespaces "{namespace}" not found' in message:
-    return NotFound(
+    return errors.ClusterError(
       f"{where} has no namespace '{namespace}': `kubectl --context={context} "
-      f"create namespace {namespace}`, or name another one"
+      f"create namespace {namespace}`, or name another one",
+      status=status,
     )
-  kinds = {400: NotReady, 404: NotFound, 409: Exists}
-  return kinds.get(status, errors.ClusterError)(
-    f"{where} refuses ({status}): {message}"
+  return errors.ClusterError(
+    f"{where} refuses ({status}): {message}", status=status
   )

@@ -8,11 +8,11 @@ from keras_remote.backend.k8s import refusals
 
 class RefusalTest(parameterized.TestCase):
   @parameterized.parameters(
-    (400, refusals.NotReady, "no"),
+    (400, errors.ClusterError, "no"),
     (401, errors.CredentialsError, "auth whoami"),
     (403, errors.ClusterAccessError, "auth can-i"),
-    (404, refusals.NotFound, "no"),
-    (409, refusals.Exists, "no"),
+    (404, errors.ClusterError, "no"),
+    (409, errors.ClusterError, "no"),
     (422, errors.ClusterError, "422"),
     (500, errors.ClusterError, "500"),
   )
@@ -23,6 +23,8 @@ class RefusalTest(parameterized.TestCase):
     said = json.dumps({"message": "no"}).encode()
     found = refusals.refusal(status, said, "here", "team")
     self.assertIs(type(found), kind)
+    if isinstance(found, errors.ClusterError):
+      self.assertEqual(found.status, status)
     self.assertIn("'here'", str(found))
     self.assertIn(words, str(found))
 
