@@ -2,6 +2,10 @@
 
 import os
 import signal
+import threading
+
+# Of a thread that forks: what it has blocked anyway.
+_forking = threading.local()
 
 
 def exit_on_sigterm() -> None:
@@ -14,12 +18,24 @@ def exit_on_sigterm() -> None:
   for a lock of multiprocessing may never get to run a handler.
   """
   signal.signal(signal.SIGTERM, _exit)
-  os.register_at_fork(after_in_child=_default_in_child)
+  os.register_at_fork(
+    before=_hold, after_in_parent=_let_go, after_in_child=_default_in_child
+  )
+
+
+def _hold() -> None:
+  """Python forgets what comes to a child before it is one: it has to wait."""
+  _forking.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_go() -> None:
+  signal.pthread_sigmask(signal.SIG_SETMASK, _forking.blocked)
 
 
 def _default_in_child() -> None:
   if signal.getsignal(signal.SIGTERM) is _exit:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  _let_go()
 
 
 def _exit(number: int, frame: object) -> None:

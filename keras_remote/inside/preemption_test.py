@@ -39,6 +39,25 @@ class PreemptionTest(absltest.TestCase):
     )
     self.assertEqual(told.stdout, f"{signal.SIGTERM.value}\n")
 
+  def test_a_child_that_is_told_before_it_is_one(self) -> None:
+    """It ends too; and who forked hears what it heard before."""
+    script = (
+      "import os, signal\n"
+      "from keras_remote.inside.preemption import exit_on_sigterm\n"
+      "def tell():\n"
+      "  os.kill(os.getpid(), signal.SIGTERM)\n"
+      "os.register_at_fork(after_in_child=tell)\n"  # Before ours.
+      "exit_on_sigterm()\n"
+      "if (child := os.fork()) == 0:\n"
+      "  os._exit(0)\n"
+      "print(os.WTERMSIG(os.waitpid(child, 0)[1]))\n"
+      "print(len(signal.pthread_sigmask(signal.SIG_BLOCK, ())))\n"
+    )
+    told = subprocess.run(
+      [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    self.assertEqual(told.stdout, f"{signal.SIGTERM.value}\n0\n")
+
 
 if __name__ == "__main__":
   absltest.main()
