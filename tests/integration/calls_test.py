@@ -736,11 +736,12 @@ class AttachTest(_HoldTest):
   def test_client_killed(self) -> None:
     """A job whose client was killed goes on, for whoever attaches to it."""
     with self.start_script("""
-      from work import hold, wait_for
+      from work import hold
       import time
 
       job = hold.submit("whole")
-      wait_for("RUNNING", job)
+      while job.tail() != "holding":
+        time.sleep(0.01)
       print(job.id, flush=True)
       time.sleep(100)
     """) as client:
