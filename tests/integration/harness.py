@@ -99,7 +99,10 @@ class ProjectTest(absltest.TestCase):
 
   def stored(self, pattern: str = "*") -> list[str]:
     """The files of the home whose path matches, relative to it."""
-    found = (path for path in self.home.rglob(pattern) if path.is_file())
+    # A walk that survives folders that vanish, as those of ended jobs do.
+    walk = os.walk(self.home)
+    files = (Path(at, name) for at, _, names in walk for name in names)
+    found = (path for path in files if path.match(pattern))
     return sorted(path.relative_to(self.home).as_posix() for path in found)
 
   def processes(self) -> list[psutil.Process]:
