@@ -1,5 +1,6 @@
 """What a job prints, live, from its pod."""
 
+import bisect
 import contextlib
 from collections.abc import Iterator
 
@@ -38,12 +39,13 @@ def live(
       with contextlib.closing(stream):
         for piece in stream.pieces():
           skipped = max(done, offset) - begin
-          begin += len(piece)
-          cost += len(piece) + _LINE * piece.count(b"\n")
-          if fresh := piece[max(0, skipped) :]:
+          kept = _within(piece, _MOST - cost)
+          begin += len(kept)
+          cost += _cost(kept)
+          if fresh := kept[max(0, skipped) :]:
             yield fresh
           done = max(done, begin)
-          if cost > _MOST:
+          if len(kept) < len(piece):
             return
       if ended:
         return
@@ -51,6 +53,20 @@ def live(
       pod = _again(feed, pod)
       if pod is None:
         return
+
+
+def _cost(piece: bytes) -> int:
+  """Bytes that the node keeps for it."""
+  return len(piece) + _LINE * piece.count(b"\n")
+
+
+def _within(piece: bytes, most: int) -> bytes:
+  """As much of its begin as costs no more, wherever pieces are cut."""
+  if _cost(piece) <= most:
+    return piece
+  ends = range(len(piece) + 1)
+  cut = bisect.bisect_right(ends, most, key=lambda end: _cost(piece[:end]))
+  return piece[: cut - 1]
 
 
 def _started(feed: Feed, *, wait: bool) -> Object | None:

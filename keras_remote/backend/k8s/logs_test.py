@@ -82,9 +82,7 @@ class LiveTest(KubernetesCase):
     self.server.logs["pod"] = b"\n" * (1024 * 1024)
     shown = b"".join(self.live())
     self.assertBetween(len(shown), 100_000, 300_000)
-    # It comes in pieces of any size: of the last one a rest may be left.
-    rest = b"".join(self.live(offset=len(shown)))
-    self.assertLess(len(rest), 64 * 1024)
+    self.assertEmpty(list(self.live(offset=len(shown))))
 
   def test_a_job_that_is_gone(self) -> None:
     """There is nothing to wait for."""
