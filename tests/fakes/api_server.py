@@ -10,10 +10,12 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.local_server import LocalServer
 
 Object = dict[str, Any]
 # Where an object is: its kind's path, and its name.
@@ -33,11 +35,10 @@ class Request:
   body: Object
 
 
-class ApiServer:
+class ApiServer(LocalServer):
   """A server on this machine, for as long as its block.
 
   Attributes:
-    url: where it listens.
     requests: all that came, in order.
     fault: asked of every request: a status for its answer, 0 to cut it off,
       None to serve it.
@@ -53,16 +54,7 @@ class ApiServer:
     self._version = self._oldest = 100
     self._cuts = 0
     self._change = threading.Condition()
-    self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-    self._server.daemon_threads = True
-    self.url = f"http://127.0.0.1:{self._server.server_port}"
-    self._thread = threading.Thread(
-      target=self._server.serve_forever, args=(0.01,), name="api server"
-    )
-
-  def __enter__(self) -> Self:
-    self._thread.start()
-    return self
+    super().__init__(_handler(self), "api server")
 
   def __exit__(
     self,
@@ -71,9 +63,7 @@ class ApiServer:
     trace: TracebackType | None,
   ) -> None:
     self.cut()
-    self._server.shutdown()
-    self._thread.join()
-    self._server.server_close()
+    super().__exit__(kind, error, trace)
 
   def put(self, path: str, body: Object) -> Object:
     """Creates or replaces an object of the kind at this path."""

@@ -2,13 +2,12 @@
 
 import contextlib
 import http.client
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.fakes.local_server import LocalServer
 
 _PIECE = 64 * 1024
 # What concerns one connection only.
@@ -40,11 +39,10 @@ class Fault:
   after: int = 0
 
 
-class HttpProxy:
+class HttpProxy(LocalServer):
   """Passes requests on, but for what `fault` says of each.
 
   Attributes:
-    url: where it listens.
     requests: all that came, in order.
     connections: how many were opened.
     fault: asked of every request before it is passed on.
@@ -56,27 +54,8 @@ class HttpProxy:
     self.connections = 0
     self.change: Callable[[bytes], bytes] = lambda data: data
     self.fault: Callable[[Request], Fault | None] = lambda request: None
-    self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-    self._server.daemon_threads = True
-    self.url = f"http://127.0.0.1:{self._server.server_port}"
     self.upstream = upstream
-    self._thread = threading.Thread(
-      target=self._server.serve_forever, args=(0.01,), name="proxy"
-    )
-
-  def __enter__(self) -> Self:
-    self._thread.start()
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    self._server.shutdown()
-    self._thread.join()
-    self._server.server_close()
+    super().__init__(_handler(self), "proxy")
 
 
 def _handler(proxy: HttpProxy) -> type[BaseHTTPRequestHandler]:
