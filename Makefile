@@ -15,7 +15,7 @@ UV := export UV_COMPILE_BYTECODE=1 $$($(BIN)/pip config list | sort -r | sed -n 
   -e "s/.*\.cert='\(.*\)'/SSL_CERT_FILE=\1/p"); $(BIN)/uv
 
 .PHONY: demo test check bench constraints clean \
-  cluster-up cluster-down cluster-shell test-cluster
+  cluster-able cluster-up cluster-down cluster-shell test-cluster
 
 demo: .venv/.installed
 	$(BIN)/python examples/digits.py
@@ -34,7 +34,7 @@ bench: .venv/.installed
 	$(BIN)/python -m benchmarks
 
 # On Linux, as root, with Go: a Kubernetes on this machine, for tests.
-cluster-up cluster-down cluster-shell: .venv/.installed
+cluster-able cluster-up cluster-down cluster-shell: .venv/.installed
 	$(BIN)/python -m tests.cluster $(@:cluster-%=%)
 
 # One after the other, as some of them end parts of the cluster.

@@ -1,4 +1,4 @@
-"""`python -m tests.cluster up|down|status|shell`: the cluster by hand."""
+"""`python -m tests.cluster able|up|down|status|shell`: the cluster by hand."""
 
 import os
 import sys
@@ -13,6 +13,12 @@ from tests.cluster.process import ClusterError
 @click.group(help="A real Kubernetes on this machine, for tests.")
 def main() -> None:
   pass
+
+
+@main.command(help="Says why this machine can have none, and exits with 1.")
+def able() -> None:
+  if why := cluster.lacking():
+    raise ClusterError(f"this machine can have none: {why}")
 
 
 @main.command(help="Starts what does not run, and waits until it is ready.")

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ _LOOK = 0.05
 _READY_SECONDS = 30.0
 # Of the boot that the state is of: nothing of it runs after another.
 _BOOT = STATE / "boot"
+# What no Debian package of `install` brings.
+_PROGRAMS = ("apt-get", "go", "ip", "unshare")
+# What nodes and their network do, tried where it changes nothing.
+_RIGHTS = (
+  ("unshare", "--mount", "--pid", "--fork", "mount", "--make-rslave", "/"),
+  ("unshare", "--net", "ip", "link", "add", "tried", "type", "bridge"),
+)
 _ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 
 
@@ -70,14 +78,30 @@ def parts() -> Parts:
   )
 
 
+def lacking() -> str:
+  """Why this machine can have no cluster; empty where it can."""
+  if not sys.platform.startswith("linux"):
+    return "it needs Linux"
+  if os.geteuid() != 0:
+    return "it needs root"
+  if missing := [each for each in _PROGRAMS if shutil.which(each) is None]:
+    return f"it needs {', '.join(missing)}"
+  for command in _RIGHTS:
+    try:
+      process.run(*command)
+    except ClusterError as error:
+      return f"it needs rights that this machine does not give: {error}"
+  return ""
+
+
 def up() -> None:
   """Returns with a cluster that is ready; what runs already stays.
 
   Raises:
     ClusterError: Something that it needs is missing, or ended.
   """
-  if os.geteuid() != 0:
-    raise ClusterError("a cluster on this machine needs root")
+  if why := lacking():
+    raise ClusterError(f"this machine can have no cluster: {why}")
   with _alone():
     install.packages()
     all_parts = parts()

@@ -1,5 +1,7 @@
 """The cluster is one that a job can run on, as it would on GKE."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +212,18 @@ class ClusterHereTest(NamespaceTest):
     pushed = images.push(image, f"{self.cluster.registry}/greeting:1")
     pod = self.create_pod("busybox", "cat", "/greeting", image=pushed)
     self.assertEqual(self.output(pod), "pushed")
+
+  def test_able(self) -> None:
+    """A machine that can have no cluster says what it lacks."""
+    ran = subprocess.run(
+      (sys.executable, "-m", "tests.cluster", "able"),
+      env={"PATH": ""},
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    self.assertEqual(ran.returncode, 1)
+    self.assertIn("it needs apt-get, go, ip, unshare", ran.stderr)
 
   def test_build(self) -> None:
     """A Dockerfile on the Python image is built, pip and all, and runs."""
