@@ -25,6 +25,7 @@ class Launch:
     allocation: a token shared by the processes that were started together.
     leader: the address at which the other hosts reach host 0.
     last_words: path of a file for what cannot be said through the store.
+    by_line: whether who looks on live sees whole lines only.
   """
 
   store: str
@@ -37,6 +38,7 @@ class Launch:
   allocation: str
   leader: str
   last_words: str
+  by_line: bool = False
 
   def environ(self) -> dict[str, str]:
     """The variables that `from_environ` reads."""
@@ -71,6 +73,7 @@ class Launch:
       allocation=values["allocation"],
       leader=values["leader"],
       last_words=values["last_words"],
+      by_line=values["by_line"] == str(True),
     )
 
 

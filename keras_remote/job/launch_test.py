@@ -23,6 +23,7 @@ _LAUNCH = Launch(
   allocation="token",
   leader="127.0.0.1",
   last_words="/words",
+  by_line=True,
 )
 
 

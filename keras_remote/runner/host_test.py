@@ -20,6 +20,7 @@ from keras_remote.job.spec import Limits
 from keras_remote.job.state import State
 from keras_remote.runner import heartbeat, logs, process, scratch, signals
 from keras_remote.runner.host import ChildEnded, Event, Host
+from keras_remote.runner.live import LiveView
 from keras_remote.storage.store import Store
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import JOB_ID, job_spec
@@ -128,7 +129,7 @@ class _Start:
     pipe, end = os.pipe()
     os.close(end)
     worker: Any = self.worker
-    pump = logs.LogPump(pipe, 1, self.scratch / scratch.SPOOL)
+    pump = logs.LogPump(pipe, LiveView(1), self.scratch / scratch.SPOOL)
     self.host = Host(
       launch, self.directory, _KEY, worker, pump, self.events, self.scratch
     )

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from keras_remote import errors
 from keras_remote.constants import KIB, MIB
+from keras_remote.runner.live import LiveView, low
 
 SEGMENT_BYTES = MIB
 SEGMENT_SECONDS = 5.0
 SPOOL_BYTES = 64 * MIB
-# Logs leave so much of a disk free.
-LOW_BYTES = MIB
 # Seconds that a store may take for one segment, once the job has ended.
 PATIENCE = 15.0
 # As much as a pipe holds.
@@ -39,7 +38,7 @@ class LogPump:
 
   Args:
     pipe: the file descriptor to read.
-    live: the file descriptor that everything is written to at once.
+    live: what everything is written to at once.
     spool: an empty folder for segments that the store does not have yet.
     spool_bytes: how much it may hold.
     segment_bytes: how much a segment holds, about.
@@ -49,7 +48,7 @@ class LogPump:
   def __init__(
     self,
     pipe: int,
-    live: int,
+    live: LiveView,
     spool: Path,
     *,
     spool_bytes: int = SPOOL_BYTES,
@@ -96,7 +95,7 @@ class LogPump:
   def note(self, text: str) -> None:
     """Says something of ours, live and in the log while it is read."""
     line = f"[keras_remote: {text}]\n".encode(errors="replace")
-    self._echo(line)
+    self._live.write(line)
     with self._changed:
       if not self._finished.is_set():
         self._keep(line)
@@ -137,7 +136,8 @@ class LogPump:
   def _read(self) -> None:
     watched = [self._pipe, self._wake]
     while self._deadline is None:
-      ready, _, _ = select.select(watched, (), ())
+      ready, _, _ = select.select(watched, (), (), self._live.due)
+      self._live.show_line()
       if self._pipe in ready and not self._read_once():
         return
     while self._pipe in select.select([self._pipe], (), (), self._left())[0]:
@@ -155,7 +155,7 @@ class LogPump:
     """Whether the pipe goes on."""
     data = os.read(self._pipe, _READ)
     if data:
-      self._echo(data)
+      self._live.write(data)
       with self._changed:
         if not self._finished.is_set():
           self._keep(data)
@@ -165,7 +165,7 @@ class LogPump:
     start = self._offset
     # A few long gaps are better than many short ones.
     room = self._spool_bytes // 2 if self._dropped else self._spool_bytes
-    if self._waiting + len(data) <= room and not _low(self._spool):
+    if self._waiting + len(data) <= room and not low(self._spool):
       self._note_dropped()
       # A full disk: logs stop, the job goes on.
       with contextlib.suppress(OSError):
@@ -215,15 +215,6 @@ class LogPump:
       self._dropped = 0
       self._changed.notify()
 
-  def _echo(self, data: bytes) -> None:
-    # Whoever looks on live may be gone, or its disk full.
-    with contextlib.suppress(OSError):
-      if _low(self._live):
-        return
-      view = memoryview(data)
-      while view:
-        view = view[os.write(self._live, view) :]
-
   def _write(self, create: Create) -> None:
     failures, last = 0, iter(_LAST_PAUSES)
     while (offset := self._next()) is not None:
@@ -264,9 +255,3 @@ class LogPump:
       if self._notices.pop(offset, None) is None:
         self._waiting -= len(data)
     path.unlink(missing_ok=True)
-
-
-def _low(place: Path | int) -> bool:
-  """Whether the disk is so full that logs must stop: an ending is to fit."""
-  free = os.statvfs(place)
-  return free.f_blocks > 0 and free.f_bavail * free.f_frsize < LOW_BYTES

@@ -11,6 +11,7 @@ from absl.testing import absltest
 from keras_remote import errors
 from keras_remote.constants import KIB, MIB
 from keras_remote.runner import logs
+from keras_remote.runner.live import LiveView
 
 
 class _Shelf:
@@ -56,7 +57,7 @@ class LogPumpTest(absltest.TestCase):
     self.addCleanup(os.close, live)
     pump = logs.LogPump(
       pipe,
-      live,
+      LiveView(live),
       self.spool,
       spool_bytes=spool_bytes,
       segment_bytes=segment_bytes,
@@ -250,7 +251,7 @@ class LogPumpTest(absltest.TestCase):
     """The reading ends although there is always more to read."""
     pipe, end = os.pipe()
     shown, live = os.pipe()
-    pump = logs.LogPump(pipe, live, self.spool)
+    pump = logs.LogPump(pipe, LiveView(live), self.spool)
 
     def show() -> None:
       while os.read(shown, 4 * KIB):
@@ -273,7 +274,7 @@ class LogPumpTest(absltest.TestCase):
     pipe, end = os.pipe()
     shown, live = os.pipe()
     os.write(live, bytes(64 * KIB))  # Full: the reader has to wait.
-    pump = logs.LogPump(pipe, live, self.spool)
+    pump = logs.LogPump(pipe, LiveView(live), self.spool)
     pump.store(self.shelf.create)
     os.write(end, b"first words, ")
     time.sleep(0.01)
@@ -292,7 +293,7 @@ class LogPumpTest(absltest.TestCase):
     reader, live = os.pipe()
     os.close(reader)
     self.addCleanup(os.close, live)
-    pump = logs.LogPump(pipe, live, self.spool)
+    pump = logs.LogPump(pipe, LiveView(live), self.spool)
     pump.store(self.shelf.create)
     os.write(end, b"text")
     os.close(end)
@@ -306,7 +307,7 @@ class LogPumpTest(absltest.TestCase):
     os.write(live, bytes(64 * KIB))
     self.addCleanup(os.close, shown)
     self.addCleanup(os.close, live)
-    pump = logs.LogPump(pipe, live, self.spool)
+    pump = logs.LogPump(pipe, LiveView(live), self.spool)
     pump.store(self.shelf.create)
     os.write(end, b"text")
     os.close(end)
@@ -338,7 +339,7 @@ class LogPumpTest(absltest.TestCase):
     """No descriptor and no thread is left; a second time does nothing."""
     before = set(os.listdir("/dev/fd")), threading.active_count()
     pipe, end = os.pipe()
-    pump = logs.LogPump(pipe, 1, self.spool)
+    pump = logs.LogPump(pipe, LiveView(1), self.spool)
     pump.store(self.shelf.create)
     os.close(end)
     pump.close(10)

@@ -10,7 +10,7 @@ from pathlib import Path
 from keras_remote import errors
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
-from keras_remote.runner import logs, process, scratch, signals
+from keras_remote.runner import live, logs, process, scratch, signals
 from keras_remote.runner.host import ChildEnded, Event, Host
 from keras_remote.storage.open import open_store
 
@@ -38,7 +38,8 @@ def main(worker: process.Worker) -> int:
     stack.callback(scratch.remove, folder)
     try:
       scratch.make(folder)
-      pump = logs.LogPump(worker.log_fd, _LIVE, folder / scratch.SPOOL)
+      view = live.LiveView(_LIVE, live.LINE_SECONDS if launch.by_line else None)
+      pump = logs.LogPump(worker.log_fd, view, folder / scratch.SPOOL)
       stack.callback(pump.close, 0)
       stack.callback(process.end_descendants)
       stack.callback(worker.end, 0)

@@ -339,6 +339,32 @@ class GKECallTest(NamespaceTest):
     )
     self.assertEqual(later, f"{printed.strip()} 7 begun\n['SUCCEEDED']\n")
 
+  def test_a_progress_bar(self) -> None:
+    """A line without an end is seen while the function goes on."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run
+      def train():
+        import time
+        for percent in (10, 20):
+          print(f"\\r {percent}%", end="", flush=True)
+          time.sleep(2)
+        time.sleep(600)
+
+      job = train.submit()
+      seen = ""
+      for text in job.logs(follow=True):
+        seen += text
+        if "20%" in seen:
+          break
+      print(repr(seen), job.status())
+      job.cancel()
+      """
+    )
+    self.assertEqual(printed, "'\\r 10%\\r 20%' RUNNING\n")
+
   def test_cancelling(self) -> None:
     """The function has time to save; the call says that it was cancelled."""
     printed, _ = self.ran(

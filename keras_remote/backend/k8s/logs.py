@@ -8,6 +8,7 @@ from keras_remote.backend.k8s import diagnosis
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.objects import Object
 from keras_remote.backend.k8s.watch import Feed
+from keras_remote.job.live import Joiner
 
 # A node keeps the last 10 MiB of a container's log at least, with some bytes
 # more for each line; what is beyond is read from the store.
@@ -36,18 +37,23 @@ def live(
       if stream is None:
         return
       begin = cost = 0
+      joiner = Joiner()
       with contextlib.closing(stream):
         for piece in stream.pieces():
-          skipped = max(done, offset) - begin
           kept = _within(piece, _MOST - cost)
-          begin += len(kept)
           cost += _cost(kept)
-          if fresh := kept[max(0, skipped) :]:
+          text = joiner.take(kept)
+          skipped = max(done, offset) - begin
+          begin += len(text)
+          if fresh := text[max(0, skipped) :]:
             yield fresh
           done = max(done, begin)
           if len(kept) < len(piece):
             return
       if ended:
+        # It was the begin of no mark.
+        if fresh := joiner.rest[max(0, offset - begin) :]:
+          yield fresh
         return
       feed.wait(_LATE)
       pod = _again(feed, pod)

@@ -5,6 +5,7 @@ from absl.testing import absltest, parameterized
 
 from keras_remote.backend.k8s import logs, pods
 from keras_remote.backend.k8s.objects import JOBS, PODS
+from keras_remote.job.live import BREAK
 from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import KubernetesCase
 from tests.fakes.specs import JOB_ID
@@ -39,6 +40,15 @@ class LiveTest(KubernetesCase):
     self.server.logs["pod"] = b"one\ntwo"
     found = b"".join(self.live(offset=offset, follow=follow))
     self.assertEqual(found, b"one\ntwo"[offset:])
+
+  @parameterized.product(offset=(0, 5, 9, 11), follow=(False, True))
+  def test_a_line_that_was_broken(self, offset: int, follow: bool) -> None:
+    """It comes as it was printed, with every byte at its offset."""
+    self.pod(_ENDED)
+    printed = b"\r 50%\r 90%\x1b"
+    self.server.logs["pod"] = b"\r 50%" + BREAK + b"\r 90%\x1b"
+    found = b"".join(self.live(offset=offset, follow=follow))
+    self.assertEqual(found, printed[offset:])
 
   def test_a_connection_that_is_lost(self) -> None:
     """The log goes on where it was, without loss or repetition."""

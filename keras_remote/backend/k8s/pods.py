@@ -199,6 +199,7 @@ def _launch(spec: JobSpec, digest: str) -> list[dict[str, Any]]:
     allocation="",
     leader="127.0.0.1",
     last_words=_LAST_WORDS,
+    by_line=True,
   )
   values = launch.environ()
   # Each pod of the Job is another one.
