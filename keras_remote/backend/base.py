@@ -129,6 +129,13 @@ class Backend(Protocol):
     """Whether its first processes were killed, and left something here."""
     ...
 
+  def death(self, spec: JobSpec, allocation: str) -> str:
+    """Why the processes of this allocation died; "" where nothing is known.
+
+    It is asked where they could not say so themselves.
+    """
+    ...
+
   def cleanup_job(self, spec: JobSpec) -> None:
     """Removes all that is left of a job that has ended."""
     ...

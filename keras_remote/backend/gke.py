@@ -150,6 +150,11 @@ class GKEBackend:
     with contextlib.closing(Feed(self._cluster, spec.job_id)) as feed:
       return diagnosis.untold(feed.seen.job, feed.seen.pods)
 
+  def death(self, spec: JobSpec, allocation: str) -> str:
+    selector = pods.selector(spec.job_id)
+    found = self._cluster.list(PODS, selector).items
+    return diagnosis.told_of(found, allocation)
+
   def cleanup_job(self, spec: JobSpec) -> None:
     self._cluster.delete(JOBS, spec.job_id)
     self._cluster.kill(PODS, pods.selector(spec.job_id))

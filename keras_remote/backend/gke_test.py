@@ -204,6 +204,15 @@ class WatchTest(BackendCase):
     self.assertEqual(seen.state, State.LOST)
     self.assertIn("OOMKilled", seen.sentence)
 
+  def test_why_a_pod_died(self) -> None:
+    """Whoever claimed an attempt is asked for by its uid."""
+    self.put_job()
+    self.put_pod({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+    why = self.backend.death(self.spec, "uid-pod")
+    self.assertIn("ran out of memory", why)
+    self.remove(PODS, "pod")
+    self.assertEqual(self.backend.death(self.spec, "uid-pod"), "")
+
   def test_a_job_that_somebody_deleted(self) -> None:
     """It is lost as soon as its last pod is gone."""
     self.put_job()

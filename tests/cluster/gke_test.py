@@ -339,6 +339,56 @@ class GKECallTest(NamespaceTest):
     )
     self.assertEqual(later, f"{printed.strip()} 7 begun\n['SUCCEEDED']\n")
 
+  def test_a_death_that_nobody_saw(self) -> None:
+    """Who comes later hears it, and keeps it for those who come after."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run(name="slow")
+      def train():
+        import time
+        print("begun", flush=True)
+        time.sleep(600)
+
+      job = train.submit()
+      for text in job.logs(follow=True):
+        break
+      print(job.id)
+      """
+    )
+    job_id = printed.strip()
+    listed = self.core.list_namespaced_pod(
+      self.namespace, _request_timeout=REQUEST_SECONDS
+    )
+    self.execute(
+      listed.items[0].metadata.name,
+      *("python3", "-c", "import os; os.kill(1, 15)"),
+    )
+    batch: Any = client.BatchV1Api(self.api)
+    self.watched(
+      batch.list_namespaced_job,
+      lambda job: any(c.type == "Failed" for c in job.status.conditions or ()),
+    )
+    script = f"""
+      import keras_remote
+
+      try:
+        keras_remote.attach("{job_id}").result()
+      except keras_remote.JobLostError as error:
+        print(error)
+      """
+    first, _ = self.ran(script)
+    self.assertIn("no further one is allowed", first)
+    self.assertIn("ended with signal SIGTERM", first)
+    batch.delete_namespaced_job(
+      job_id,
+      self.namespace,
+      propagation_policy="Foreground",
+      _request_timeout=REQUEST_SECONDS,
+    )
+    self.assertEqual(self.ran(script)[0], first)
+
   def test_cancelling(self) -> None:
     """The function has time to save; the call says that it was cancelled."""
     printed, _ = self.ran(
