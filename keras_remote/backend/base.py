@@ -35,11 +35,13 @@ class Wanted:
     context: of the kubeconfig.
     namespace: None for the context's own.
     image: the container image of a job.
+    queue: what admits a job to the cluster.
   """
 
   context: str | None = None
   namespace: str | None = None
   image: str | None = None
+  queue: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,13 @@ from collections.abc import Iterator, Mapping
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
-from keras_remote.backend.k8s import diagnosis, logs, pods, secrets
+from keras_remote.backend.k8s import (
+  admission,
+  diagnosis,
+  logs,
+  pods,
+  secrets,
+)
 from keras_remote.backend.k8s.cluster import contexts, open_cluster
 from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from keras_remote.backend.k8s.watch import Feed
@@ -49,6 +55,7 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._image = wanted.image
+    self._queue = wanted.queue
     context, namespace = wanted.context, wanted.namespace
     if place:
       # The same cluster may go by another name here.
@@ -74,6 +81,11 @@ class GKEBackend:
       )
 
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:
+    self._check(store, environ)
+    if self._queue:
+      admission.check_queue(self._cluster, self._queue)
+
+  def _check(self, store: str, environ: Mapping[str, str]) -> None:
     if is_folder(store):
       raise errors.ConfigError(
         f"the store {store} is a folder, which pods cannot reach: set store= "
@@ -89,7 +101,7 @@ class GKEBackend:
 
   def submit_job(self, submission: Submission) -> None:
     spec = submission.spec
-    self.check_call(spec.target.store, submission.environ)
+    self._check(spec.target.store, submission.environ)
     assert self._image is not None
     environ = {
       name: value
@@ -105,14 +117,16 @@ class GKEBackend:
       # Before the Job: a pod looks for a missing one only every 10 s.
       secret = secrets.job_secret(spec.job_id, labels, submission.key, environ)
       self._cluster.create(SECRETS, secret)
-      manifest = pods.job_manifest(
+      manifest = functools.partial(
+        pods.job_manifest,
         spec,
         digest=submission.digest,
         image=self._image,
         runner=runner,
         variables=environ,
       )
-      job = self._cluster.create(JOBS, manifest)
+      restricted = admission.restricted(self._cluster, self._home, manifest)
+      job = self._cluster.create(JOBS, manifest(restricted=restricted))
       job = job or self._cluster.get(JOBS, spec.job_id)
       if job:
         self._cluster.patch(SECRETS, spec.job_id, pods.owned_by(job))

@@ -79,6 +79,13 @@ class Cluster:
       return self._ask("POST", kind, body=body)
     return None
 
+  def warnings(self, kind: Kind, body: Object) -> tuple[str, ...]:
+    """What the server would warn of if it created the object; it does not."""
+    response = self._send("POST", kind, query={"dryRun": "All"}, body=body)
+    with contextlib.closing(response), self._translated():
+      response.read()
+      return tuple(response.headers.getlist("Warning"))
+
   def patch(self, kind: Kind, name: str, body: Object) -> None:
     """Merges the fields into the object, if it is there."""
     with _allowing(_NOT_FOUND):
