@@ -9,6 +9,7 @@ import datetime
 import functools
 import math
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 
 from keras_remote import clock, errors
@@ -19,9 +20,16 @@ from keras_remote.backend.k8s import (
   logs,
   pods,
   secrets,
+  sweep,
 )
 from keras_remote.backend.k8s.cluster import contexts, open_cluster
-from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
+from keras_remote.backend.k8s.objects import (
+  CONFIG_MAPS,
+  JOBS,
+  PODS,
+  SECRETS,
+  Object,
+)
 from keras_remote.backend.k8s.watch import Feed
 from keras_remote.home import Home
 from keras_remote.job import signing
@@ -130,10 +138,25 @@ class GKEBackend:
       job = job or self._cluster.get(JOBS, spec.job_id)
       if job:
         self._cluster.patch(SECRETS, spec.job_id, pods.owned_by(job))
+        self._sweep(job)
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:
       raise errors.SubmitError(str(error)) from error
+
+  def _sweep(self, job: Object) -> None:
+    """Tidies up in the namespace, once a day, while nobody waits for it."""
+    if self._home.remembered("swept", self.place):
+      return
+
+    def work() -> None:
+      # Who comes tomorrow does what could not be done today.
+      with contextlib.suppress(errors.KerasRemoteError):
+        self._home.remember("swept", self.place)
+        sweep.sweep(self._cluster, job)
+
+    # A daemon: the interpreter's exit does not wait for it.
+    threading.Thread(target=work, name="sweep", daemon=True).start()
 
   def watch_job(
     self, spec: JobSpec, *, timeout: float | None = None

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import queue
 import socket
 from pathlib import Path
 
@@ -103,6 +104,21 @@ class SubmitTest(BackendCase):
     self.assertNotIn("hunter2", str(job))
     posted = [r.path for r in self.server.requests if r.method == "POST"]
     self.assertLen([path for path in posted if "configmaps" in path], 1)
+
+  def test_sweeping(self) -> None:
+    """What others left is removed once a day, and nobody waits for it."""
+    lists: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+
+    def look(request: Request) -> None:
+      if request.method == "GET" and request.path.endswith("/jobs"):
+        lists.put(request.path)
+
+    self.server.fault = look
+    self.backend.submit_job(self.submission())
+    lists.get(timeout=20)
+    self.assertTrue(self.home.remembered("swept", self.backend.place))
+    self.backend.submit_job(self.submission())
+    self.assertTrue(lists.empty())
 
   def test_names_of_a_first_process(self) -> None:
     """They are not the user's to give: nothing else is left out."""

@@ -1,5 +1,6 @@
 """What a job asks of a real cluster, and what it then gets."""
 
+import datetime
 import json
 import threading
 from typing import Any
@@ -8,8 +9,12 @@ from absl.testing import absltest
 from kubernetes import client
 
 from keras_remote import clock
+from keras_remote.backend.k8s import pods, secrets
+from keras_remote.backend.k8s.cluster import open_cluster
+from keras_remote.backend.k8s.sweep import sweep
 from tests.cluster.call_case import CallTest
 from tests.cluster.namespace import REQUEST_SECONDS
+from tests.fakes.environment import environment
 
 _ALLOCATE = """
 import keras_remote
@@ -169,6 +174,34 @@ class PodsTest(CallTest):
       "import keras_remote; print(keras_remote.attach().result())"
     )
     self.assertEqual(printed, "7\n")
+
+  def test_what_dead_submitters_left(self) -> None:
+    """A Secret without a Job goes; that of a Job is given to it."""
+    self.ran(_LOOK)
+    (job,) = self.jobs()
+    name = job.metadata.name
+    nobody: Any = {"metadata": {"ownerReferences": None}}
+    self.core.patch_namespaced_secret(
+      name, self.namespace, nobody, _request_timeout=REQUEST_SECONDS
+    )
+    labels = {**pods.MANAGED, pods.JOB_LABEL: "left"}
+    self.core.create_namespaced_secret(
+      self.namespace,
+      secrets.job_secret("left", labels, b"key", {}),
+      _request_timeout=REQUEST_SECONDS,
+    )
+    later = job.metadata.creation_timestamp + datetime.timedelta(hours=2)
+    with environment(**self.cluster.environ):
+      cluster = open_cluster(self.cluster.context, self.namespace)
+    sweep(cluster, {"metadata": {"creationTimestamp": later.isoformat()}})
+    found = self.core.list_namespaced_secret(
+      self.namespace, _request_timeout=REQUEST_SECONDS
+    ).items
+    names = [secret.metadata.name for secret in found]
+    self.assertCountEqual(names, [name, secrets.KEY_SECRET])
+    (owned,) = (each for each in found if each.metadata.name == name)
+    (owner,) = owned.metadata.owner_references
+    self.assertEqual((owner.kind, owner.uid), ("Job", job.metadata.uid))
 
   def create_when_served(self, custom: Any, place: Any, body: Any) -> None:
     """Creates the object, once the API server knows its kind."""

@@ -21,6 +21,7 @@ _OWNER, _NAME, _FUNCTION = (
 MANAGED = {"app.kubernetes.io/managed-by": "keras-remote"}
 CONTAINER = "runner"
 ARCHIVE = "runner.pyz"
+_ARCHIVE_PREFIX = "keras-remote-runner-"
 _FOLDER = "/keras-remote"
 _WORK = f"{_FOLDER}/work"
 _LAST_WORDS = "/dev/termination-log"
@@ -56,7 +57,12 @@ def labels(spec: JobSpec) -> dict[str, str]:
 
 def archive_name(archive: bytes) -> str:
   """The name of the ConfigMap that holds this runner."""
-  return f"keras-remote-runner-{layout.digest(archive)}"
+  return f"{_ARCHIVE_PREFIX}{layout.digest(archive)}"
+
+
+def is_archive(name: str) -> bool:
+  """Whether a ConfigMap of ours with this name holds a runner."""
+  return name.startswith(_ARCHIVE_PREFIX)
 
 
 def archive_map(archive: bytes) -> dict[str, Any]:
