@@ -288,6 +288,11 @@ class BackendContract(parameterized.TestCase):
     self.assertFalse(self.used.abandoned(spec))
     self.assertFalse(self.used.abandoned(self.prepare("").spec))
 
+  def test_a_death_of_which_nothing_is_known(self) -> None:
+    """There is nothing to add."""
+    spec = self.prepare("").spec
+    self.assertEqual(self.used.death(spec, "nobody"), "")
+
   def test_cleaning_up(self) -> None:
     """Whatever is left is gone; a second time, or unknown, is no error."""
     spec = self.begin()

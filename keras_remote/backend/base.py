@@ -35,11 +35,13 @@ class Wanted:
     context: of the kubeconfig.
     namespace: None for the context's own.
     image: the container image of a job.
+    queue: what admits a job to the cluster.
   """
 
   context: str | None = None
   namespace: str | None = None
   image: str | None = None
+  queue: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,13 @@ class Backend(Protocol):
 
   def abandoned(self, spec: JobSpec) -> bool:
     """Whether its first processes were killed, and left something here."""
+    ...
+
+  def death(self, spec: JobSpec, allocation: str) -> str:
+    """Why the processes of this allocation died; "" where nothing is known.
+
+    It is asked where they could not say so themselves.
+    """
     ...
 
   def cleanup_job(self, spec: JobSpec) -> None:

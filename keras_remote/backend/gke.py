@@ -9,13 +9,27 @@ import datetime
 import functools
 import math
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
-from keras_remote.backend.k8s import diagnosis, logs, pods, secrets
+from keras_remote.backend.k8s import (
+  admission,
+  diagnosis,
+  logs,
+  pods,
+  secrets,
+  sweep,
+)
 from keras_remote.backend.k8s.cluster import contexts, open_cluster
-from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
+from keras_remote.backend.k8s.objects import (
+  CONFIG_MAPS,
+  JOBS,
+  PODS,
+  SECRETS,
+  Object,
+)
 from keras_remote.backend.k8s.watch import Feed
 from keras_remote.home import Home
 from keras_remote.job import signing
@@ -49,6 +63,7 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._image = wanted.image
+    self._queue = wanted.queue
     context, namespace = wanted.context, wanted.namespace
     if place:
       # The same cluster may go by another name here.
@@ -74,6 +89,11 @@ class GKEBackend:
       )
 
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:
+    self._check(store, environ)
+    if self._queue:
+      admission.check_queue(self._cluster, self._queue)
+
+  def _check(self, store: str, environ: Mapping[str, str]) -> None:
     if is_folder(store):
       raise errors.ConfigError(
         f"the store {store} is a folder, which pods cannot reach: set store= "
@@ -89,7 +109,7 @@ class GKEBackend:
 
   def submit_job(self, submission: Submission) -> None:
     spec = submission.spec
-    self.check_call(spec.target.store, submission.environ)
+    self._check(spec.target.store, submission.environ)
     assert self._image is not None
     environ = {
       name: value
@@ -105,21 +125,38 @@ class GKEBackend:
       # Before the Job: a pod looks for a missing one only every 10 s.
       secret = secrets.job_secret(spec.job_id, labels, submission.key, environ)
       self._cluster.create(SECRETS, secret)
-      manifest = pods.job_manifest(
+      manifest = functools.partial(
+        pods.job_manifest,
         spec,
         digest=submission.digest,
         image=self._image,
         runner=runner,
         variables=environ,
       )
-      job = self._cluster.create(JOBS, manifest)
+      restricted = admission.restricted(self._cluster, self._home, manifest)
+      job = self._cluster.create(JOBS, manifest(restricted=restricted))
       job = job or self._cluster.get(JOBS, spec.job_id)
       if job:
         self._cluster.patch(SECRETS, spec.job_id, pods.owned_by(job))
+        self._sweep(job)
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:
       raise errors.SubmitError(str(error)) from error
+
+  def _sweep(self, job: Object) -> None:
+    """Tidies up in the namespace, once a day, while nobody waits for it."""
+    if self._home.remembered("swept", self.place):
+      return
+
+    def work() -> None:
+      # Who comes tomorrow does what could not be done today.
+      with contextlib.suppress(errors.KerasRemoteError):
+        self._home.remember("swept", self.place)
+        sweep.sweep(self._cluster, job)
+
+    # A daemon: the interpreter's exit does not wait for it.
+    threading.Thread(target=work, name="sweep", daemon=True).start()
 
   def watch_job(
     self, spec: JobSpec, *, timeout: float | None = None
@@ -149,6 +186,11 @@ class GKEBackend:
   def abandoned(self, spec: JobSpec) -> bool:
     with contextlib.closing(Feed(self._cluster, spec.job_id)) as feed:
       return diagnosis.untold(feed.seen.job, feed.seen.pods)
+
+  def death(self, spec: JobSpec, allocation: str) -> str:
+    selector = pods.selector(spec.job_id)
+    found = self._cluster.list(PODS, selector).items
+    return diagnosis.told_of(found, allocation)
 
   def cleanup_job(self, spec: JobSpec) -> None:
     self._cluster.delete(JOBS, spec.job_id)

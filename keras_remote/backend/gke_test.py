@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import queue
 import socket
 from pathlib import Path
 
@@ -104,6 +105,21 @@ class SubmitTest(BackendCase):
     posted = [r.path for r in self.server.requests if r.method == "POST"]
     self.assertLen([path for path in posted if "configmaps" in path], 1)
 
+  def test_sweeping(self) -> None:
+    """What others left is removed once a day, and nobody waits for it."""
+    lists: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+
+    def look(request: Request) -> None:
+      if request.method == "GET" and request.path.endswith("/jobs"):
+        lists.put(request.path)
+
+    self.server.fault = look
+    self.backend.submit_job(self.submission())
+    lists.get(timeout=20)
+    self.assertTrue(self.home.remembered("swept", self.backend.place))
+    self.backend.submit_job(self.submission())
+    self.assertTrue(lists.empty())
+
   def test_names_of_a_first_process(self) -> None:
     """They are not the user's to give: nothing else is left out."""
     self.backend.submit_job(
@@ -203,6 +219,15 @@ class WatchTest(BackendCase):
     (seen,) = self.watch(timeout=0)
     self.assertEqual(seen.state, State.LOST)
     self.assertIn("OOMKilled", seen.sentence)
+
+  def test_why_a_pod_died(self) -> None:
+    """Whoever claimed an attempt is asked for by its uid."""
+    self.put_job()
+    self.put_pod({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+    why = self.backend.death(self.spec, "uid-pod")
+    self.assertIn("ran out of memory", why)
+    self.remove(PODS, "pod")
+    self.assertEqual(self.backend.death(self.spec, "uid-pod"), "")
 
   def test_a_job_that_somebody_deleted(self) -> None:
     """It is lost as soon as its last pod is gone."""

@@ -186,6 +186,9 @@ class LocalBackend:
       not self._away(spec) and not _held(allocation) and _untidy(allocation)
     )
 
+  def death(self, spec: JobSpec, allocation: str) -> str:
+    return ""  # Nobody starts a second time here, and so tells too little.
+
   def cleanup_job(self, spec: JobSpec) -> None:
     deadline = clock.monotonic() + _KILL_SECONDS
     # Again, as what is killed may just have started another.

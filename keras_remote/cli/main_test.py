@@ -200,7 +200,7 @@ class CliTest(parameterized.TestCase):
     (["run"], "--time", ["--timeout"]),
     (["run", "--accelerator"], "v6e-1", ["v6e-1", "v6e-16", "v6e-128"]),
     (["run", "--backend"], "lo", ["local"]),
-    (["config", "unset"], "acc", ["accelerator"]),
+    (["config", "unset"], "acce", ["accelerator"]),
     (["config", "use"], "", ["default"]),
     (["jobs", "show"], "", []),
   )

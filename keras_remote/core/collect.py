@@ -75,9 +75,9 @@ def error_of(spec: JobSpec, outcome: Outcome) -> Exception:
     return errors.RemoteError(
       message, job_id=job_id, exit_code=outcome.exit_code
     )
-  if outcome.cause in (Cause.EXIT, Cause.SIGNAL):
+  if outcome.cause in (Cause.EXIT, Cause.SIGNAL, Cause.MEMORY):
     return errors.WorkerDiedError(
-      message + _hint(outcome.signal) + cure,
+      message + _hint(outcome) + cure,
       job_id=job_id,
       exit_code=outcome.exit_code,
       signal=outcome.signal,
@@ -94,10 +94,12 @@ def error_of(spec: JobSpec, outcome: Outcome) -> Exception:
   )
 
 
-def _hint(number: int | None) -> str:
-  if number == signal.SIGKILL:
+def _hint(outcome: Outcome) -> str:
+  if outcome.cause is Cause.MEMORY:
+    return " (on a cluster, memory= asks for more)"
+  if outcome.signal == signal.SIGKILL:
     return " (often the machine ran out of memory)"
-  if number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+  if outcome.signal in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
     return " (a fault in native code: the log has its stack)"
   return ""
 

@@ -96,6 +96,13 @@ class ErrorTest(parameterized.TestCase):
     outcome = _outcome(State.FAILED, Cause.SIGNAL, signal=number)
     self.assertIn(text, str(collect.error_of(job_spec(), outcome)))
 
+  def test_memory(self) -> None:
+    """What was killed for want of it says how to get more."""
+    outcome = _outcome(State.FAILED, Cause.MEMORY, signal=9)
+    error = collect.error_of(job_spec(), outcome)
+    self.assertIsInstance(error, errors.WorkerDiedError)
+    self.assertIn("memory=", str(error))
+
 
 class _Bomb:
   """Leaves a folder where it is unpickled."""

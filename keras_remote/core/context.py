@@ -20,6 +20,8 @@ from keras_remote.packaging.ignore import OWN_RULES, Ignore
 from keras_remote.storage.open import is_folder, open_store
 from keras_remote.storage.store import Store
 
+# What else is asked of the place where it runs.
+ASKED = ("cpu", "memory", "queue", "priority_class", "service_account")
 # What says in the variable CI that this is no CI.
 _NO = ("", "0", "false", "no")
 
@@ -132,7 +134,9 @@ def _check_ci(resolved: Resolved) -> None:
     )
 
 
-def resources(accelerator: Accelerator, backend: Backend) -> Resources:
+def resources(
+  accelerator: Accelerator, backend: Backend, options: Options
+) -> Resources:
   """What a job runs on, with this accelerator on this backend."""
   cpu = accelerator.category == "cpu"
   on_cpu = cpu or backend.emulates
@@ -141,4 +145,5 @@ def resources(accelerator: Accelerator, backend: Backend) -> Resources:
     hosts=accelerator.hosts,
     emulated=on_cpu and not cpu,
     cpu_devices=accelerator.devices_per_host if on_cpu else None,
+    **{name: getattr(options, name) for name in ASKED},
   )

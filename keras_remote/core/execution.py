@@ -132,7 +132,7 @@ def _send(
       variables=tuple(sorted(context.variables)),
       root=str(context.root),
     ),
-    resources=resources(context.accelerator, context.backend),
+    resources=resources(context.accelerator, context.backend, options),
     limits=Limits(timeout=options.timeout),
     target=Target(
       backend=context.backend.name,

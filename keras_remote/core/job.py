@@ -1,6 +1,7 @@
 """A submitted job, as everything in this room sees it."""
 
 import collections
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -96,12 +97,22 @@ class Job:
         self.directory.spec(key=self.key())
       except errors.IntegrityError:
         return told
-    return found
+    return found and self._explained(found)
+
+  def _explained(self, outcome: Outcome) -> Outcome:
+    def ask(allocation: str) -> str:
+      # It has ended, whether or not the backend can still be asked.
+      with contextlib.suppress(errors.KerasRemoteError):
+        return self.backend.death(self.spec, allocation)
+      return ""
+
+    return endings.explained(self.directory, outcome, ask)
 
   def _settle(self, why: str) -> Outcome:
     # A forged spec must not end a job that runs elsewhere.
     self.directory.spec(key=self.key())
     settled = endings.settle(self.directory, self.spec, self.key(), why, who())
+    settled = self._explained(settled)
     self._keep_logs()
     self.backend.cleanup_job(self.spec)
     return settled

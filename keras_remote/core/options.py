@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from keras_remote import errors
+from keras_remote.job import quantity
 
 VARIABLE_PREFIX = "KERAS_REMOTE_"
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 # Python's own waits overflow after three of them.
 _CENTURY = 100 * 365 * _UNIT_SECONDS["d"]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
+
+# Of an object in Kubernetes, and short enough for a label.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
+_LONGEST_NAME = 63
 
 
 class OptionArguments(TypedDict, total=False):
@@ -41,6 +46,11 @@ class OptionArguments(TypedDict, total=False):
   context: str | None
   namespace: str | None
   container_image: str | None
+  cpu: float | str | None
+  memory: str | None
+  queue: str | None
+  priority_class: str | None
+  service_account: str | None
 
 
 @dataclass(frozen=True)
@@ -232,6 +242,13 @@ def _seconds(value: object, base: Path) -> float:
   return float(seconds)
 
 
+def _name(value: object, base: Path) -> str:
+  text = _text(value, base)
+  if len(text) > _LONGEST_NAME or not _NAME.fullmatch(text):
+    raise ValueError(repr(value))
+  return text
+
+
 TEXT = Kind("a text", "TEXT", _text)
 ACCELERATOR = Kind("a text", "TEXT", _text, check=_accelerator)
 BACKEND = Kind("a text", "TEXT", _text, check=_backend)
@@ -249,6 +266,20 @@ DURATION = Kind(
   "a time above 0, under 100 years: 90 (seconds), '90s', '30m', '24h', '2d'",
   "TIME",
   _seconds,
+)
+
+CPU = Kind(
+  "a number of cores above 0: 4, 0.5, '500m'",
+  "CORES",
+  lambda value, base: quantity.cpu(value),
+)
+MEMORY = Kind(
+  "an amount of at least 64Mi, as Kubernetes writes it: '16Gi', '500Mi'",
+  "AMOUNT",
+  lambda value, base: quantity.memory(value),
+)
+NAME = Kind(
+  "a name as the cluster writes it: small letters, digits, '-'", "NAME", _name
 )
 
 
@@ -325,6 +356,26 @@ class Options:
   container_image: str | None = field(
     default=None,
     metadata=_row(TEXT, "The image that a job's container is made of."),
+  )
+  cpu: str | None = field(
+    default=None,
+    metadata=_row(CPU, "The cores that it asks a cluster for."),
+  )
+  memory: str | None = field(
+    default=None,
+    metadata=_row(MEMORY, "The memory that it gets of a cluster, no more."),
+  )
+  queue: str | None = field(
+    default=None,
+    metadata=_row(NAME, "The queue of Kueue that admits it to a cluster."),
+  )
+  priority_class: str | None = field(
+    default=None,
+    metadata=_row(NAME, "The cluster's priority class for it."),
+  )
+  service_account: str | None = field(
+    default=None,
+    metadata=_row(NAME, "The service account that its pods are."),
   )
 
 

@@ -37,4 +37,6 @@ def backend_of(spec: JobSpec, home: Home) -> Backend:
 
 
 def _wanted(options: Options) -> Wanted:
-  return Wanted(options.context, options.namespace, options.container_image)
+  return Wanted(
+    options.context, options.namespace, options.container_image, options.queue
+  )

@@ -81,7 +81,7 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       keras_backend=framework,
       variables=tuple(sorted(variables)),
     ),
-    resources=context.resources(accelerator, backend),
+    resources=context.resources(accelerator, backend, options),
     limits=dataclasses.replace(old.limits, timeout=options.timeout),
     target=Target(backend.name, store.uri, backend.place),
   )
@@ -102,6 +102,7 @@ def _as_before(spec: JobSpec) -> dict[str, object]:
     "tags": spec.origin.tags,
     "timeout": spec.limits.timeout,
     "store": spec.target.store,
+    **{name: getattr(spec.resources, name) for name in context.ASKED},
   }
 
 

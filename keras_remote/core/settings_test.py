@@ -40,6 +40,11 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "context": lambda rank: f"context{rank}",
   "namespace": lambda rank: f"namespace{rank}",
   "container_image": lambda rank: f"image{rank}",
+  "cpu": lambda rank: f"{rank}",
+  "memory": lambda rank: f"{rank}Gi",
+  "queue": lambda rank: f"queue{rank}",
+  "priority_class": lambda rank: f"class{rank}",
+  "service_account": lambda rank: f"account{rank}",
 }
 # What it then is.
 _RESOLVED: Mapping[str, Callable[[int], Any]] = {

@@ -139,6 +139,15 @@ class JobDirectory:
     key = self._attempt(attempt, layout.host_report(host))
     return self._decoded(HostReport, key)
 
+  def create_death(self, report: HostReport) -> None:
+    """Stores why the processes of the attempt died, by their backend."""
+    key = self._attempt(report.attempt, layout.DEATH)
+    self.store.create(key, wire.encode(report))
+
+  def death(self, attempt: int) -> HostReport | None:
+    """Why the attempt's processes died; None while not said, or legible."""
+    return self._decoded(HostReport, self._attempt(attempt, layout.DEATH))
+
   # Logs.
 
   def create_log_segment(

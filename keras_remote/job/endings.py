@@ -1,6 +1,8 @@
 """Exactly one ending: how attempts are claimed and jobs are ended."""
 
 import contextlib
+import dataclasses
+from collections.abc import Callable
 
 from keras_remote import clock, errors
 from keras_remote.job import index, signing
@@ -76,6 +78,35 @@ def settle(
   """Ends a job whose processes are gone and said nothing."""
   lost = _untold(directory, State.LOST, Cause.LOST, why, who)
   return end(directory, spec, key, lost)
+
+
+def explained(
+  directory: JobDirectory,
+  outcome: Outcome,
+  ask: Callable[[str], str],
+) -> Outcome:
+  """The ending, with why the processes died where its writer cannot know.
+
+  That is a start which found no attempt left. Whoever is first to ask the
+  backend keeps the answer: its own memory is short.
+
+  Args:
+    ask: the allocation whose processes died → why, or "".
+  """
+  if outcome.cause is not Cause.ATTEMPTS:
+    return outcome
+  found = directory.death(outcome.attempt)
+  if found is None:
+    started = directory.started(outcome.attempt)
+    why = ask(started.allocation) if started else ""
+    if not why:
+      return outcome
+    found = HostReport(outcome.attempt, 0, Cause.LOST, why)
+    directory.create_death(found)
+  # A text is shown, and no more: no signature covers it.
+  return dataclasses.replace(
+    outcome, message=f"{outcome.message}: {found.message}"
+  )
 
 
 def _untold(

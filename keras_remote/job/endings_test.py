@@ -404,5 +404,47 @@ class KilledTest(_JobTest):
       self.assertEqual(self.listed(), State.CANCELLED)
 
 
+class ExplainedTest(_JobTest):
+  """A start that found no attempt left has told the ending."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.claim(who="pod-1")
+    self.asked: list[str] = []
+
+  def explained(self, outcome: Outcome, why: str) -> Outcome:
+    def ask(allocation: str) -> str:
+      self.asked.append(allocation)
+      return why
+
+    return endings.explained(self.directory, outcome, ask)
+
+  def spare(self) -> Outcome:
+    outcome = self.claim(who="pod-2")
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+  def test_why(self) -> None:
+    """Who asks first keeps it for those who come when nobody knows it."""
+    outcome = self.spare()
+    first = self.explained(outcome, "OOMKilled")
+    self.assertEndsWith(first.message, ": OOMKilled")
+    signing.verify(first, JOB_ID, _KEY)
+    self.assertEqual(self.explained(outcome, ""), first)
+    self.assertEqual(self.asked, ["pod-1"])
+
+  def test_nobody_knows(self) -> None:
+    """It stays as it is, and is asked for again."""
+    outcome = self.spare()
+    self.assertEqual(self.explained(outcome, ""), outcome)
+    self.assertIn("late", self.explained(outcome, "late").message)
+
+  def test_other_endings(self) -> None:
+    """Their writers knew why."""
+    outcome = self.end()
+    self.assertEqual(self.explained(outcome, "OOMKilled"), outcome)
+    self.assertEqual(self.asked, [])
+
+
 if __name__ == "__main__":
   absltest.main()

@@ -38,6 +38,10 @@ def host_report(host: int) -> str:
   return f"hosts/{host}.json"
 
 
+# What a backend said of the attempt's processes, where they could not.
+DEATH = "death.json"
+
+
 def logs(host: int) -> str:
   """The folder of a host's log segments, within the attempt."""
   return f"logs/{host}/"

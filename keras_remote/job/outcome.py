@@ -16,6 +16,7 @@ class Cause(enum.StrEnum):
   EXCEPTION = "exception"
   EXIT = "exit"
   SIGNAL = "signal"
+  MEMORY = "memory"
   TIMEOUT = "timeout"
   CANCELLED = "cancelled"
   STOPPED = "stopped"

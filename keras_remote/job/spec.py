@@ -88,12 +88,22 @@ class Resources:
     emulated: whether CPU devices stand in for the accelerator.
     cpu_devices: how many CPU devices JAX shows on a host; None where it
       shows the accelerator itself.
+    cpu: cores a host, as in quantity.py; None for a backend's own choice.
+    memory: bytes a host has at most, as in quantity.py; the same.
+    queue: what admits it, where several share a cluster; None for nothing.
+    priority_class: what may take whose place there; None for the default.
+    service_account: whom it is to a cluster; None for the default.
   """
 
   accelerator: str
   hosts: int = 1
   emulated: bool = False
   cpu_devices: int | None = None
+  cpu: str | None = None
+  memory: str | None = None
+  queue: str | None = None
+  priority_class: str | None = None
+  service_account: str | None = None
 
 
 @dataclass(frozen=True)

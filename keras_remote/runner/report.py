@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_remote import errors
+from keras_remote.constants import MIB
 from keras_remote.job.outcome import Cause, Frame, HostReport, signal_name
+from keras_remote.runner.memory import Memory, memory
 from keras_remote.runner.process import Exit
 
 
@@ -17,12 +19,14 @@ class Reporter:
   Attributes:
     attempt: 0 while none is claimed.
     began: the time from which a report counts its seconds.
+    memory: what the kernel said of it then.
   """
 
   host: int
   hosts: int
   attempt: int = 0
   began: float = field(default_factory=time.monotonic)
+  memory: Memory = field(default_factory=memory)
 
   def claimed(self, attempt: int) -> None:
     """An attempt begins now."""
@@ -56,9 +60,12 @@ class Reporter:
   def told(self, answer: dict[str, Any], ended: Exit | None) -> HostReport:
     """What the worker itself said; its end may be still to come."""
     fields = dict(answer)
+    cause, message = self._killed(
+      Cause(fields.pop("cause")), fields.pop("message"), fields.get("signal")
+    )
     return self._report(
-      Cause(fields.pop("cause")),
-      fields.pop("message"),
+      cause,
+      message,
       frames=tuple(Frame(**frame) for frame in fields.pop("frames", ())),
       peak_memory=ended.peak_memory if ended else 0,
       **fields,
@@ -66,12 +73,14 @@ class Reporter:
 
   def died(self, ended: Exit) -> HostReport:
     """The worker ended without an answer."""
+    cause = Cause.EXIT if ended.signal is None else Cause.SIGNAL
     if ended.signal is None:
       message = f"the process ended itself with exit code {ended.code}"
     else:
       message = f"the process was ended by {signal_name(ended.signal)}"
+    cause, message = self._killed(cause, message, ended.signal)
     return self._report(
-      Cause.EXIT if ended.signal is None else Cause.SIGNAL,
+      cause,
       message,
       # JAX aborts the survivors of a group with SIGABRT.
       collective=self.hosts > 1 and ended.signal == signal.SIGABRT,
@@ -79,6 +88,19 @@ class Reporter:
       signal=ended.signal,
       peak_memory=ended.peak_memory,
     )
+
+  def _killed(
+    self, cause: Cause, message: str, number: object
+  ) -> tuple[Cause, str]:
+    """The same, but where the kernel has killed it for want of memory."""
+    now = memory()
+    if number != signal.SIGKILL or now.kills <= self.memory.kills:
+      return cause, message
+    took = "its machine ran out of memory"
+    if now.limit is not None:
+      limit = f"{now.limit / MIB:,.0f} MiB"
+      took = f"it ran out of memory, of which it may take {limit}"
+    return Cause.MEMORY, f"{message}: {took}"
 
   def _report(self, cause: Cause, message: str, **fields: Any) -> HostReport:
     return HostReport(

@@ -6,6 +6,7 @@ from absl.testing import absltest, parameterized
 from keras_remote import errors
 from keras_remote.job.outcome import Cause, Frame, signal_name
 from keras_remote.runner import report
+from keras_remote.runner.memory import Memory
 from keras_remote.runner.process import Exit
 
 
@@ -75,6 +76,20 @@ class ReporterTest(parameterized.TestCase):
     self.assertEqual((made.cause, made.signal), (Cause.SIGNAL, number))
     self.assertIn(name, made.message)
     self.assertEqual(made.collective, echo)
+
+  @parameterized.parameters(True, False)
+  def test_out_of_memory(self, command: bool) -> None:
+    """Where the kernel has counted a kill since, that is why."""
+    self.reporter.memory = Memory(kills=-1)
+    if command:
+      answer = {"cause": "signal", "message": "python died", "signal": 9}
+      made = self.reporter.told(answer, Exit(1, None, 0))
+    else:
+      made = self.reporter.died(Exit(None, signal.SIGKILL, 0))
+    self.assertEqual((made.cause, made.signal), (Cause.MEMORY, 9))
+    self.assertIn("ran out of memory", made.message)
+    made = self.reporter.died(Exit(None, signal.SIGSEGV, 0))
+    self.assertEqual(made.cause, Cause.SIGNAL)
 
   def test_an_abort_of_a_single_host(self) -> None:
     """There it is the cause."""

@@ -1,10 +1,6 @@
 """The gke backend, on a real cluster."""
 
 import contextlib
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,20 +22,13 @@ from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
 from tests import backend_contract
 from tests.cluster import harness
+from tests.cluster.call_case import CallTest, empty
 from tests.cluster.job_image import job_image
-from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS, NamespaceTest
+from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
 from tests.fakes.environment import environment
 from tests.fakes.http_proxy import Fault, HttpProxy
 
 _UNTOLD = (State.LOST, Cause.ATTEMPTS)
-
-
-def _empty(store: str, environ: Mapping[str, str]) -> None:
-  """Removes what a test has left in the bucket."""
-  with environment(**environ):
-    found = open_store(store)
-    for entry in list(found.list("")):
-      found.delete(entry.key)
 
 
 class GKEBackendTest(backend_contract.BackendContract):
@@ -66,7 +55,7 @@ class GKEBackendTest(backend_contract.BackendContract):
     )
     cls.enterClassContext(environment(**cls.cluster.environ))
     cls.uri = f"{cls.cluster.bucket}/{cls.namespace}"
-    cls.addClassCleanup(_empty, cls.uri, cls.cluster.environ)
+    cls.addClassCleanup(empty, cls.uri, cls.cluster.environ)
 
   def backend(self, image: str | None = None) -> GKEBackend:
     folder = Path(self.create_tempdir("home").full_path)
@@ -219,44 +208,8 @@ class GKEBackendTest(backend_contract.BackendContract):
       backend.signing_key()
 
 
-class GKECallTest(NamespaceTest):
+class GKECallTest(CallTest):
   """What users do."""
-
-  def setUp(self) -> None:
-    super().setUp()
-    self.folder = Path(self.create_tempdir().full_path)
-    store = f"{self.cluster.bucket}/{self.namespace}"
-    self.addCleanup(_empty, store, self.cluster.environ)
-    self.environ = {
-      **os.environ,
-      **self.cluster.environ,
-      "KERAS_REMOTE_HOME": str(self.folder / "home"),
-      "KERAS_REMOTE_CONTEXT": self.cluster.context,
-      "KERAS_REMOTE_NAMESPACE": self.namespace,
-      "KERAS_REMOTE_CONTAINER_IMAGE": job_image(),
-      "KERAS_REMOTE_STORE": store,
-      "KERAS_REMOTE_CAPTURE_ENV_VARS": "STORAGE_EMULATOR_HOST",
-    }
-
-  def ran(
-    self, script: str, *, expected: int = 0, **variables: str
-  ) -> tuple[str, str]:
-    """What the script prints, to stdout and to stderr."""
-    project = self.folder / "project"
-    project.mkdir(exist_ok=True)
-    path = project / "train.py"
-    path.write_text(textwrap.dedent(script))
-    ran = subprocess.run(
-      [sys.executable, str(path)],
-      cwd=project,
-      env=self.environ | variables,
-      capture_output=True,
-      text=True,
-      timeout=POD_SECONDS,
-      check=False,
-    )
-    self.assertEqual(ran.returncode, expected, ran.stderr)
-    return ran.stdout, ran.stderr
 
   def test_a_call(self) -> None:
     """It streams what the function prints, and returns its value."""
@@ -338,6 +291,56 @@ class GKECallTest(NamespaceTest):
       **elsewhere,
     )
     self.assertEqual(later, f"{printed.strip()} 7 begun\n['SUCCEEDED']\n")
+
+  def test_a_death_that_nobody_saw(self) -> None:
+    """Who comes later hears it, and keeps it for those who come after."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run(name="slow")
+      def train():
+        import time
+        print("begun", flush=True)
+        time.sleep(600)
+
+      job = train.submit()
+      for text in job.logs(follow=True):
+        break
+      print(job.id)
+      """
+    )
+    job_id = printed.strip()
+    listed = self.core.list_namespaced_pod(
+      self.namespace, _request_timeout=REQUEST_SECONDS
+    )
+    self.execute(
+      listed.items[0].metadata.name,
+      *("python3", "-c", "import os; os.kill(1, 15)"),
+    )
+    batch: Any = client.BatchV1Api(self.api)
+    self.watched(
+      batch.list_namespaced_job,
+      lambda job: any(c.type == "Failed" for c in job.status.conditions or ()),
+    )
+    script = f"""
+      import keras_remote
+
+      try:
+        keras_remote.attach("{job_id}").result()
+      except keras_remote.JobLostError as error:
+        print(error)
+      """
+    first, _ = self.ran(script)
+    self.assertIn("no further one is allowed", first)
+    self.assertIn("ended with signal SIGTERM", first)
+    batch.delete_namespaced_job(
+      job_id,
+      self.namespace,
+      propagation_policy="Foreground",
+      _request_timeout=REQUEST_SECONDS,
+    )
+    self.assertEqual(self.ran(script)[0], first)
 
   def test_a_progress_bar(self) -> None:
     """A line without an end is seen while the function goes on."""

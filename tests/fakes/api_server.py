@@ -43,12 +43,14 @@ class ApiServer(LocalServer):
     fault: asked of every request: a status for its answer, 0 to cut it off,
       None to serve it.
     logs: what the container of each pod has printed, by the pod's name.
+    warning: what it says to each creation, or "".
   """
 
   def __init__(self) -> None:
     self.requests: list[Request] = []
     self.fault: Callable[[Request], int | None] = lambda request: None
     self.logs: dict[str, bytes] = {}
+    self.warning = ""
     self._objects: dict[Place, Object] = {}
     self._events: list[tuple[int, str, Place, Object]] = []
     self._version = self._oldest = 100
@@ -120,6 +122,8 @@ class ApiServer(LocalServer):
         new = request.body["metadata"]["name"]
         if self.get(path, new):
           return 409, _status("already exists")
+        if "dryRun" in request.query:
+          return 201, request.body
         return 201, self.put(path, request.body)
       case "PATCH":
         found = self.get(path, name)
@@ -238,6 +242,9 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
       data = json.dumps(body).encode()
       self.send_response(status)
       self.send_header("Content-Length", str(len(data)))
+      if self.command == "POST" and server.warning:
+        quoted = json.dumps(server.warning)
+        self.send_header("Warning", f"299 - {quoted}")
       self.end_headers()
       self.wfile.write(data)
 

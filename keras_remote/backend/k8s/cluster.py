@@ -40,6 +40,7 @@ PATIENT = urllib3.Retry(
   raise_on_status=False,
 )
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LIST_METADATA = _METADATA.replace("Metadata;", "MetadataList;")
 _MERGE = "application/merge-patch+json"
 
 _TOO_EARLY, _NOT_FOUND, _EXISTS = 400, 404, 409
@@ -79,6 +80,13 @@ class Cluster:
       return self._ask("POST", kind, body=body)
     return None
 
+  def warnings(self, kind: Kind, body: Object) -> tuple[str, ...]:
+    """What the server would warn of if it created the object; it does not."""
+    response = self._send("POST", kind, query={"dryRun": "All"}, body=body)
+    with contextlib.closing(response), self._translated():
+      response.read()
+      return tuple(response.headers.getlist("Warning"))
+
   def patch(self, kind: Kind, name: str, body: Object) -> None:
     """Merges the fields into the object, if it is there."""
     with _allowing(_NOT_FOUND):
@@ -95,11 +103,22 @@ class Cluster:
     body = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
     self._ask("DELETE", kind, body=body, query={"labelSelector": selector})
 
-  def list(self, kind: Kind, selector: str, *, once: bool = False) -> Listing:
-    """The objects with these labels; `once`: without trying again."""
-    query = {"labelSelector": selector}
-    retries = False if once else PATIENT
-    answer = self._ask("GET", kind, query=query, retries=retries)
+  def list(
+    self, kind: Kind, selector: str, *, once: bool = False, brief: bool = False
+  ) -> Listing:
+    """The objects with these labels.
+
+    Args:
+      once: without trying again.
+      brief: with their metadata alone.
+    """
+    answer = self._ask(
+      "GET",
+      kind,
+      query={"labelSelector": selector},
+      retries=False if once else PATIENT,
+      accept=_LIST_METADATA if brief else "application/json",
+    )
     version = answer["metadata"]["resourceVersion"]
     return Listing(tuple(answer["items"] or ()), version)
 

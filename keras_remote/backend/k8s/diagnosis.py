@@ -116,9 +116,7 @@ def death(pod: Json) -> str:
   taken = _condition(pod, "DisruptionTarget")
   code = ended.get("exitCode")
   if ended.get("reason") == "OOMKilled":
-    return (
-      "its container was killed as it took more memory than it may (OOMKilled)"
-    )
+    return _out_of_memory(pod)
   if reason in ("Evicted", "Preempting"):
     return f"its pod was taken away ({reason}): {_plain(status['message'])}"
   if taken.get("status") == "True":
@@ -133,6 +131,26 @@ def death(pod: Json) -> str:
   if pod["metadata"].get("deletionTimestamp"):
     return "its pod was deleted"
   return f"its first process ended with {_exit(code)} and said nothing"
+
+
+def told_of(pods: Sequence[Json], uid: str) -> str:
+  """Why the pod with this uid died; "" where no pod of its Job is left."""
+  for pod in pods:
+    if pod["metadata"]["uid"] == uid:
+      return death(pod) if has_ended(pod) else ""
+  if not pods:
+    return ""
+  return "its pod is gone: somebody deleted it, or the node that it was on"
+
+
+def _out_of_memory(pod: Json) -> str:
+  (container, *_) = pod["spec"].get("containers") or ({},)
+  limit = container.get("resources", {}).get("limits", {}).get("memory")
+  more = "than its node had" if limit is None else f"than its {limit}"
+  return (
+    f"its container ran out of memory: it took more {more} (OOMKilled); "
+    "memory= asks for more"
+  )
 
 
 def _running(pod: Json, job: Json | None) -> str:

@@ -112,7 +112,11 @@ class PendingTest(parameterized.TestCase):
 
 class DeathTest(parameterized.TestCase):
   @parameterized.parameters(
-    (_pod(_ended(137, reason="OOMKilled")), "more memory than it may"),
+    (
+      _pod(_ended(137, reason="OOMKilled")),
+      "its container ran out of memory: it took more than its node had "
+      "(OOMKilled); memory= asks for more",
+    ),
     (
       _pod(phase="Failed", reason="Evicted", message="The node was low on x."),
       "its pod was taken away (Evicted): The node was low on x",
@@ -135,6 +139,24 @@ class DeathTest(parameterized.TestCase):
     """Why a container has ended; the first process's own words count most."""
     self.assertTrue(diagnosis.has_ended(pod))
     self.assertIn(words, diagnosis.death(pod))
+
+  def test_a_limit(self) -> None:
+    """Who ran out of memory is told how much it was."""
+    pod = _pod(_ended(137, reason="OOMKilled"))
+    resources = {"limits": {"memory": "2Gi"}}
+    pod["spec"]["containers"][0]["resources"] = resources
+    self.assertIn("more than its 2Gi (OOMKilled)", diagnosis.death(pod))
+
+  def test_of_one_pod(self) -> None:
+    """The one that is asked for, as long as something tells of it."""
+    dead, spare = _pod(_ended(137)), _pod(_ended(ENDED_EXIT), made=2)
+    dead["metadata"]["uid"], spare["metadata"]["uid"] = "1", "2"
+    self.assertIn("SIGKILL", diagnosis.told_of([spare, dead], "1"))
+    self.assertIn("somebody deleted it", diagnosis.told_of([spare], "1"))
+    self.assertEqual(diagnosis.told_of([], "1"), "")
+    living = _pod(_RUNNING)
+    living["metadata"]["uid"] = "1"
+    self.assertEqual(diagnosis.told_of([living], "1"), "")
 
 
 class ViewTest(parameterized.TestCase):

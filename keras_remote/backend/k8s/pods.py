@@ -9,7 +9,7 @@ from typing import Any
 from keras_remote.accelerators.gke import placement
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.k8s import secrets
-from keras_remote.job import layout
+from keras_remote.job import layout, quantity
 from keras_remote.job.launch import ALLOCATION_VARIABLE, ENDED_EXIT, Launch
 from keras_remote.job.spec import JobSpec
 
@@ -21,10 +21,15 @@ _OWNER, _NAME, _FUNCTION = (
 MANAGED = {"app.kubernetes.io/managed-by": "keras-remote"}
 CONTAINER = "runner"
 ARCHIVE = "runner.pyz"
+_ARCHIVE_PREFIX = "keras-remote-runner-"
 _FOLDER = "/keras-remote"
+_WORK = f"{_FOLDER}/work"
 _LAST_WORDS = "/dev/termination-log"
 # Without requests a pod is the first to be evicted.
 _REQUESTS = {"cpu": "500m", "memory": "1Gi"}
+# Who it is where nobody may be root: the user that most images with one have.
+_USER = 1000
+_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # Seconds: what a stopped job has to save, and an ended Job is kept.
 _GRACE, _KEPT = 30, 24 * 60 * 60
 # Seconds for which a Job with a timeout may wait for its node: a backstop.
@@ -52,7 +57,12 @@ def labels(spec: JobSpec) -> dict[str, str]:
 
 def archive_name(archive: bytes) -> str:
   """The name of the ConfigMap that holds this runner."""
-  return f"keras-remote-runner-{layout.digest(archive)}"
+  return f"{_ARCHIVE_PREFIX}{layout.digest(archive)}"
+
+
+def is_archive(name: str) -> bool:
+  """Whether a ConfigMap of ours with this name holds a runner."""
+  return name.startswith(_ARCHIVE_PREFIX)
 
 
 def archive_map(archive: bytes) -> dict[str, Any]:
@@ -73,14 +83,22 @@ def job_manifest(
   image: str,
   runner: str,
   variables: Iterable[str],
+  restricted: bool = False,
 ) -> dict[str, Any]:
   """The Kubernetes Job that runs a job of one host.
 
   Args:
+    restricted: for a namespace that lets no pod be root or have privileges,
+      by the Pod Security Standard of that name.
     digest: sha256 of spec.json.
     runner: name of the runner's ConfigMap.
     variables: names of the values that the job's Secret holds.
   """
+  variables = tuple(variables)
+  pod = _pod(spec, digest, image, runner, variables)
+  if restricted:
+    _restrict(pod, variables)
+  queue = spec.resources.queue
   metadata = {
     "labels": labels(spec),
     "annotations": {
@@ -93,8 +111,14 @@ def job_manifest(
   return {
     "apiVersion": "batch/v1",
     "kind": "Job",
-    "metadata": {"name": spec.job_id, **metadata},
+    "metadata": {
+      "name": spec.job_id,
+      "labels": {**labels(spec), **({_QUEUE_LABEL: queue} if queue else {})},
+      "annotations": metadata["annotations"],
+    },
     "spec": {
+      # Whoever admits it lets it go.
+      **({"suspend": True} if queue else {}),
       # One start more than attempts: it tells how the job ended.
       "backoffLimit": spec.limits.retries + 1,
       "podFailurePolicy": {
@@ -117,7 +141,7 @@ def job_manifest(
       **_deadline(spec),
       "template": {
         "metadata": metadata,
-        "spec": _pod(spec, digest, image, runner, variables),
+        "spec": pod,
       },
     },
   }
@@ -142,7 +166,16 @@ def _pod(
   variables: Iterable[str],
 ) -> dict[str, Any]:
   place = placement(parse_accelerator(spec.resources.accelerator))
-  requests = {**_REQUESTS, **place.limits}
+  asked = spec.resources
+  limits = dict(place.limits)
+  requests = {**_REQUESTS, **limits}
+  shared: dict[str, Any] = {"medium": "Memory"}
+  if asked.cpu:
+    requests["cpu"] = asked.cpu
+  if asked.memory:
+    # As much as it may take: so it never is what another pod took away.
+    requests["memory"] = limits["memory"] = asked.memory
+    shared["sizeLimit"] = quantity.half(asked.memory)
   pod: dict[str, Any] = {
     "restartPolicy": "Never",
     "automountServiceAccountToken": False,
@@ -158,13 +191,14 @@ def _pod(
           *secrets.variables(spec.job_id, variables),
           *_launch(spec, digest),
         ],
-        "resources": {"requests": requests, "limits": dict(place.limits)},
+        "resources": {"requests": requests, "limits": limits},
         "securityContext": {"allowPrivilegeEscalation": False},
         "terminationMessagePath": _LAST_WORDS,
         "volumeMounts": [
           {"name": "runner", "mountPath": f"{_FOLDER}/runner"},
           {"name": "key", "mountPath": f"{_FOLDER}/key"},
-          {"name": "work", "mountPath": f"{_FOLDER}/work"},
+          {"name": "work", "mountPath": _WORK},
+          {"name": "shared", "mountPath": "/dev/shm"},
         ],
       }
     ],
@@ -178,13 +212,37 @@ def _pod(
         },
       },
       {"name": "work", "emptyDir": {}},
+      # The 64 MB of a container are too few for those who load data.
+      {"name": "shared", "emptyDir": shared},
     ],
   }
+  if asked.priority_class:
+    pod["priorityClassName"] = asked.priority_class
+  if asked.service_account:
+    pod["serviceAccountName"] = asked.service_account
   if place.selector:
     pod["nodeSelector"] = dict(place.selector)
   if place.tolerations:
     pod["tolerations"] = [dict(each) for each in place.tolerations]
   return pod
+
+
+def _restrict(pod: dict[str, Any], variables: Iterable[str]) -> None:
+  """Makes it a pod that may run where none may be root.
+
+  Images whose user is root run too, as another one whom they do not know.
+  """
+  ids = {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+  pod["securityContext"] |= {"runAsNonRoot": True, **ids}
+  (container,) = pod["containers"]
+  container["securityContext"]["capabilities"] = {"drop": ["ALL"]}
+  # What such a user lacks.
+  values = {"HOME": _WORK, "USER": "keras-remote"}
+  container["env"] += [
+    {"name": name, "value": value}
+    for name, value in values.items()
+    if name not in variables
+  ]
 
 
 def _launch(spec: JobSpec, digest: str) -> list[dict[str, Any]]:
@@ -195,7 +253,7 @@ def _launch(spec: JobSpec, digest: str) -> list[dict[str, Any]]:
     host=0,
     hosts=1,
     key_file=f"{_FOLDER}/key/{secrets.KEY}",
-    scratch=f"{_FOLDER}/work/scratch",
+    scratch=f"{_WORK}/scratch",
     allocation="",
     leader="127.0.0.1",
     last_words=_LAST_WORDS,

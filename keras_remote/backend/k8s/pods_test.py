@@ -25,13 +25,14 @@ def _spec(accelerator: str) -> JobSpec:
   )
 
 
-def _manifest(spec: JobSpec) -> dict[str, Any]:
+def _manifest(spec: JobSpec, *, restricted: bool = False) -> dict[str, Any]:
   return pods.job_manifest(
     spec,
     digest="2" * 64,
     image="registry/image:1",
     runner="keras-remote-runner-3",
     variables=["HF_TOKEN"],
+    restricted=restricted,
   )
 
 
@@ -44,13 +45,48 @@ class ManifestTest(parameterized.TestCase):
     spec = _spec(accelerator)
     limits = Limits(timeout=90.5) if accelerator == "v5e-8" else Limits()
     found = _manifest(dataclasses.replace(spec, limits=limits))
-    name = accelerator.replace(":", "-")
+    self.assert_golden(accelerator.replace(":", "-"), found)
+
+  def assert_golden(self, name: str, found: dict[str, Any]) -> None:
     golden = _GOLDEN / f"{name}.json"
     text = json.dumps(found, indent=2) + "\n"
     if not golden.exists():
       golden.write_text(text)
       self.fail(f"{golden} was missing: look at what it is now")
     self.assertEqual(text, golden.read_text())
+
+  @parameterized.named_parameters(
+    ("asked", "cpu-asked", False), ("restricted", "l4-restricted", True)
+  )
+  def test_a_job_with_options(self, name: str, restricted: bool) -> None:
+    """It is as the golden file of its name."""
+    spec = _spec(name.partition("-")[0])
+    asked = dataclasses.replace(
+      spec.resources,
+      cpu="4",
+      memory="16Gi",
+      queue="gpus",
+      priority_class="low",
+      service_account="trainer",
+    )
+    if not restricted:
+      spec = dataclasses.replace(spec, resources=asked)
+    self.assert_golden(name, _manifest(spec, restricted=restricted))
+
+  def test_a_user_of_no_name(self) -> None:
+    """What the job was given for it counts."""
+    manifest = pods.job_manifest(
+      _spec("cpu"),
+      digest="2" * 64,
+      image="image",
+      runner="runner",
+      variables=["HOME"],
+      restricted=True,
+    )
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    names = [each["name"] for each in container["env"]]
+    self.assertEqual(names.count("HOME"), 1)
+    self.assertEqual(names.count("USER"), 1)
 
   def test_starts(self) -> None:
     """One more than attempts, and none once the outcome is stored."""

@@ -1,0 +1,68 @@
+"""What a namespace demands of a job before it lets it run."""
+
+from collections.abc import Callable
+
+from keras_remote import errors
+from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.objects import JOBS, Kind, Object
+from keras_remote.home import Home
+
+# A cluster serves one of them at least.
+_QUEUES = tuple(
+  Kind(f"apis/kueue.x-k8s.io/{version}", "localqueues")
+  for version in ("v1beta1", "v1beta2")
+)
+_NOT_FOUND = 404
+# How a server's warning begins that no pod of such a Job would be let in.
+_WARNING = 'would violate PodSecurity "restricted'
+
+
+def restricted(
+  cluster: Cluster, home: Home, manifest: Callable[[], Object]
+) -> bool:
+  """Whether its pods may neither be root nor have privileges.
+
+  The API server is asked once a day, with a Job that it does not make: it
+  refuses pods only later, when nobody hears.
+  """
+  place = f"{cluster.context}/{cluster.namespace}"
+  for answer in (True, False):
+    if home.remembered("pod-security", f"{place} {answer}"):
+      return answer
+  try:
+    warned = cluster.warnings(JOBS, manifest())
+  except errors.ClusterError:  # What is wrong shows when it is created.
+    return False
+  answer = any(_WARNING in each.replace("\\", "") for each in warned)
+  home.remember("pod-security", f"{place} {answer}")
+  return answer
+
+
+def check_queue(cluster: Cluster, queue: str) -> None:
+  """Passes for a queue that is there: no other would ever let a job go.
+
+  Raises:
+    ConfigError: the namespace has no such queue, or the cluster no Kueue.
+  """
+  for kind in _QUEUES:
+    try:
+      found = cluster.list(kind, "").items
+    except errors.ClusterAccessError:
+      return  # Who may not look may still be let go.
+    except errors.ClusterError as error:
+      if error.status != _NOT_FOUND:
+        raise
+      continue
+    names = [each["metadata"]["name"] for each in found]
+    if queue in names:
+      return
+    known = ", ".join(names) or "it has none"
+    raise errors.ConfigError(
+      f"namespace '{cluster.namespace}' has no queue '{queue}': set queue= or "
+      f"KERAS_REMOTE_QUEUE to one of its LocalQueues ({known}), or to none"
+    )
+  raise errors.ConfigError(
+    f"queue '{queue}' is asked for, and the cluster of context "
+    f"'{cluster.context}' has no Kueue, which would have it: leave queue= out, "
+    "or install Kueue there"
+  )
