@@ -38,6 +38,9 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "timeout": lambda rank: f"{rank}s",
   "store": lambda rank: f"gs://bucket{rank}",
   "context": lambda rank: f"context{rank}",
+  "project": lambda rank: f"project{rank}",
+  "zone": lambda rank: f"zone{rank}",
+  "cluster": lambda rank: f"cluster{rank}",
   "namespace": lambda rank: f"namespace{rank}",
   "container_image": lambda rank: f"image{rank}",
 }

@@ -259,6 +259,8 @@ def by_location(
     settings = _settings()
     settings.host = where.url
     settings.ca_cert_data = where.authority
+    # It asks the hook only where there is something to renew.
+    settings.api_key["BearerToken"] = ""
     settings.refresh_api_key_hook = sign
     return client.ApiClient(settings)
 
@@ -268,8 +270,10 @@ def by_location(
 
 
 def _recalled(noted: bytes | None) -> container_api.Endpoint | None:
+  if noted is None:
+    return None
   try:
-    return noted and container_api.Endpoint(**json.loads(noted))
+    return container_api.Endpoint(**json.loads(noted))
   except (TypeError, ValueError):  # Of another version.
     return None
 

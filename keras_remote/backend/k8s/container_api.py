@@ -74,17 +74,19 @@ def _all(session: "requests.Session", cluster: GkeCluster) -> list[Any]:
 def _no_such(cluster: GkeCluster, all_of_it: list[Any]) -> errors.ConfigError:
   names = [f"{each['name']} in {each['location']}" for each in all_of_it]
   same = [c["location"] for c in all_of_it if c["name"] == cluster.name]
-  where = f" in {cluster.location}" if cluster.location else ""
+  problem = f"no cluster '{cluster.name}'"
+  if cluster.location:
+    problem += f" in {cluster.location}"
   if same:
     cure = f"set zone= or KERAS_REMOTE_ZONE to {' or '.join(same)}"
-    if not where:
-      where = f" that is the only one, but {len(same)}"
+    if not cluster.location:
+      problem = f"{len(same)} clusters '{cluster.name}'"
   elif names:
     cure = "set cluster= and zone= to one of them"
   else:
     cure = "`gcloud container clusters create` makes one"
   return errors.ConfigError(
-    f"project '{cluster.project}' has no cluster '{cluster.name}'{where}: "
+    f"project '{cluster.project}' has {problem}: "
     f"there is {', '.join(names) or 'none at all'}; {cure}"
   )
 
