@@ -235,8 +235,8 @@ class Home:
         if path.stat().st_mtime < oldest and not locked(path):
           path.unlink()
 
-  def remember(self, kind: str, key: str) -> None:
-    """Notes that `key` was seen just now.
+  def remember(self, kind: str, key: str, data: bytes = b"") -> None:
+    """Notes that `key` was seen just now, and what was found there.
 
     Raises:
       StoreError: the home cannot be written, or others can write to it.
@@ -244,7 +244,7 @@ class Home:
     ensure_apart(self.path)
     note = self._note(kind, key)
     ensure(note.parent)
-    write_private(note, b"")
+    write_private(note, data)
 
   def remembered(self, kind: str, key: str, max_age: float = DAY) -> bool:
     """Whether `key` was seen within the last `max_age` seconds.
@@ -258,6 +258,22 @@ class Home:
     except OSError:
       return False
     return 0 <= clock.now().timestamp() - seen < max_age
+
+  def recall(self, kind: str, key: str) -> bytes | None:
+    """What was noted of `key` within the last day, or None.
+
+    Raises:
+      StoreError: other users can write to the home.
+    """
+    if self.remembered(kind, key):
+      with contextlib.suppress(OSError):  # Another process may forget it.
+        return self._note(kind, key).read_bytes()
+    return None
+
+  def forget(self, kind: str, key: str) -> None:
+    """Takes a note away: what it says has turned out to be gone."""
+    with contextlib.suppress(OSError):
+      self._note(kind, key).unlink()
 
   def _note(self, kind: str, key: str) -> Path:
     return self.cache / kind / hashlib.sha256(key.encode()).hexdigest()

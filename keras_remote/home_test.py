@@ -183,6 +183,16 @@ class RememberTest(absltest.TestCase):
     os.utime(note, (seen, seen))
     self.assertFalse(self.home.remembered("context", "x"))
 
+  def test_what_was_found_is_recalled(self) -> None:
+    """For a day, or until it is forgotten; a second time is no error."""
+    self.assertIsNone(self.home.recall("endpoint", "x"))
+    self.home.remember("endpoint", "x", b"there")
+    self.assertEqual(self.home.recall("endpoint", "x"), b"there")
+    self.assertIsNone(self.home.recall("endpoint", "y"))
+    for _ in range(2):
+      self.home.forget("endpoint", "x")
+      self.assertIsNone(self.home.recall("endpoint", "x"))
+
   def test_twenty_processes_remember_side_by_side(self) -> None:
     """All notes are there, none torn or left over, the folders 0700."""
     code = (

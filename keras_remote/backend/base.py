@@ -36,12 +36,18 @@ class Wanted:
     namespace: None for the context's own.
     image: the container image of a job.
     queue: what admits a job to the cluster.
+    project: of Google Cloud, which has the cluster.
+    zone: the cluster's zone or region; None: it is looked for.
+    cluster: a GKE cluster's name.
   """
 
   context: str | None = None
   namespace: str | None = None
   image: str | None = None
   queue: str | None = None
+  project: str | None = None
+  zone: str | None = None
+  cluster: str | None = None
 
 
 @dataclass(frozen=True)

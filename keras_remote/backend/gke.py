@@ -1,7 +1,7 @@
 """The gke backend: a job of one host is a Kubernetes Job.
 
-It runs on any cluster that a context of the kubeconfig names. The job's
-directory is in a bucket, which its pod and this machine both reach.
+It runs on a cluster of GKE, or on any that a context of the kubeconfig
+names. The job's directory is in a bucket, which its pod and this machine both reach.
 """
 
 import contextlib
@@ -22,7 +22,6 @@ from keras_remote.backend.k8s import (
   secrets,
   sweep,
 )
-from keras_remote.backend.k8s.cluster import contexts, open_cluster
 from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   JOBS,
@@ -30,6 +29,7 @@ from keras_remote.backend.k8s.objects import (
   SECRETS,
   Object,
 )
+from keras_remote.backend.k8s.target import open_target, target_place
 from keras_remote.backend.k8s.watch import Feed
 from keras_remote.home import Home
 from keras_remote.job import signing
@@ -48,13 +48,15 @@ _SENDING = datetime.timedelta(hours=1)
 
 
 class GKEBackend:
-  """Runs jobs on the cluster of a context of the kubeconfig.
+  """Runs jobs on a cluster.
 
   Args:
     place: where a job of it is; None for a new job.
 
   Raises:
-    ConfigError: no context is named, or there is none of this name.
+    ConfigError: no cluster is named, or there is none of this name.
+    CredentialsError: nobody is logged in, or who is may not look at it.
+    ClusterError: nobody can say where the cluster is.
   """
 
   name = "gke"
@@ -63,22 +65,11 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._image = wanted.image
-    self._queue = wanted.queue
-    context, namespace = wanted.context, wanted.namespace
-    if place:
-      # The same cluster may go by another name here.
-      there, _, namespace = place.rpartition("/")
-      context = there if context is None or there in contexts() else context
-    if context is None:
-      raise errors.ConfigError(
-        "the gke backend runs on the cluster of a context: set context= or "
-        "KERAS_REMOTE_CONTEXT to one that `kubectl config get-contexts` shows"
-      )
-    self._cluster = open_cluster(context, namespace)
+    self._cluster = open_target(home, wanted, place)
 
   @property
   def place(self) -> str:
-    return f"{self._cluster.context}/{self._cluster.namespace}"
+    return target_place(self._cluster)
 
   def check_hosts(self, hosts: int, *, named: bool) -> None:
     if hosts > 1:

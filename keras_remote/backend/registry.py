@@ -22,11 +22,11 @@ def _open_gke(home: Home, wanted: Wanted, place: str | None) -> Backend:
   try:
     from keras_remote.backend.gke import GKEBackend
   except ModuleNotFoundError as error:
-    if not (error.name or "").startswith("kubernetes"):
+    if not (error.name or "").startswith(("kubernetes", "google")):
       raise
     raise errors.ConfigError(
-      "the gke backend needs the client of Kubernetes, which is not "
-      "installed: pip install 'keras-remote[gcp]'"
+      "the gke backend needs the clients of Kubernetes and Google Cloud, which "
+      "are not installed: pip install 'keras-remote[gcp]'"
     ) from error
   return GKEBackend(home, wanted, place)
 
@@ -42,17 +42,17 @@ def names() -> tuple[str, ...]:
   return tuple(_BACKENDS)
 
 
-def choose(name: str | None, *, context: str | None = None) -> str:
+def choose(name: str | None, *, cluster: bool = False) -> str:
   """The name of the backend that a call uses.
 
   Args:
-    context: of the kubeconfig: who names one means a cluster.
+    cluster: whether the settings name a cluster: who does means it.
 
   Raises:
     ConfigError: there is none of this name.
   """
   if name is None:
-    return DEFAULT if context is None else _CLUSTER
+    return _CLUSTER if cluster else DEFAULT
   if name not in _BACKENDS:
     import difflib  # Only for mistakes.
 

@@ -16,9 +16,9 @@ class RegistryTest(parameterized.TestCase):
     self.assertEqual(registry.choose(None), "local")
 
   def test_a_cluster(self) -> None:
-    """Who names a context means its cluster, unless a backend is named."""
-    self.assertEqual(registry.choose(None, context="here"), "gke")
-    self.assertEqual(registry.choose("local", context="here"), "local")
+    """Who names a cluster means it, unless a backend is named."""
+    self.assertEqual(registry.choose(None, cluster=True), "gke")
+    self.assertEqual(registry.choose("local", cluster=True), "local")
 
   def test_every_name_opens_its_backend(self) -> None:
     """A backend calls itself as the registry does."""

@@ -44,6 +44,9 @@ class OptionArguments(TypedDict, total=False):
   timeout: float | str | None
   store: str | os.PathLike[str] | None
   context: str | None
+  project: str | None
+  zone: str | None
+  cluster: str | None
   namespace: str | None
   container_image: str | None
   cpu: float | str | None
@@ -348,6 +351,18 @@ class Options:
   context: str | None = field(
     default=None,
     metadata=_row(TEXT, "The cluster, by its context in the kubeconfig."),
+  )
+  project: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The Google Cloud project that has the cluster."),
+  )
+  zone: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The cluster's zone or region; else it is looked for."),
+  )
+  cluster: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "A GKE cluster's name; it needs no kubeconfig."),
   )
   namespace: str | None = field(
     default=None,

@@ -19,7 +19,8 @@ def backend_for(
   Raises:
     ConfigError: there is none of this name, or it lacks what it needs.
   """
-  name = choose(options.backend, context=options.context)
+  named = (options.context, options.project, options.cluster)
+  name = choose(options.backend, cluster=any(named))
   same = like is not None and like.target.backend == name
   place = like.target.place if like and same else None
   return open_backend(name, home, _wanted(options), place=place)
@@ -38,5 +39,11 @@ def backend_of(spec: JobSpec, home: Home) -> Backend:
 
 def _wanted(options: Options) -> Wanted:
   return Wanted(
-    options.context, options.namespace, options.container_image, options.queue
+    context=options.context,
+    namespace=options.namespace,
+    image=options.container_image,
+    queue=options.queue,
+    project=options.project,
+    zone=options.zone,
+    cluster=options.cluster,
   )

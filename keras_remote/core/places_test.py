@@ -1,6 +1,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from absl.testing import absltest
 
@@ -10,6 +11,7 @@ from keras_remote.core.places import backend_for, backend_of
 from keras_remote.home import Home, ensure
 from keras_remote.job.spec import JobSpec, Target
 from tests.fakes.environment import environment
+from tests.fakes.google_cloud import GoogleCloud
 from tests.fakes.kubeconfig import kubeconfig
 from tests.fakes.specs import job_spec
 
@@ -53,6 +55,63 @@ class PlacesTest(absltest.TestCase):
       backend_of(theirs, self.home)
     os.environ["KERAS_REMOTE_CONTEXT"] = "other"
     self.assertEqual(backend_of(theirs, self.home).place, "other/mine")
+
+
+class GkePlacesTest(absltest.TestCase):
+  """A project with one cluster of GKE, and no kubeconfig."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    cloud = self.enter_context(GoogleCloud())
+    self.folder = self.create_tempdir().full_path
+    cloud.add("p", "us-central1-a", "train", "https://192.0.2.7", "")
+    variables = cloud.login(self.folder)
+    variables["KUBECONFIG"] = os.path.join(self.folder, "none")
+    self.enter_context(environment(**variables))
+
+  def home(self, name: str) -> Home:
+    return Home(ensure(Path(self.folder, name)))
+
+  def options(self, **fields: Any) -> Options:
+    return Options(store="x", **fields)
+
+  def test_a_call_and_its_job(self) -> None:
+    """A project and a cluster suffice; from elsewhere the job itself does."""
+    options = self.options(project="p", cluster="train", namespace="team")
+    backend = backend_for(options, self.home("here"))
+    self.assertEqual(backend.name, "gke")
+    self.assertEqual(backend.place, "gke://p/us-central1-a/train/team")
+    target = Target("gke", "gs://bucket", backend.place)
+    job = dataclasses.replace(job_spec(), target=target)
+    with environment(KERAS_REMOTE_HOME=os.path.join(self.folder, "there")):
+      found = backend_of(job, self.home("there"))
+    self.assertEqual(found.place, backend.place)
+
+  def test_the_namespace(self) -> None:
+    """By default the cluster's own one of that name."""
+    options = self.options(project="p", cluster="train", zone="us-central1-a")
+    place = backend_for(options, self.home("here")).place
+    self.assertEqual(place, "gke://p/us-central1-a/train/default")
+
+  def test_the_project(self) -> None:
+    """Google's own variable says it too, but alone chooses no backend."""
+    self.enter_context(environment(GOOGLE_CLOUD_PROJECT="p"))
+    home = self.home("here")
+    self.assertEqual(backend_for(self.options(), home).name, "local")
+    found = backend_for(self.options(cluster="train"), home)
+    self.assertEqual(found.place, "gke://p/us-central1-a/train/default")
+
+  def test_what_is_missing(self) -> None:
+    """Each error says what to set."""
+    home = self.home("here")
+    for fields, words in (
+      ({"cluster": "train"}, "KERAS_REMOTE_PROJECT"),
+      ({"project": "p"}, "KERAS_REMOTE_CLUSTER"),
+      ({"cluster": "train", "context": "here"}, "both context 'here'"),
+      ({"backend": "gke"}, "KERAS_REMOTE_CONTEXT"),
+    ):
+      with self.assertRaisesRegex(errors.ConfigError, words):
+        backend_for(self.options(**fields), home)
 
 
 if __name__ == "__main__":

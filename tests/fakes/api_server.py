@@ -7,6 +7,7 @@ nothing: the pods of a Job are what a test puts there.
 import contextlib
 import copy
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ class Request:
 class ApiServer(LocalServer):
   """A server on this machine, for as long as its block.
 
+  Args:
+    tls: what it proves itself with; None is plain HTTP.
+
   Attributes:
     requests: all that came, in order.
     fault: asked of every request: a status for its answer, 0 to cut it off,
@@ -46,7 +50,7 @@ class ApiServer(LocalServer):
     warning: what it says to each creation, or "".
   """
 
-  def __init__(self) -> None:
+  def __init__(self, tls: ssl.SSLContext | None = None) -> None:
     self.requests: list[Request] = []
     self.fault: Callable[[Request], int | None] = lambda request: None
     self.logs: dict[str, bytes] = {}
@@ -56,7 +60,7 @@ class ApiServer(LocalServer):
     self._version = self._oldest = 100
     self._cuts = 0
     self._change = threading.Condition()
-    super().__init__(_handler(self), "api server")
+    super().__init__(_handler(self), "api server", tls=tls)
 
   def __exit__(
     self,

@@ -1,12 +1,9 @@
-"""A namespace of a cluster: the one importer of the kubernetes client.
+"""A namespace of a cluster, and the objects that are there.
 
-Objects are plain dicts, as the API writes them. Retries of requests happen
-here: they are urllib3's own.
+Objects are plain dicts, as the API writes them.
 """
 
 import contextlib
-import dataclasses
-import functools
 import json
 import os
 from collections.abc import Generator, Mapping
@@ -14,52 +11,42 @@ from dataclasses import dataclass
 from typing import Any
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
-from urllib3.exceptions import HTTPError, ReadTimeoutError
-from yaml import YAMLError
 
 from keras_remote import errors
-from keras_remote.backend.k8s import refusals
+from keras_remote.backend.k8s import connection, container_api
+from keras_remote.backend.k8s.connection import PATIENT, Connection
+from keras_remote.backend.k8s.names import ClusterName, GkeCluster
 from keras_remote.backend.k8s.objects import PODS, Kind, Listing, Object
 from keras_remote.backend.k8s.stream import Stream
+from keras_remote.home import Home
 
 # Seconds to connect, and between two pieces of an answer.
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 # Seconds after which the server ends a watch; a quiet one is given a few more.
 _WATCH_SECONDS = 240
 _STREAM_TIMEOUT = urllib3.Timeout(connect=10.0, read=_WATCH_SECONDS + 30.0)
-# An API server may be away for a minute. Also what creates is tried again: a
-# name can be taken only once.
-PATIENT = urllib3.Retry(
-  total=12,
-  backoff_factor=0.2,
-  backoff_max=8.0,
-  status_forcelist=(429, 500, 502, 503, 504),
-  allowed_methods=None,
-  raise_on_status=False,
-)
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA = _METADATA.replace("Metadata;", "MetadataList;")
 _MERGE = "application/merge-patch+json"
 
 _TOO_EARLY, _NOT_FOUND, _EXISTS = 400, 404, 409
 
-# What the client raises of a kubeconfig that it does not like.
-_UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
-
 
 @dataclass(frozen=True)
 class Cluster:
-  """A namespace of the cluster that a context of the kubeconfig names.
+  """A namespace of a cluster.
 
   Every method raises ClusterError where the cluster cannot be reached or
   refuses, and CredentialsError where it does not know the user.
   """
 
-  context: str
+  connection: Connection
   namespace: str
-  _api: Any = dataclasses.field(repr=False, compare=False)
+
+  @property
+  def name(self) -> ClusterName:
+    """What the cluster is called."""
+    return self.connection.name
 
   def get(self, kind: Kind, name: str) -> Object | None:
     """The object, or None."""
@@ -142,7 +129,7 @@ class Cluster:
 
   def _ask(self, method: str, kind: Kind, name: str = "", **how: Any) -> Object:
     response = self._send(method, kind, name, **how)
-    with contextlib.closing(response), self._translated():
+    with contextlib.closing(response), self.connection.translated():
       return json.loads(response.read())
 
   def _send(
@@ -159,44 +146,19 @@ class Cluster:
     path = f"/{kind.group}/namespaces/{self.namespace}/{kind.plural}/{name}"
     merges = method == "PATCH"
     stream = query is not None and not {"watch", "follow"}.isdisjoint(query)
-    with self._translated():
-      method, url, headers, _, _ = self._api.param_serialize(
-        method=method,
-        resource_path=path.rstrip("/"),
-        query_params=list((query or {}).items()),
-        header_params={
-          "Accept": accept,
-          "Content-Type": _MERGE if merges else "application/json",
-        },
-        auth_settings=["BearerToken"],
-      )
-      response = self._api.rest_client.pool_manager.urlopen(
-        method,
-        url,
-        body=None if body is None else json.dumps(body).encode(),
-        headers=headers,
-        timeout=_STREAM_TIMEOUT if stream else _TIMEOUT,
-        retries=retries,
-        preload_content=False,
-      )
-      if response.status < 400:
-        return response
-      with contextlib.closing(response):
-        said = response.read()
-    raise refusals.refusal(response.status, said, self.context, self.namespace)
-
-  @contextlib.contextmanager
-  def _translated(self) -> Generator[None]:
-    try:
-      yield
-    except (HTTPError, OSError, ConfigException, ValueError) as error:
-      why = "it does not answer" if isinstance(error, ReadTimeoutError) else ""
-      reason = getattr(error, "reason", None) or error
-      raise errors.ClusterError(
-        f"the cluster of context '{self.context}' cannot be reached: "
-        f"{why or reason}; `kubectl --context={self.context} get pods` tells "
-        "whether it is up"
-      ) from error
+    return self.connection.send(
+      method,
+      path.rstrip("/"),
+      query=query,
+      body=body,
+      headers={
+        "Accept": accept,
+        "Content-Type": _MERGE if merges else "application/json",
+      },
+      timeout=_STREAM_TIMEOUT if stream else _TIMEOUT,
+      retries=retries,
+      namespace=self.namespace,
+    )
 
 
 @contextlib.contextmanager
@@ -215,56 +177,19 @@ def open_cluster(context: str, namespace: str | None) -> Cluster:
   Raises:
     ConfigError: the kubeconfig has no such context, or cannot be read.
   """
-  own, api = _connect(os.getpid(), os.environ.get("KUBECONFIG"), context)
-  return Cluster(context, namespace or own, api)
+  kubeconfig = os.environ.get("KUBECONFIG")
+  own, found = connection.by_context(os.getpid(), kubeconfig, context)
+  return Cluster(found, namespace or own)
 
 
-def contexts() -> dict[str, str]:
-  """The namespace of each context of the kubeconfig.
+def open_gke(home: Home, gke: GkeCluster, namespace: str | None) -> Cluster:
+  """The namespace, by default "default", of a cluster of GKE.
 
   Raises:
-    ConfigError: it cannot be read.
+    ConfigError: there is no such project or cluster.
+    CredentialsError: nobody is logged in, or who is may not look.
+    ClusterError: nobody can say where the cluster is.
   """
-  try:
-    found, _ = config.list_kube_config_contexts(_kubeconfig())
-  except _UNREADABLE as error:
-    raise errors.ConfigError(
-      f"no cluster is known here: the kubeconfig cannot be read ({error}); "
-      "`gcloud container clusters get-credentials` writes one"
-    ) from error
-  return {
-    each["name"]: each["context"].get("namespace") or "default"
-    for each in found
-  }
-
-
-def _kubeconfig() -> str:
-  return os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
-
-
-@functools.cache
-def _connect(
-  process: int, kubeconfig: str | None, context: str
-) -> tuple[str, Any]:
-  """The one client of a process for a context, and the context's namespace."""
-  known = contexts()
-  if context not in known:
-    raise errors.ConfigError(
-      f"the kubeconfig has no context '{context}': there is "
-      f"{', '.join(known) or 'none'}"
-    )
-  # Its constructor copies a default that other code in here may have changed.
-  settings: Any = type.__call__(client.Configuration)
-  settings.keep_alive = True
-  try:
-    config.load_kube_config(
-      config_file=_kubeconfig(),
-      context=context,
-      client_configuration=settings,
-      persist_config=False,
-    )
-  except _UNREADABLE as error:
-    raise errors.ConfigError(
-      f"context '{context}' of the kubeconfig cannot be used: {error}"
-    ) from error
-  return known[context], client.ApiClient(settings)
+  override = os.environ.get(container_api.OVERRIDE_VARIABLE)
+  found = connection.by_location(os.getpid(), override, home, gke)
+  return Cluster(found, namespace or "default")

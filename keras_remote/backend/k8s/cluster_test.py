@@ -5,7 +5,8 @@ from absl.testing import absltest, parameterized
 from kubernetes.client import Configuration
 
 from keras_remote import errors
-from keras_remote.backend.k8s.cluster import Cluster, contexts, open_cluster
+from keras_remote.backend.k8s.cluster import Cluster, open_cluster
+from keras_remote.backend.k8s.connection import contexts
 from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from tests.fakes.api_server import Object
 from tests.fakes.environment import environment
@@ -72,16 +73,16 @@ class ObjectsTest(KubernetesCase):
     self.assertLen(self.server.requests, 4)
 
   @parameterized.parameters(
-    (401, errors.CredentialsError), (403, errors.ClusterAccessError)
+    (401, errors.CredentialsError, 2), (403, errors.ClusterAccessError, 1)
   )
   def test_refusals(
-    self, status: int, kind: type[errors.KerasRemoteError]
+    self, status: int, kind: type[errors.KerasRemoteError], requests: int
   ) -> None:
-    """They are told at once."""
+    """They are told at once; a log-in is tried once more, read anew."""
     self.server.fault = lambda request: status
     with self.assertRaises(kind):
       self.cluster.get(PODS, "a")
-    self.assertLen(self.server.requests, 1)
+    self.assertLen(self.server.requests, requests)
 
   def test_nobody_there(self) -> None:
     """The error says which cluster, and how to look."""
@@ -127,7 +128,7 @@ class ContextsTest(KubernetesCase):
     """A context's connections are shared, and no other's."""
 
     def connection(cluster: Cluster) -> object:
-      return cluster._api
+      return cluster.connection
 
     here = connection(self.cluster)
     self.assertIs(connection(open_cluster("here", "mine")), here)

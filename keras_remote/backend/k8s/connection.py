@@ -1,0 +1,289 @@
+"""Ways to a cluster: the one importer of the kubernetes client.
+
+Retries of requests happen here: they are urllib3's own.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import threading
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from yaml import YAMLError
+
+from keras_remote import errors
+from keras_remote.backend.k8s import container_api, names, refusals
+from keras_remote.backend.k8s.names import ClusterName, GkeCluster
+from keras_remote.credentials import AccessToken
+from keras_remote.home import Home
+
+# An API server may be away for a minute. Also what creates is tried again: a
+# name can be taken only once.
+PATIENT = urllib3.Retry(
+  total=12,
+  backoff_factor=0.2,
+  backoff_max=8.0,
+  status_forcelist=(429, 500, 502, 503, 504),
+  allowed_methods=None,
+  raise_on_status=False,
+)
+_ENDPOINTS = "endpoint"
+
+# What the client raises of a kubeconfig that it does not like.
+_UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
+
+
+class Connection:
+  """Requests to a cluster, signed by whoever is logged in.
+
+  Any thread may use it, but no fork.
+
+  Args:
+    dial: makes a client of the cluster by what is known of it; if told so,
+      by what is found out anew, after the log-in or the address turned out to
+      be old.
+    recalled: whether what is known is remembered from another process.
+  """
+
+  def __init__(
+    self,
+    name: ClusterName,
+    dial: Callable[[bool], Any],
+    *,
+    recalled: bool = False,
+  ) -> None:
+    self.name = name
+    self._dial = dial
+    self._lock = threading.Lock()
+    self._client = dial(False)
+    self._answered = not recalled
+
+  def send(
+    self,
+    method: str,
+    path: str,
+    *,
+    timeout: urllib3.Timeout,
+    retries: urllib3.Retry | bool = PATIENT,
+    query: Mapping[str, str] | None = None,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    namespace: str = "",
+  ) -> Any:
+    """The answer, with a status below 400, to be read and closed.
+
+    Args:
+      namespace: that it is about, for what is said if it is refused.
+
+    Raises:
+      ClusterError: the cluster cannot be reached, or refuses.
+      CredentialsError: it does not know who asks.
+    """
+
+    def ask(used: Any, retries: urllib3.Retry | bool) -> Any:
+      _, url, signed, _, _ = used.param_serialize(
+        method=method,
+        resource_path=path,
+        query_params=list((query or {}).items()),
+        header_params=dict(headers or {}),
+        auth_settings=["BearerToken"],
+      )
+      return used.rest_client.pool_manager.urlopen(
+        method,
+        url,
+        body=None if body is None else json.dumps(body).encode(),
+        headers=signed,
+        timeout=timeout,
+        retries=retries,
+        preload_content=False,
+      )
+
+    with self.translated():
+      used, response = self._first(ask, retries)
+      if response.status == 401:
+        _drop(response)
+        response = ask(self._dialled(used), retries)
+      if response.status < 400:
+        return response
+      with contextlib.closing(response):
+        said = response.read()
+    raise refusals.refusal(response.status, said, self.name, namespace)
+
+  @contextlib.contextmanager
+  def translated(self) -> Generator[None]:
+    """Raises what goes wrong in the block with an answer as our errors."""
+    try:
+      yield
+    except (HTTPError, OSError, ConfigException, ValueError) as error:
+      why = "it does not answer" if isinstance(error, ReadTimeoutError) else ""
+      reason = getattr(error, "reason", None) or error
+      raise errors.ClusterError(
+        f"{self.name.words} cannot be reached: {why or reason}; "
+        f"`{self.name.look}` tells whether it is up"
+      ) from error
+
+  def _first(
+    self,
+    ask: Callable[[Any, urllib3.Retry | bool], Any],
+    retries: urllib3.Retry | bool,
+  ) -> tuple[Any, Any]:
+    """The client that was used, and what the cluster answers.
+
+    Nobody waits for what another process remembers: the cluster may have
+    moved.
+    """
+    used = self._client
+    if self._answered:
+      return used, ask(used, retries)
+    try:
+      response = ask(used, False)
+    except HTTPError:
+      used = self._dialled(used)
+      response = ask(used, retries)
+    else:
+      if retries and response.status in PATIENT.status_forcelist:
+        _drop(response)
+        response = ask(used, retries)
+    self._answered = True
+    return used, response
+
+  def _dialled(self, old: Any) -> Any:
+    """A new client; of several threads that had the old one, one makes it."""
+    with self._lock:
+      if self._client is old:
+        self._client = self._dial(True)
+      return self._client
+
+
+def _drop(response: Any) -> None:
+  """Leaves the connection to the next request."""
+  response.drain_conn()
+  response.release_conn()
+
+
+@functools.cache
+def by_context(
+  process: int, kubeconfig: str | None, context: str
+) -> tuple[str, Connection]:
+  """The context's namespace, and the one connection of a process for it.
+
+  Raises:
+    ConfigError: the kubeconfig has no such context, or cannot be read.
+  """
+  known = contexts()
+  if context not in known:
+    raise errors.ConfigError(
+      f"the kubeconfig has no context '{context}': there is "
+      f"{', '.join(known) or 'none'}"
+    )
+
+  def dial(anew: bool) -> Any:
+    # Read again: what logs in, such as a plugin, then does so again.
+    settings = _settings()
+    try:
+      config.load_kube_config(
+        config_file=_kubeconfig(),
+        context=context,
+        client_configuration=settings,
+        persist_config=False,
+      )
+    except _UNREADABLE as error:
+      raise errors.ConfigError(
+        f"context '{context}' of the kubeconfig cannot be used: {error}"
+      ) from error
+    return client.ApiClient(settings)
+
+  return known[context], Connection(names.of_context(context), dial)
+
+
+def contexts() -> dict[str, str]:
+  """The namespace of each context of the kubeconfig.
+
+  Raises:
+    ConfigError: it cannot be read.
+  """
+  try:
+    found, _ = config.list_kube_config_contexts(_kubeconfig())
+  except _UNREADABLE as error:
+    raise errors.ConfigError(
+      f"no cluster is known here: the kubeconfig cannot be read ({error}); "
+      "name a GKE cluster with project= and cluster=, or `gcloud container "
+      "clusters get-credentials` writes one"
+    ) from error
+  return {
+    each["name"]: each["context"].get("namespace") or "default"
+    for each in found
+  }
+
+
+@functools.cache
+def by_location(
+  process: int, override: str | None, home: Home, cluster: GkeCluster
+) -> Connection:
+  """The one connection of a process to a GKE cluster; it needs no kubeconfig.
+
+  Where the cluster answers is asked once a day.
+
+  Raises:
+    ConfigError: there is no such project or cluster.
+    CredentialsError: nobody is logged in, or who is may not look.
+    ClusterError: nobody can say where the cluster is.
+  """
+  token = AccessToken()
+  key = f"{override or ''} {cluster}"
+
+  def look() -> container_api.Endpoint:
+    home.forget(_ENDPOINTS, key)
+    found = container_api.find(cluster, token)
+    text = json.dumps(dataclasses.asdict(found))
+    home.remember(_ENDPOINTS, key, text.encode())
+    return found
+
+  recalled = _recalled(home.recall(_ENDPOINTS, key))
+  endpoint = recalled or look()
+
+  def sign(settings: Any) -> None:
+    settings.api_key["BearerToken"] = f"Bearer {token.text()}"
+
+  def dial(anew: bool) -> Any:
+    if anew:
+      token.renew()
+    where = look() if anew else endpoint
+    settings = _settings()
+    settings.host = where.url
+    settings.ca_cert_data = where.authority
+    # It asks the hook only where there is something to renew.
+    settings.api_key["BearerToken"] = ""
+    settings.refresh_api_key_hook = sign
+    return client.ApiClient(settings)
+
+  location = dataclasses.replace(cluster, location=endpoint.location)
+  name = names.of_gke(location)
+  return Connection(name, dial, recalled=recalled is not None)
+
+
+def _recalled(noted: bytes | None) -> container_api.Endpoint | None:
+  if noted is None:
+    return None
+  try:
+    return container_api.Endpoint(**json.loads(noted))
+  except (TypeError, ValueError):  # Of another version.
+    return None
+
+
+def _settings() -> Any:
+  # Its constructor copies a default that other code in here may have changed.
+  settings: Any = type.__call__(client.Configuration)
+  settings.keep_alive = True
+  return settings
+
+
+def _kubeconfig() -> str:
+  return os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")

@@ -1,0 +1,81 @@
+"""From settings, or from the place of a job, to a cluster."""
+
+import os
+
+from keras_remote import errors
+from keras_remote.backend.base import Wanted
+from keras_remote.backend.k8s.cluster import Cluster, open_cluster, open_gke
+from keras_remote.backend.k8s.connection import contexts
+from keras_remote.backend.k8s.names import GkeCluster, gke_cluster
+from keras_remote.home import Home
+
+# What Google's own libraries read; it alone chooses no backend.
+PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
+
+
+def open_target(home: Home, wanted: Wanted, place: str | None) -> Cluster:
+  """The namespace where a job runs.
+
+  Args:
+    place: where a job of it is; None for a new job.
+
+  Raises:
+    ConfigError: no cluster is named, or there is none of this name.
+    CredentialsError: nobody is logged in, or who is may not look at it.
+    ClusterError: nobody can say where the cluster is.
+  """
+  if place:
+    there, _, namespace = place.rpartition("/")
+    gke = gke_cluster(there)
+    if gke:
+      return open_gke(home, gke, namespace)
+    # The same cluster may go by another name here.
+    if not _named(wanted) or there in contexts():
+      return open_cluster(there, namespace)
+    return _open(home, wanted, namespace)
+  return _open(home, wanted, wanted.namespace)
+
+
+def target_place(cluster: Cluster) -> str:
+  """What `open_target` takes, here and on other machines."""
+  return f"{cluster.name.place}/{cluster.namespace}"
+
+
+def _named(wanted: Wanted) -> bool:
+  return wanted.context is not None or wanted.cluster is not None
+
+
+def _open(home: Home, wanted: Wanted, namespace: str | None) -> Cluster:
+  if wanted.context and wanted.cluster:
+    raise errors.ConfigError(
+      f"both context '{wanted.context}' and cluster '{wanted.cluster}' name a "
+      "cluster: set only one of context= and cluster= "
+      "(`keras-remote config show` tells who says them)"
+    )
+  if wanted.context:
+    return open_cluster(wanted.context, namespace)
+  if wanted.cluster:
+    gke = GkeCluster(_project(wanted), wanted.zone, wanted.cluster)
+    return open_gke(home, gke, namespace)
+  if wanted.project:
+    raise errors.ConfigError(
+      f"project '{wanted.project}' is named, and no cluster of it: set "
+      "cluster= or KERAS_REMOTE_CLUSTER to one that `gcloud container clusters "
+      f"list --project={wanted.project}` shows"
+    )
+  raise errors.ConfigError(
+    "the gke backend runs on a cluster, and none is named: set context= or "
+    "KERAS_REMOTE_CONTEXT to one that `kubectl config get-contexts` shows, or "
+    "project= and cluster= to a cluster of GKE"
+  )
+
+
+def _project(wanted: Wanted) -> str:
+  project = wanted.project or os.environ.get(PROJECT_VARIABLE, "").strip()
+  if not project:
+    raise errors.ConfigError(
+      f"cluster '{wanted.cluster}' is named, and no project that has it: set "
+      "project= or KERAS_REMOTE_PROJECT; `gcloud config get project` shows "
+      "yours"
+    )
+  return project
