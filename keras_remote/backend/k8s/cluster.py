@@ -60,6 +60,11 @@ class Cluster:
   namespace: str
   _api: Any = dataclasses.field(repr=False, compare=False)
 
+  @property
+  def identity(self) -> tuple[int, str]:
+    """What is the same for a namespace's every client of this process."""
+    return id(self._api), self.namespace
+
   def get(self, kind: Kind, name: str) -> Object | None:
     """The object, or None."""
     with _allowing(_NOT_FOUND):
@@ -95,22 +100,30 @@ class Cluster:
     body = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
     self._ask("DELETE", kind, body=body, query={"labelSelector": selector})
 
-  def list(self, kind: Kind, selector: str, *, once: bool = False) -> Listing:
-    """The objects with these labels; `once`: without trying again."""
-    query = {"labelSelector": selector}
+  def list(
+    self, kind: Kind, selector: str, *, fields: str = "", once: bool = False
+  ) -> Listing:
+    """The objects with these labels and fields.
+
+    Args:
+      once: without trying again.
+    """
+    query = _selecting(selector, fields)
     retries = False if once else PATIENT
     answer = self._ask("GET", kind, query=query, retries=retries)
     version = answer["metadata"]["resourceVersion"]
     return Listing(tuple(answer["items"] or ()), version)
 
-  def watch(self, kind: Kind, selector: str, version: str) -> Stream:
+  def watch(
+    self, kind: Kind, selector: str, version: str, *, fields: str = ""
+  ) -> Stream:
     """The changes from `version` on, as lines of JSON; tried once."""
     query = {
       "watch": "true",
       "allowWatchBookmarks": "true",
       "timeoutSeconds": str(_WATCH_SECONDS),
       "resourceVersion": version,
-      "labelSelector": selector,
+      **_selecting(selector, fields),
     }
     return Stream(self._send("GET", kind, query=query, retries=False))
 
@@ -178,6 +191,11 @@ class Cluster:
         f"{why or reason}; `kubectl --context={self.context} get pods` tells "
         "whether it is up"
       ) from error
+
+
+def _selecting(labels: str, fields: str) -> dict[str, str]:
+  query = {"labelSelector": labels, "fieldSelector": fields}
+  return {name: value for name, value in query.items() if value}
 
 
 @contextlib.contextmanager
