@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from keras_remote.job.outcome import Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
 
@@ -56,10 +57,12 @@ class Observation:
 
   Attributes:
     sentence: what a person can act on.
+    outcome: how it ended, where that was read.
   """
 
   state: State
   sentence: str
+  outcome: Outcome | None = None
 
 
 class Backend(Protocol):
@@ -112,7 +115,8 @@ class Backend(Protocol):
   ) -> Iterator[Observation]:
     """What is seen now, then every change; ends after a state that ends.
 
-    LOST means that the processes are gone and stored no outcome.
+    Every such state has an outcome but LOST: it means that the processes are
+    gone and stored none.
 
     Args:
       timeout: seconds after which it ends in any case.
@@ -134,7 +138,11 @@ class Backend(Protocol):
     ...
 
   def abandoned(self, spec: JobSpec) -> bool:
-    """Whether its first processes were killed, and left something here."""
+    """Whether its first processes were killed, and left something here.
+
+    As far as is known here: nobody is asked for it. What nobody knows of is
+    the cluster's to remove.
+    """
     ...
 
   def death(self, spec: JobSpec, allocation: str) -> str:

@@ -21,7 +21,9 @@ from keras_remote.backend.k8s import (
   pods,
   secrets,
   sweep,
+  watch,
 )
+from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   JOBS,
@@ -30,7 +32,6 @@ from keras_remote.backend.k8s.objects import (
   Object,
 )
 from keras_remote.backend.k8s.target import open_target, target_place
-from keras_remote.backend.k8s.watch import Feed
 from keras_remote.home import Home
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
@@ -65,6 +66,7 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._image = wanted.image
+    self._queue = wanted.queue
     self._cluster = open_target(home, wanted, place)
 
   @property
@@ -167,16 +169,14 @@ class GKEBackend:
     self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
   ) -> Iterator[bytes]:
     if host == 0:
-      yield from logs.live(
-        self._cluster, spec.job_id, offset=offset, follow=follow
-      )
+      yield from logs.live(self._cluster, spec, offset=offset, follow=follow)
 
   def cancel_job(self, spec: JobSpec) -> None:
     self._cluster.delete(JOBS, spec.job_id)
 
   def abandoned(self, spec: JobSpec) -> bool:
-    with contextlib.closing(Feed(self._cluster, spec.job_id)) as feed:
-      return diagnosis.untold(feed.seen.job, feed.seen.pods)
+    seen = watch.recall(self._cluster, spec)
+    return diagnosis.untold(seen.job, seen.pods)
 
   def death(self, spec: JobSpec, allocation: str) -> str:
     selector = pods.selector(spec.job_id)
@@ -202,17 +202,23 @@ class GKEBackend:
     while True:
       # Asked before the cluster: what is no longer sent is there then.
       preparing = self._home.prepares(spec.job_id)
-      with contextlib.closing(Feed(self._cluster, spec.job_id)) as feed:
-        present, first = False, True
+      outcome = directory.outcome()
+      if outcome is not None:
+        yield Observation(outcome.state, outcome.message, outcome)
+        return
+      if clock.monotonic() >= deadline:
+        seen = watch.look(self._cluster, spec)
+        yield self._observe(directory, spec, seen, preparing=preparing)
+        return
+      with contextlib.closing(watch.Feed(self._cluster, spec)) as feed:
+        present = False
         while True:
           seen = feed.seen
           present = present or seen.job is not None or bool(seen.pods)
-          view = diagnosis.view(seen.job, seen.pods)
-          now = self._observe(directory, spec, view, first=first)
-          if now.state is State.LOST and not present:
-            now = self._absent(directory, spec, now, preparing=preparing)
+          now = self._observe(
+            directory, spec, seen, preparing=preparing, present=present
+          )
           yield now
-          first = False
           left = max(0.0, deadline - clock.monotonic())
           if now.state is not State.PREPARING:
             feed.wait(None if math.isinf(left) else left)
@@ -227,20 +233,31 @@ class GKEBackend:
     self,
     directory: JobDirectory,
     spec: JobSpec,
-    view: diagnosis.View,
+    seen: Seen,
     *,
-    first: bool,
+    preparing: bool,
+    present: bool = False,
   ) -> Observation:
-    """How the job stands; the outcome is read only where it may be there."""
-    if first or view.told or view.dead or view.over:
+    """How the job stands; the outcome is read only where it may be there.
+
+    Args:
+      present: whether something of it was seen before.
+    """
+    view = diagnosis.view(seen.job, seen.pods)
+    if view.told or view.dead or view.over:
       outcome = directory.outcome()
       if outcome is not None:
-        return Observation(outcome.state, outcome.message)
+        return Observation(outcome.state, outcome.message, outcome)
     lost = view.over
     if view.dead and not lost:
       # Once every attempt was claimed, no start will call the function.
       lost = len(directory.attempts()) > spec.limits.retries
-    return Observation(State.LOST if lost else view.state, view.sentence)
+    if not lost:
+      return Observation(view.state, view.sentence)
+    gone = Observation(State.LOST, view.sentence)
+    if present or seen.job is not None or seen.pods:
+      return gone
+    return self._absent(directory, spec, gone, preparing=preparing)
 
   def _absent(
     self,
@@ -262,8 +279,8 @@ class GKEBackend:
       )
     return Observation(
       State.LOST,
-      "its Job is not in the cluster: the submitting process ended before it "
-      "was there, or somebody deleted it",
+      "it never started: the submitting process ended before its Job was in "
+      "the cluster, or somebody deleted that",
     )
 
 

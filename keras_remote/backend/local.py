@@ -252,7 +252,7 @@ class LocalBackend:
     dead = self._dead(spec)
     outcome = directory.outcome()
     if outcome is not None:
-      return Observation(outcome.state, outcome.message)
+      return Observation(outcome.state, outcome.message, outcome)
     if away:
       return Observation(
         State.RUNNING,

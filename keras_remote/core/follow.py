@@ -23,19 +23,18 @@ def follow(job: Job, console: Console) -> Outcome:
   left = threading.Event()
   threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
   try:
-    _wait(job, console)
+    outcome = _wait(job, console)
     for thread in threads:
       thread.join()
   finally:
     left.set()
     console.end_logs()
-  outcome = job.outcome()
   console.ended(job.spec, outcome)
   _annotate(job, outcome, console)
   return outcome
 
 
-def _wait(job: Job, console: Console) -> None:
+def _wait(job: Job, console: Console) -> Outcome:
   seen = Observation(State.PREPARING, "")
   for seen in job.watch(timeout=_PATIENCE):
     if seen.state in _SHOWN_STATES:
@@ -46,8 +45,7 @@ def _wait(job: Job, console: Console) -> None:
         console.report(Step(seen.sentence))
         if seen.state in _SHOWN_STATES:
           break
-  if not seen.state.ended:
-    job.outcome()
+  return seen.outcome or job.outcome()
 
 
 # From here on the job speaks for itself.

@@ -57,14 +57,14 @@ class Job:
     Raises:
       IntegrityError: they are gone, and the spec is not the one that was sent.
     """
-    if outcome := self._ended():
-      self._clean_up()
-      yield Observation(outcome.state, outcome.message)
-      return
+    first = True
     for seen in self.backend.watch_job(self.spec, timeout=timeout):
-      if seen.state is State.LOST:
+      if seen.state is State.LOST and seen.outcome is None:
         settled = self._ended() or self._settle(seen.sentence)
-        seen = Observation(settled.state, settled.message)
+        seen = Observation(settled.state, settled.message, settled)
+      elif first and seen.state.ended:
+        self._clean_up()
+      first = False
       yield seen
 
   def outcome(self, timeout: float | None = None) -> Outcome:
@@ -73,12 +73,9 @@ class Job:
     Raises:
       TimeoutError: it has not, within `timeout` seconds; it goes on.
     """
-    ended = False
+    found = None
     for seen in self.watch(timeout):
-      ended = seen.state.ended
-    found = self._ended()
-    if found is None and ended:  # The backend knows no key of a job elsewhere.
-      found = self.directory.outcome()
+      found = seen.outcome
     if found is None:
       raise TimeoutError(
         f"job {self.spec.job_id} has not ended within {timeout:g} s: it goes on"

@@ -187,10 +187,20 @@ class ApiServer(LocalServer):
 
 
 def _matches(found: Object, query: dict[str, str]) -> bool:
-  if "labelSelector" not in query:
-    return True
-  name, _, value = query["labelSelector"].partition("=")
-  return found["metadata"].get("labels", {}).get(name) == value
+  labels = found["metadata"].get("labels", {})
+  wanted = [each for each in query.get("labelSelector", "").split(",") if each]
+  if any(labels.get(n) != v for n, _, v in (w.partition("=") for w in wanted)):
+    return False
+  fields = [each for each in query.get("fieldSelector", "").split(",") if each]
+  return all(_has_field(found, each) for each in fields)
+
+
+def _has_field(found: Any, wanted: str) -> bool:
+  """Whether it is as `a.b=c` or `a.b!=c` says."""
+  path, _, value = wanted.partition("=")
+  for name in path.removesuffix("!").split("."):
+    found = (found or {}).get(name)
+  return ((found or "") == value) != path.endswith("!")
 
 
 def _merged(found: Object, patch: Object) -> Object:

@@ -4,6 +4,7 @@ from typing import Any
 
 from absl.testing import parameterized
 
+from keras_remote.backend.k8s import shared
 from keras_remote.backend.k8s.cluster import open_cluster
 from keras_remote.backend.k8s.objects import Kind
 from tests.fakes.api_server import ApiServer, Object
@@ -27,6 +28,7 @@ class KubernetesCase(parameterized.TestCase):
     path = kubeconfig(folder, CONTEXT, "other", server=self.server.url)
     self.enter_context(environment(KUBECONFIG=path))
     self.cluster = open_cluster(CONTEXT, None)
+    self.addCleanup(shared.close_all)
 
   def put(self, kind: Kind, body: Object) -> Object:
     """Creates or replaces an object, behind the client's back."""

@@ -25,7 +25,7 @@ def restricted(
   The API server is asked once a day, with a Job that it does not make: it
   refuses pods only later, when nobody hears.
   """
-  place = f"{cluster.context}/{cluster.namespace}"
+  place = f"{cluster.name.place}/{cluster.namespace}"
   for answer in (True, False):
     if home.remembered("pod-security", f"{place} {answer}"):
       return answer
@@ -62,7 +62,6 @@ def check_queue(cluster: Cluster, queue: str) -> None:
       f"KERAS_REMOTE_QUEUE to one of its LocalQueues ({known}), or to none"
     )
   raise errors.ConfigError(
-    f"queue '{queue}' is asked for, and the cluster of context "
-    f"'{cluster.context}' has no Kueue, which would have it: leave queue= out, "
-    "or install Kueue there"
+    f"queue '{queue}' is asked for, and {cluster.name.words} has no Kueue, "
+    "which would have it: leave queue= out, or install Kueue there"
   )

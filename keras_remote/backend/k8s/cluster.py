@@ -48,6 +48,11 @@ class Cluster:
     """What the cluster is called."""
     return self.connection.name
 
+  @property
+  def identity(self) -> tuple[int, str]:
+    """What is the same for a namespace's every client of this process."""
+    return id(self.connection), self.namespace
+
   def get(self, kind: Kind, name: str) -> Object | None:
     """The object, or None."""
     with _allowing(_NOT_FOUND):
@@ -70,7 +75,7 @@ class Cluster:
   def warnings(self, kind: Kind, body: Object) -> tuple[str, ...]:
     """What the server would warn of if it created the object; it does not."""
     response = self._send("POST", kind, query={"dryRun": "All"}, body=body)
-    with contextlib.closing(response), self._translated():
+    with contextlib.closing(response), self.connection.translated():
       response.read()
       return tuple(response.headers.getlist("Warning"))
 
@@ -91,9 +96,15 @@ class Cluster:
     self._ask("DELETE", kind, body=body, query={"labelSelector": selector})
 
   def list(
-    self, kind: Kind, selector: str, *, once: bool = False, brief: bool = False
+    self,
+    kind: Kind,
+    selector: str,
+    *,
+    fields: str = "",
+    once: bool = False,
+    brief: bool = False,
   ) -> Listing:
-    """The objects with these labels.
+    """The objects with these labels and fields.
 
     Args:
       once: without trying again.
@@ -102,21 +113,23 @@ class Cluster:
     answer = self._ask(
       "GET",
       kind,
-      query={"labelSelector": selector},
+      query=_selecting(selector, fields),
       retries=False if once else PATIENT,
       accept=_LIST_METADATA if brief else "application/json",
     )
     version = answer["metadata"]["resourceVersion"]
     return Listing(tuple(answer["items"] or ()), version)
 
-  def watch(self, kind: Kind, selector: str, version: str) -> Stream:
+  def watch(
+    self, kind: Kind, selector: str, version: str, *, fields: str = ""
+  ) -> Stream:
     """The changes from `version` on, as lines of JSON; tried once."""
     query = {
       "watch": "true",
       "allowWatchBookmarks": "true",
       "timeoutSeconds": str(_WATCH_SECONDS),
       "resourceVersion": version,
-      "labelSelector": selector,
+      **_selecting(selector, fields),
     }
     return Stream(self._send("GET", kind, query=query, retries=False))
 
@@ -159,6 +172,11 @@ class Cluster:
       retries=retries,
       namespace=self.namespace,
     )
+
+
+def _selecting(labels: str, fields: str) -> dict[str, str]:
+  query = {"labelSelector": labels, "fieldSelector": fields}
+  return {name: value for name, value in query.items() if value}
 
 
 @contextlib.contextmanager

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from keras_remote.backend.k8s import diagnosis
 from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import Object
-from keras_remote.backend.k8s.watch import Feed
+from keras_remote.backend.k8s.watch import Feed, look
 from keras_remote.job.live import Joiner
+from keras_remote.job.spec import JobSpec
 
 # A node keeps the last 10 MiB of a container's log at least, with some bytes
 # more for each line; what is beyond is read from the store.
@@ -18,47 +20,70 @@ _LATE = 1.0
 
 
 def live(
-  cluster: Cluster, job_id: str, *, offset: int, follow: bool
+  cluster: Cluster, spec: JobSpec, *, offset: int, follow: bool
 ) -> Iterator[bytes]:
   """What the job's last started pod prints, from byte `offset` on.
 
   With `follow` it waits for the pod, and goes on until its container ends or
   its log becomes so long that the node may drop its begin.
   """
-  with contextlib.closing(Feed(cluster, job_id)) as feed:
-    pod = _started(feed, wait=follow)
+  if not follow:
+    pod = _started(look(cluster, spec))
+    if pod is not None:
+      yield from _Reader(cluster, pod, offset).pieces(follow=False)
+    return
+  with contextlib.closing(Feed(cluster, spec)) as feed:
+    pod = _awaited(feed)
     if pod is None:
       return
-    done = 0
-    while True:
+    reader = _Reader(cluster, pod, offset)
+    while pod is not None and not reader.over:
       # Asked before reading: what was printed before the end is then read.
-      ended = diagnosis.has_ended(pod) or not follow
-      stream = cluster.log(pod["metadata"]["name"], follow=not ended)
-      if stream is None:
-        return
-      begin = cost = 0
-      joiner = Joiner()
-      with contextlib.closing(stream):
-        for piece in stream.pieces():
-          kept = _within(piece, _MOST - cost)
-          cost += _cost(kept)
-          text = joiner.take(kept)
-          skipped = max(done, offset) - begin
-          begin += len(text)
-          if fresh := text[max(0, skipped) :]:
-            yield fresh
-          done = max(done, begin)
-          if len(kept) < len(piece):
-            return
+      ended = diagnosis.has_ended(pod)
+      yield from reader.pieces(follow=not ended)
       if ended:
-        # It was the begin of no mark.
-        if fresh := joiner.rest[max(0, offset - begin) :]:
-          yield fresh
         return
       feed.wait(_LATE)
       pod = _again(feed, pod)
-      if pod is None:
-        return
+
+
+class _Reader:
+  """Reads a pod's log, again where it was cut off, each byte once.
+
+  Attributes:
+    over: whether the rest is to be read elsewhere.
+  """
+
+  def __init__(self, cluster: Cluster, pod: Object, offset: int) -> None:
+    self._cluster = cluster
+    self._name = pod["metadata"]["name"]
+    self._done = offset
+    self.over = False
+
+  def pieces(self, *, follow: bool) -> Iterator[bytes]:
+    """What is new; with `follow` until the container ends or it is cut."""
+    stream = self._cluster.log(self._name, follow=follow)
+    if stream is None:
+      self.over = True
+      return
+    begin = cost = 0
+    joiner = Joiner()
+    with contextlib.closing(stream):
+      for piece in stream.pieces():
+        kept = _within(piece, _MOST - cost)
+        cost += _cost(kept)
+        text = joiner.take(kept)
+        skipped = self._done - begin
+        begin += len(text)
+        if fresh := text[max(0, skipped) :]:
+          yield fresh
+        self._done = max(self._done, begin)
+        if len(kept) < len(piece):
+          self.over = True
+          return
+    # It was the begin of no mark.
+    if not follow and (fresh := joiner.rest[max(0, self._done - begin) :]):
+      yield fresh
 
 
 def _cost(piece: bytes) -> int:
@@ -75,15 +100,21 @@ def _within(piece: bytes, most: int) -> bytes:
   return piece[: cut - 1]
 
 
-def _started(feed: Feed, *, wait: bool) -> Object | None:
+def _started(seen: Seen) -> Object | None:
   """The last pod whose container has started; None where there is none."""
+  started = [pod for pod in seen.pods if diagnosis.has_started(pod)]
+  return max(
+    started, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None
+  )
+
+
+def _awaited(feed: Feed) -> Object | None:
+  """The same, once there is one; None where none will be."""
   while True:
     seen = feed.seen
-    started = [pod for pod in seen.pods if diagnosis.has_started(pod)]
-    if started:
-      return max(started, key=lambda pod: pod["metadata"]["creationTimestamp"])
-    if not wait or diagnosis.view(seen.job, seen.pods).over:
-      return None
+    pod = _started(seen)
+    if pod is not None or diagnosis.view(seen.job, seen.pods).over:
+      return pod
     feed.wait(None)
 
 

@@ -8,9 +8,10 @@ from keras_remote.backend.k8s.objects import JOBS, PODS
 from keras_remote.job.live import BREAK
 from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import KubernetesCase
-from tests.fakes.specs import JOB_ID
+from tests.fakes.specs import JOB_ID, job_spec
 
-_LABELS = {pods.JOB_LABEL: JOB_ID}
+_SPEC = job_spec()
+_LABELS = pods.labels(_SPEC)
 _RUNNING: dict[str, object] = {"running": {}}
 _ENDED = {"terminated": {"exitCode": 0}}
 
@@ -31,7 +32,7 @@ class LiveTest(KubernetesCase):
     self.put(PODS, {"metadata": metadata, "spec": {}, "status": status})
 
   def live(self, *, offset: int = 0, follow: bool = True) -> Iterator[bytes]:
-    return logs.live(self.cluster, JOB_ID, offset=offset, follow=follow)
+    return logs.live(self.cluster, _SPEC, offset=offset, follow=follow)
 
   @parameterized.product(offset=(0, 3, 7, 12), follow=(False, True))
   def test_a_log_that_is_whole(self, offset: int, follow: bool) -> None:

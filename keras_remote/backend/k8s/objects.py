@@ -16,6 +16,7 @@ class Kind:
 
 
 CONFIG_MAPS = Kind("api/v1", "configmaps")
+EVENTS = Kind("api/v1", "events")
 JOBS = Kind("apis/batch/v1", "jobs")
 PODS = Kind("api/v1", "pods")
 SECRETS = Kind("api/v1", "secrets")

@@ -55,6 +55,12 @@ def labels(spec: JobSpec) -> dict[str, str]:
   }
 
 
+def of_owner(spec: JobSpec) -> str:
+  """The labels by which all that is made for the job's owner is found."""
+  every = {**MANAGED, _OWNER: labels(spec)[_OWNER]}
+  return ",".join(f"{name}={value}" for name, value in every.items())
+
+
 def archive_name(archive: bytes) -> str:
   """The name of the ConfigMap that holds this runner."""
   return f"{_ARCHIVE_PREFIX}{layout.digest(archive)}"

@@ -1,0 +1,106 @@
+"""What of many jobs is in a cluster: a copy that changes keep up to date."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.objects import EVENTS, JOBS, PODS, Kind, Object
+
+
+@dataclass(frozen=True)
+class Seen:
+  """What of a job is in the cluster.
+
+  Attributes:
+    events: what was told of its Job and its pods; they last an hour.
+  """
+
+  job: Object | None
+  pods: tuple[Object, ...] = ()
+  events: tuple[Object, ...] = ()
+
+
+# A kind and a uid.
+_Key = tuple[Kind, str]
+
+
+class Known:
+  """The objects of jobs, by their jobs, for threads that share them."""
+
+  def __init__(self) -> None:
+    self._lock = threading.Lock()
+    self._jobs: dict[str, dict[_Key, Object]] = {}
+    # What is known to be gone: a look that is late must not bring it back.
+    self._gone: set[str] = set()
+
+  def seen(self, job_id: str) -> Seen:
+    """What there is of a job."""
+    with self._lock:
+      found = dict(self._jobs.get(job_id, {}))
+    of: dict[Kind, list[Object]] = {JOBS: [], PODS: [], EVENTS: []}
+    for (kind, _), each in found.items():
+      of[kind].append(each)
+    job = of[JOBS][0] if of[JOBS] else None
+    return Seen(job, tuple(of[PODS]), tuple(of[EVENTS]))
+
+  def knows(self, job_id: str) -> bool:
+    """Whether its Job or a pod of it is there."""
+    seen = self.seen(job_id)
+    return seen.job is not None or bool(seen.pods)
+
+  def take(self, kind: Kind, objects: Iterable[Object]) -> set[str]:
+    """Has these, and no others of the kind; the jobs that this may concern."""
+    with self._lock:
+      concerned = set(self._jobs)
+      for found in self._jobs.values():
+        for key in [key for key in found if key[0] == kind]:
+          del found[key]
+      concerned |= {self._put(kind, each) for each in objects}
+      self._gone.clear()
+      self._jobs = {job: found for job, found in self._jobs.items() if found}
+      return concerned
+
+  def learn(self, kind: Kind, objects: Iterable[Object]) -> None:
+    """Has these too, where they are not known, or known to be gone."""
+    with self._lock:
+      for each in objects:
+        if each["metadata"]["uid"] not in self._gone:
+          self._put(kind, each)
+
+  def apply(self, kind: Kind, change: str, found: Object) -> str:
+    """Has a change as a watch tells it; the job that it concerns."""
+    with self._lock:
+      if change != "DELETED":
+        return self._put(kind, found)
+      uid, job_id = found["metadata"]["uid"], job_of(kind, found)
+      self._gone.add(uid)
+      of_job = self._jobs.get(job_id, {})
+      of_job.pop((kind, uid), None)
+      if not of_job:
+        self._jobs.pop(job_id, None)
+      return job_id
+
+  def _put(self, kind: Kind, found: Object) -> str:
+    job_id = job_of(kind, found)
+    of_job = self._jobs.setdefault(job_id, {})
+    key = kind, found["metadata"]["uid"]
+    if _version(found) >= _version(of_job.get(key)):
+      of_job[key] = found
+    return job_id
+
+
+def job_of(kind: Kind, found: Object) -> str:
+  """The id of the job that an object is of, or of one that it tells of."""
+  if kind != EVENTS:
+    return found["metadata"].get("labels", {}).get(pods.JOB_LABEL, "")
+  involved = found["involvedObject"]
+  name = involved.get("name", "")
+  # A Job names its pods by adding to its own name.
+  return name.rpartition("-")[0] if involved.get("kind") == "Pod" else name
+
+
+def _version(found: Object | None) -> int:
+  """A number that grows; 0 where a cluster writes another thing."""
+  text = found["metadata"].get("resourceVersion", "") if found else ""
+  return int(text) if text.isdecimal() else 0

@@ -1,0 +1,76 @@
+from absl.testing import absltest
+
+from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.known import Known
+from keras_remote.backend.k8s.objects import EVENTS, JOBS, PODS, Object
+from tests.fakes.specs import JOB_ID
+
+
+def _object(uid: str, version: int = 1, job_id: str = JOB_ID) -> Object:
+  return {
+    "metadata": {
+      "uid": uid,
+      "resourceVersion": str(version),
+      "labels": {pods.JOB_LABEL: job_id},
+    }
+  }
+
+
+class KnownTest(absltest.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.known = Known()
+
+  def uids(self, job_id: str = JOB_ID) -> list[str]:
+    return [pod["metadata"]["uid"] for pod in self.known.seen(job_id).pods]
+
+  def test_changes(self) -> None:
+    """Each concerns its job."""
+    self.assertEqual(self.known.apply(PODS, "ADDED", _object("a")), JOB_ID)
+    self.known.apply(PODS, "ADDED", _object("b", job_id="other"))
+    self.assertEqual(self.uids(), ["a"])
+    self.assertEqual(self.uids("other"), ["b"])
+    self.known.apply(PODS, "DELETED", _object("a", 2))
+    self.assertEqual(self.uids(), [])
+    self.assertFalse(self.known.knows(JOB_ID))
+
+  def test_all_that_there_is(self) -> None:
+    """What is not there any more is gone, of this kind alone."""
+    self.known.apply(JOBS, "ADDED", _object("job"))
+    self.known.apply(PODS, "ADDED", _object("a"))
+    concerned = self.known.take(PODS, [_object("b", job_id="other")])
+    self.assertEqual(concerned, {JOB_ID, "other"})
+    self.assertEqual(self.uids(), [])
+    self.assertTrue(self.known.knows(JOB_ID))
+
+  def test_a_look_that_is_late(self) -> None:
+    """It adds what is not known, and brings nothing back."""
+    self.known.apply(PODS, "ADDED", _object("a", 5))
+    self.known.apply(PODS, "ADDED", _object("b", 5))
+    self.known.apply(PODS, "DELETED", _object("b", 6))
+    self.known.learn(PODS, [_object("a", 4), _object("b", 5), _object("c", 5)])
+    self.assertEqual(self.uids(), ["a", "c"])
+    (a, _) = self.known.seen(JOB_ID).pods
+    self.assertEqual(a["metadata"]["resourceVersion"], "5")
+
+  def test_a_watch_that_is_late(self) -> None:
+    """What it tells of before the look changes nothing."""
+    self.known.learn(PODS, [_object("a", 5)])
+    self.known.apply(PODS, "ADDED", _object("a", 4))
+    (a,) = self.known.seen(JOB_ID).pods
+    self.assertEqual(a["metadata"]["resourceVersion"], "5")
+
+  def test_events(self) -> None:
+    """They are of the job whose Job or pod they tell of."""
+    for kind, name in (("Job", JOB_ID), ("Pod", f"{JOB_ID}-x2v4q")):
+      event: Object = {
+        "metadata": {"uid": kind},
+        "involvedObject": {"kind": kind, "name": name},
+      }
+      self.assertEqual(self.known.apply(EVENTS, "ADDED", event), JOB_ID)
+    self.assertLen(self.known.seen(JOB_ID).events, 2)
+    self.assertFalse(self.known.knows(JOB_ID))
+
+
+if __name__ == "__main__":
+  absltest.main()
