@@ -60,6 +60,10 @@ class ImageBuildError(KerasRemoteError):
   """The container image could not be built."""
 
 
+class ImageAccessError(ImageBuildError, CredentialsError):
+  """Whoever is logged in may not build images, or nobody is."""
+
+
 class SubmitError(KerasRemoteError):
   """The backend did not take the job."""
 

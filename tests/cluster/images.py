@@ -91,6 +91,23 @@ def build(context: Path, reference: str) -> None:
     process.run(*buildah, "push", plain, reference)
 
 
+def digest(reference: str) -> str | None:
+  """The digest of the image with this tag; None where there is none.
+
+  Raises:
+    OSError: The registry does not answer, or says no.
+  """
+  registry, _, path = reference.partition("/")
+  name, _, tag = path.rpartition(":")
+  connection = http.client.HTTPConnection(registry, timeout=_SECONDS)
+  try:
+    target, kinds = f"/v2/{name}/manifests/{tag}", {"Accept": _MANIFEST}
+    found = _ask(connection, "HEAD", target, (200, 404), headers=kinds)
+    return found.headers["Docker-Content-Digest"]
+  finally:
+    connection.close()
+
+
 def _manifest(
   connection: http.client.HTTPConnection, name: str, image: Image
 ) -> dict[str, object]:
@@ -129,6 +146,8 @@ def _config(image: Image, layer_digest: str) -> dict[str, object]:
       "Cmd": image.command,
     },
     "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
+    # Who builds on it counts its layers here too.
+    "history": [{"created_by": "tar"}],
   }
 
 
