@@ -2,12 +2,18 @@
 
 import contextlib
 import http.client
-from collections.abc import Callable
+import itertools
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from tests.fakes.local_server import LocalServer
+from tests.fakes.local_server import LOOPBACK, LocalServer
 
 _PIECE = 64 * 1024
 # What concerns one connection only.
@@ -16,10 +22,21 @@ _OF_CONNECTION = {"connection", "transfer-encoding", "content-length", "host"}
 
 @dataclass(frozen=True)
 class Request:
-  """One request, as the proxy sees it."""
+  """One request, as the proxy sees it.
+
+  Attributes:
+    path: with the query.
+    at: when it came, in seconds of `time.monotonic()`.
+  """
 
   method: str
   path: str
+  at: float
+
+  @property
+  def watches(self) -> bool:
+    """Whether it is a watch of a Kubernetes API."""
+    return "watch=true" in self.path
 
 
 @dataclass(frozen=True)
@@ -39,23 +56,135 @@ class Fault:
   after: int = 0
 
 
+# What goes wrong with a request, if anything.
+Faults = Callable[[Request], Fault | None]
+
+
+def anything(request: Request) -> bool:
+  """Every request."""
+  return True
+
+
+def times(
+  count: int, fault: Fault, wanted: Callable[[Request], bool] = anything
+) -> Faults:
+  """The fault, for the first so many requests that are as wanted."""
+  numbers = itertools.count()
+  return lambda request: (
+    fault if wanted(request) and next(numbers) < count else None
+  )
+
+
 class HttpProxy(LocalServer):
   """Passes requests on, but for what `fault` says of each.
+
+  Args:
+    upstream: the server's address.
+    trust: how a server that speaks TLS is known; None is plain HTTP.
+    host: the address of this machine to listen at.
+    tls: what this proxy proves itself with; None is plain HTTP.
 
   Attributes:
     requests: all that came, in order.
     connections: how many were opened.
-    fault: asked of every request before it is passed on.
+    fault: asked of every request before it is passed on, on a thread of the
+      request's own: one that takes its time makes the server slow.
     change: makes what clients get of each piece of an answer.
+    headers: what to add to a request that came with these.
   """
 
-  def __init__(self, upstream: str) -> None:
+  def __init__(
+    self,
+    upstream: str,
+    *,
+    trust: ssl.SSLContext | None = None,
+    host: str = LOOPBACK,
+    tls: ssl.SSLContext | None = None,
+  ) -> None:
     self.requests: list[Request] = []
     self.connections = 0
     self.change: Callable[[bytes], bytes] = lambda data: data
-    self.fault: Callable[[Request], Fault | None] = lambda request: None
+    self.fault: Faults = lambda request: None
+    self.headers: Callable[[dict[str, str]], dict[str, str]] = lambda _: {}
     self.upstream = upstream
-    super().__init__(_handler(self), "proxy")
+    self._trust = trust
+    self._answers: dict[Request, list[socket.socket]] = {}
+    super().__init__(_handler(self), "proxy", host, tls)
+
+  @property
+  def open(self) -> list[Request]:
+    """The requests that are being answered now: watches go on for minutes."""
+    return list(self._answers)
+
+  def cut(self, wanted: Callable[[Request], bool] = anything) -> int:
+    """Cuts the answers to requests that are as wanted; how many they were."""
+    found = [
+      sockets
+      for request, sockets in list(self._answers.items())
+      if wanted(request)
+    ]
+    for sockets in found:
+      _shut(*sockets)
+    return len(found)
+
+  @contextlib.contextmanager
+  def away(self) -> Iterator[None]:
+    """For a block no server is there: all is cut, and nobody can connect."""
+    self.refuse()
+    self.cut()
+    try:
+      yield
+    finally:
+      self.listen()
+
+  @contextlib.contextmanager
+  def answering(
+    self, request: Request, *sockets: socket.socket
+  ) -> Iterator[None]:
+    """The block in which an answer goes from one socket to the other."""
+    self._answers[request] = list(sockets)
+    try:
+      yield
+    finally:
+      del self._answers[request]
+
+  def connect(self) -> http.client.HTTPConnection:
+    """A new connection to the server."""
+    address = urlsplit(self.upstream).netloc
+    if self._trust:
+      return http.client.HTTPSConnection(
+        address, timeout=60, context=self._trust
+      )
+    return http.client.HTTPConnection(address, timeout=60)
+
+
+def _shut(*sockets: socket.socket) -> None:
+  for each in sockets:
+    with contextlib.suppress(OSError):
+      # TLS has a shutdown of its own, which says goodbye.
+      socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def _leaving_with(
+  client: socket.socket, server: socket.socket
+) -> Iterator[None]:
+  """For a block the server's connection ends when the client's has."""
+  waiting, waking = socket.socketpair()
+
+  def look() -> None:
+    # Who waits for an answer that goes on sends nothing more.
+    if client in select.select([client, waiting], [], [])[0]:
+      _shut(server)
+
+  looking = threading.Thread(target=look, name="proxy looks", daemon=True)
+  looking.start()
+  try:
+    yield
+  finally:
+    waking.close()
+    looking.join()
+    waiting.close()
 
 
 def _handler(proxy: HttpProxy) -> type[BaseHTTPRequestHandler]:
@@ -70,13 +199,13 @@ def _handler(proxy: HttpProxy) -> type[BaseHTTPRequestHandler]:
       pass
 
     def serve(self) -> None:
-      request = Request(self.command, self.path)
+      request = Request(self.command, self.path, time.monotonic())
       body = self._body()
       proxy.requests.append(request)
       fault = proxy.fault(request)
       try:
         if fault is None or fault.arrives:
-          self._pass_on(body, fault)
+          self._pass_on(request, body, fault)
         if fault and fault.status:
           self.send_response(fault.status)
           self.send_header("Content-Length", str(len(fault.body)))
@@ -99,24 +228,33 @@ def _handler(proxy: HttpProxy) -> type[BaseHTTPRequestHandler]:
       return body
 
     def _passed(self) -> dict[str, str]:
-      return {
+      passed = {
         name: value
         for name, value in self.headers.items()
         if name.lower() not in _OF_CONNECTION
       }
+      return passed | proxy.headers(passed)
 
-    def _pass_on(self, body: bytes, fault: Fault | None) -> None:
-      address = urlsplit(proxy.upstream).netloc
-      upstream = http.client.HTTPConnection(address, timeout=60)
-      with contextlib.closing(upstream):
+    def _pass_on(
+      self, request: Request, body: bytes, fault: Fault | None
+    ) -> None:
+      with contextlib.closing(proxy.connect()) as upstream:
         upstream.request(self.command, self.path, body, self._passed())
-        answer = upstream.getresponse()
-        if fault is None:
-          self._answer(answer)
-        elif fault.after:
-          self._answer(answer, fault.after)
-        else:
-          answer.read()
+        sock = upstream.sock
+        with proxy.answering(request, self.connection, sock):
+          answer = upstream.getresponse()
+          if fault is None:
+            goes_on = answer.getheader("Content-Length") is None
+            with (
+              _leaving_with(self.connection, sock)
+              if goes_on
+              else contextlib.nullcontext()
+            ):
+              self._answer(answer)
+          elif fault.after:
+            self._answer(answer, fault.after)
+          else:
+            answer.read()
 
     def _answer(
       self, answer: http.client.HTTPResponse, after: int | None = None

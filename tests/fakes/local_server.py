@@ -1,28 +1,45 @@
 """A server on this machine, for as long as a block."""
 
+import contextlib
+import socket
+import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
+LOOPBACK = "127.0.0.1"
+
 
 class LocalServer:
   """Serves requests on threads, from a block's begin to its end.
+
+  Args:
+    host: the address of this machine to listen at.
+    tls: what it proves itself with; None is plain HTTP.
 
   Attributes:
     url: where it listens.
   """
 
-  def __init__(self, handler: type[BaseHTTPRequestHandler], name: str) -> None:
-    self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    self._server.daemon_threads = True
-    self.url = f"http://127.0.0.1:{self._server.server_port}"
-    self._thread = threading.Thread(
-      target=self._server.serve_forever, args=(0.01,), name=name
-    )
+  def __init__(
+    self,
+    handler: type[BaseHTTPRequestHandler],
+    name: str,
+    host: str = LOOPBACK,
+    tls: ssl.SSLContext | None = None,
+  ) -> None:
+    self._handler = handler
+    self._name = name
+    self._tls = tls
+    self._server = self._bound(host, 0)
+    self._thread: threading.Thread | None = None
+    scheme = "https" if tls else "http"
+    self.url = f"{scheme}://{host}:{self._server.server_port}"
 
   def __enter__(self) -> Self:
-    self._thread.start()
+    self.listen()
     return self
 
   def __exit__(
@@ -31,6 +48,57 @@ class LocalServer:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    self._server.shutdown()
-    self._thread.join()
+    self._end()
+
+  def listen(self) -> None:
+    """Takes connections; it does within a block, but after `refuse`."""
+    self._server.server_activate()
+    self._thread = threading.Thread(
+      target=self._server.serve_forever, args=(0.01,), name=self._name
+    )
+    self._thread.start()
+
+  def refuse(self) -> None:
+    """Refuses further connections; those that are open stay."""
+    address = self._server.server_address
+    self._end()
+    # Bound, so that nobody else gets the port, and not listening.
+    self._server = self._bound(str(address[0]), self._server.server_port)
+
+  def _bound(self, host: str, port: int) -> "_Server":
+    server = _Server((host, port), self._handler, bind_and_activate=False)
+    server.tls = self._tls
+    server.server_bind()
+    return server
+
+  def _end(self) -> None:
+    if self._thread:
+      self._server.shutdown()
+      self._thread.join()
+      self._thread = None
     self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+  daemon_threads = True
+  # Many clients of a test begin at once.
+  request_queue_size = 128
+  tls: ssl.SSLContext | None = None
+
+  def get_request(self) -> tuple[socket.socket, object]:
+    connection, address = super().get_request()
+    if self.tls:
+      # Each connection's own thread greets it: it may take its time.
+      connection = self.tls.wrap_socket(
+        connection, server_side=True, do_handshake_on_connect=False
+      )
+    return connection, address
+
+  def shutdown_request(self, request: object) -> None:
+    with contextlib.suppress(OSError):
+      super().shutdown_request(request)  # pyrefly: ignore
+
+  def handle_error(self, request: object, client_address: object) -> None:
+    # Of connections that the other side has cut.
+    if not isinstance(sys.exception(), OSError):
+      super().handle_error(request, client_address)  # pyrefly: ignore
