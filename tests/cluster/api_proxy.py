@@ -72,6 +72,7 @@ def creates(plural: str) -> Callable[[Request], bool]:
   return lambda request: (
     request.method == "POST"
     and urlsplit(request.path).path.endswith(f"/{plural}")
+    and "dryRun" not in request.path
   )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from tests.fakes.local_server import LOOPBACK, LocalServer
+from tests.fakes.local_server import LOOPBACK, LocalServer, shut
 
 _PIECE = 64 * 1024
 # What concerns one connection only.
@@ -124,7 +124,7 @@ class HttpProxy(LocalServer):
       if wanted(request)
     ]
     for sockets in found:
-      _shut(*sockets)
+      shut(*sockets)
     return len(found)
 
   @contextlib.contextmanager
@@ -132,6 +132,7 @@ class HttpProxy(LocalServer):
     """For a block no server is there: all is cut, and nobody can connect."""
     self.refuse()
     self.cut()
+    self.disconnect()
     try:
       yield
     finally:
@@ -158,13 +159,6 @@ class HttpProxy(LocalServer):
     return http.client.HTTPConnection(address, timeout=60)
 
 
-def _shut(*sockets: socket.socket) -> None:
-  for each in sockets:
-    with contextlib.suppress(OSError):
-      # TLS has a shutdown of its own, which says goodbye.
-      socket.socket.shutdown(each, socket.SHUT_RDWR)
-
-
 @contextlib.contextmanager
 def _leaving_with(
   client: socket.socket, server: socket.socket
@@ -175,7 +169,7 @@ def _leaving_with(
   def look() -> None:
     # Who waits for an answer that goes on sends nothing more.
     if client in select.select([client, waiting], [], [])[0]:
-      _shut(server)
+      shut(server)
 
   looking = threading.Thread(target=look, name="proxy looks", daemon=True)
   looking.start()

@@ -158,6 +158,7 @@ class _Watch(threading.Thread):
       try:
         if self._version is None:
           self._list()
+        begun = clock.monotonic()
         told = self._follow(self._version or "")
       except errors.CredentialsError:
         raise
@@ -166,9 +167,9 @@ class _Watch(threading.Thread):
           raise
         self._version = None
       else:
-        # A server that only closes its watches is not asked without a pause.
+        # A server that closes its watches at once is asked ever less often.
         failing = clock.monotonic()
-        if told:
+        if told or failing - begun > pause:
           pause = _FIRST_PAUSE
       self._stopping.wait(pause)
       pause = min(2 * pause, _PAUSE)
