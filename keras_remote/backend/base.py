@@ -1,7 +1,7 @@
 """What a backend is: it starts processes, and says what became of them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -58,11 +58,13 @@ class Observation:
   Attributes:
     sentence: what a person can act on.
     outcome: how it ended, where that was read.
+    result: the result, where it came along; not yet checked.
   """
 
   state: State
   sentence: str
   outcome: Outcome | None = None
+  result: bytes | None = field(default=None, repr=False)
 
 
 class Backend(Protocol):

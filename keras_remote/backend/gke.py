@@ -10,7 +10,7 @@ import functools
 import math
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
@@ -33,7 +33,7 @@ from keras_remote.backend.k8s.objects import (
 )
 from keras_remote.backend.k8s.target import open_target, target_place
 from keras_remote.home import Home
-from keras_remote.job import signing
+from keras_remote.job import last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
 from keras_remote.job.spec import JobSpec
@@ -215,7 +215,7 @@ class GKEBackend:
         while True:
           seen = feed.seen
           present = present or seen.job is not None or bool(seen.pods)
-          now = self._observe(
+          now = _told(directory, seen.pods) or self._observe(
             directory, spec, seen, preparing=preparing, present=present
           )
           yield now
@@ -282,6 +282,18 @@ class GKEBackend:
       "it never started: the submitting process ended before its Job was in "
       "the cluster, or somebody deleted that",
     )
+
+
+def _told(
+  directory: JobDirectory, found: Iterable[Object]
+) -> Observation | None:
+  """How the job ended, by the last words of its first process."""
+  assert directory.key
+  for words in diagnosis.told_at_end(found):
+    if told := last_words.read(words, directory.job_id, directory.key):
+      outcome, result = told
+      return Observation(outcome.state, outcome.message, outcome, result)
+  return None
 
 
 def _sent_elsewhere(spec: JobSpec) -> bool:

@@ -14,9 +14,9 @@ from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from keras_remote.home import Home, ensure, holding
-from keras_remote.job import endings, signing
+from keras_remote.job import endings, last_words, layout, signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.outcome import Started
+from keras_remote.job.outcome import Cause, Outcome, Started
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
@@ -208,6 +208,28 @@ class WatchTest(BackendCase):
     self.cancel()
     self.put_pod({"terminated": {"exitCode": 80}})
     self.assertEqual([s.state for s in watch], [State.CANCELLED])
+
+  @parameterized.parameters(True, False)
+  def test_last_words(self, ours: bool) -> None:
+    """They save a look into the store, if the job signed them."""
+    self.put_job()
+    result = b"value"
+    outcome = Outcome(
+      1, State.SUCCEEDED, Cause.RETURNED, "", "now", "host 0",
+      result=layout.digest(result),
+    )  # fmt: skip
+    key = self.key if ours else b"another key"
+    signed = signing.sign(outcome, JOB_ID, key)
+    words = last_words.record(signed, result)
+    self.cancel()  # What the store says is another thing, to tell them apart.
+    self.put_pod({"terminated": {"exitCode": 0, "message": words}})
+    (seen,) = self.watch()
+    if ours:
+      self.assertEqual(seen.state, State.SUCCEEDED)
+      self.assertEqual((seen.outcome, seen.result), (signed, result))
+    else:
+      self.assertEqual(seen.state, State.CANCELLED)
+      self.assertIsNone(seen.result)
 
   def test_the_end_of_a_process_that_told_nobody(self) -> None:
     """The job is lost once no start can call; until then one may come."""
