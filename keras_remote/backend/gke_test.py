@@ -221,9 +221,12 @@ class WatchTest(BackendCase):
     key = self.key if ours else b"another key"
     signed = signing.sign(outcome, JOB_ID, key)
     words = last_words.record(signed, result)
+    self.put_pod(_RUNNING)
+    watch = self.backend.watch_job(self.spec, timeout=20)
+    next(watch)
     self.cancel()  # What the store says is another thing, to tell them apart.
     self.put_pod({"terminated": {"exitCode": 0, "message": words}})
-    (seen,) = self.watch()
+    (seen,) = watch
     if ours:
       self.assertEqual(seen.state, State.SUCCEEDED)
       self.assertEqual((seen.outcome, seen.result), (signed, result))
