@@ -234,6 +234,28 @@ class WatchTest(BackendCase):
       self.assertEqual(seen.state, State.CANCELLED)
       self.assertIsNone(seen.result)
 
+  def test_who_may_not_read_the_key(self) -> None:
+    """States are shown, by what the store says; no last words are heard."""
+
+    def refuse(request: Request) -> int | None:
+      return 403 if "/secrets/" in request.path else None
+
+    self.server.fault = refuse
+    backend = self.open()
+    self.put_job()
+    self.put_pod(_RUNNING)
+    watch = backend.watch_job(self.spec, timeout=20)
+    self.assertEqual(next(watch).state, State.RUNNING)
+    self.cancel()
+    outcome = self.directory.outcome()
+    assert outcome
+    words = last_words.record(outcome, b"bomb")
+    self.put_pod({"terminated": {"exitCode": 80, "message": words}})
+    (seen,) = watch
+    self.assertEqual((seen.state, seen.result), (State.CANCELLED, None))
+    with self.assertRaises(errors.CredentialsError):
+      backend.signing_key()
+
   def test_the_end_of_a_process_that_told_nobody(self) -> None:
     """The job is lost once no start can call; until then one may come."""
     self.put_job()

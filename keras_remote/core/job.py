@@ -78,14 +78,17 @@ class Job:
     first = True
     for seen in self.backend.watch_job(self.spec, timeout=timeout):
       if seen.state is State.LOST and seen.outcome is None:
-        settled = self._ended() or self._settle(seen.sentence)
-        seen = Observation(settled.state, settled.message, settled)
+        # Who may only look leaves it to others to end it.
+        with contextlib.suppress(errors.ClusterAccessError):
+          settled = self._ended() or self._settle(seen.sentence)
+          seen = Observation(settled.state, settled.message, settled)
       elif seen.outcome:
         explained = self._explained(seen.outcome)
         if explained != seen.outcome:
           seen = Observation(explained.state, explained.message, explained)
       if first and seen.state.ended:
-        self._clean_up()
+        with contextlib.suppress(errors.ClusterAccessError):
+          self._clean_up()
       first = False
       yield seen
 
@@ -99,9 +102,11 @@ class Job:
 
   def ending(self, timeout: float | None = None) -> Ending:
     """The same, with its result where that came along with it."""
-    ending = None
+    ending, ended = None, False
     for seen in self.watch(timeout):
-      ending = ending_of(seen)
+      ending, ended = ending_of(seen), seen.state.ended
+    if ending is None and ended:
+      self.key()  # It says what is needed to know more.
     if ending is None:
       raise TimeoutError(
         f"job {self.spec.job_id} has not ended within {timeout:g} s: it goes on"
