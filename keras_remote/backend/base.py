@@ -37,6 +37,7 @@ class Wanted:
     namespace: None for the context's own.
     image: the container image of a job.
     queue: what admits a job to the cluster.
+    service_account: whom a job's pods are.
     project: of Google Cloud, which has the cluster.
     zone: the cluster's zone or region; None: it is looked for.
     cluster: a GKE cluster's name.
@@ -49,6 +50,7 @@ class Wanted:
   project: str | None = None
   zone: str | None = None
   cluster: str | None = None
+  service_account: str | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._image = wanted.image
-    self._queue = wanted.queue
+    self._wanted = wanted
     self._cluster = open_target(home, wanted, place)
 
   @property
@@ -83,8 +83,7 @@ class GKEBackend:
 
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:
     self._check(store, environ)
-    if self._queue:
-      admission.check_queue(self._cluster, self._queue)
+    admission.check(self._cluster, self._home, self._wanted)
 
   def _check(self, store: str, environ: Mapping[str, str]) -> None:
     if is_folder(store):

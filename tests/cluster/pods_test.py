@@ -148,6 +148,12 @@ class PodsTest(CallTest):
     self.assertEqual(resources.requests, {"cpu": "250m", "memory": "512Mi"})
     self.assertEqual(resources.limits, {"memory": "512Mi"})
 
+  def test_an_account_that_is_not_there(self) -> None:
+    """It is told before anything is sent."""
+    _, said = self.ran(_LOOK, expected=1, KERAS_REMOTE_SERVICE_ACCOUNT="nobody")
+    self.assertIn("create serviceaccount nobody", said)
+    self.assertEqual(self.jobs(), [])
+
   def test_a_namespace_where_nobody_may_be_root(self) -> None:
     """A call runs there as in others; as another user, in the same image."""
     self.assertEqual(json.loads(self.ran(_LOOK)[0])["uid"], 0)

@@ -250,7 +250,7 @@ class TrustTest(CallTest, parameterized.TestCase):
       KERAS_REMOTE_HOME=str(self.folder / "viewer"),
     )
     self.assertIn("SUCCEEDED SUCCEEDED\nbegun SUCCEEDED\n", printed)
-    self.assertEqual(printed.count("kubectl --namespace="), 2)
+    self.assertEqual(printed.count("create role "), 2)
     self.assertIn("create role keras-remote-key-reader", printed)
 
   def test_who_may_not_read_the_key_of_a_lost_job(self) -> None:

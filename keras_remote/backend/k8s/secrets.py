@@ -74,7 +74,7 @@ def cluster_key(cluster: Cluster, labels: Mapping[str, str]) -> bytes:
       f"{error}. Without the Secret {KEY_SECRET} nobody knows whose an ending "
       "or a result is, so nothing of it is used: states and logs are shown "
       "all the same. Whoever owns the namespace gives the right to it: "
-      f"`kubectl --namespace={cluster.namespace} create role "
+      f"`{cluster.name.kubectl} -n {cluster.namespace} create role "
       f"{KEY_SECRET}-reader --verb=get --resource=secrets "
       f"--resource-name={KEY_SECRET}`, and a rolebinding of that to you",
       status=error.status,
