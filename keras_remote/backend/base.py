@@ -1,7 +1,7 @@
 """What a backend is: it starts processes, and says what became of them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,7 @@ class Wanted:
     namespace: None for the context's own.
     image: the container image of a job.
     queue: what admits a job to the cluster.
+    service_account: whom a job's pods are.
     project: of Google Cloud, which has the cluster.
     zone: the cluster's zone or region; None: it is looked for.
     cluster: a GKE cluster's name.
@@ -49,6 +50,7 @@ class Wanted:
   project: str | None = None
   zone: str | None = None
   cluster: str | None = None
+  service_account: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ class Observation:
   Attributes:
     sentence: what a person can act on.
     outcome: how it ended, where that was read.
+    result: the result, where it came along; not yet checked.
   """
 
   state: State
   sentence: str
   outcome: Outcome | None = None
+  result: bytes | None = field(default=None, repr=False)
 
 
 class Backend(Protocol):

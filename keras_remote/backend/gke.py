@@ -10,7 +10,7 @@ import functools
 import math
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
@@ -33,7 +33,7 @@ from keras_remote.backend.k8s.objects import (
 )
 from keras_remote.backend.k8s.target import open_target, target_place
 from keras_remote.home import Home
-from keras_remote.job import signing
+from keras_remote.job import last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
 from keras_remote.job.spec import JobSpec
@@ -66,7 +66,7 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._image = wanted.image
-    self._queue = wanted.queue
+    self._wanted = wanted
     self._cluster = open_target(home, wanted, place)
 
   @property
@@ -83,8 +83,7 @@ class GKEBackend:
 
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:
     self._check(store, environ)
-    if self._queue:
-      admission.check_queue(self._cluster, self._queue)
+    admission.check(self._cluster, self._home, self._wanted)
 
   def _check(self, store: str, environ: Mapping[str, str]) -> None:
     if is_folder(store):
@@ -155,7 +154,7 @@ class GKEBackend:
     self, spec: JobSpec, *, timeout: float | None = None
   ) -> Iterator[Observation]:
     deadline = math.inf if timeout is None else clock.monotonic() + timeout
-    key = signing.job_key(self.signing_key(), spec.job_id)
+    key = self._job_key(spec)
     directory = JobDirectory(open_store(spec.target.store), spec.job_id, key)
     last = None
     for now in self._observations(spec, directory, deadline):
@@ -191,6 +190,13 @@ class GKEBackend:
   def signing_key(self) -> bytes:
     return self._key
 
+  def _job_key(self, spec: JobSpec) -> bytes | None:
+    """The job's key; None where this user may only look."""
+    try:
+      return signing.job_key(self.signing_key(), spec.job_id)
+    except errors.ClusterAccessError:
+      return None
+
   @functools.cached_property
   def _key(self) -> bytes:
     return secrets.cluster_key(self._cluster, pods.MANAGED)
@@ -215,7 +221,7 @@ class GKEBackend:
         while True:
           seen = feed.seen
           present = present or seen.job is not None or bool(seen.pods)
-          now = self._observe(
+          now = _told(directory, seen.pods) or self._observe(
             directory, spec, seen, preparing=preparing, present=present
           )
           yield now
@@ -282,6 +288,20 @@ class GKEBackend:
       "it never started: the submitting process ended before its Job was in "
       "the cluster, or somebody deleted that",
     )
+
+
+def _told(
+  directory: JobDirectory, found: Iterable[Object]
+) -> Observation | None:
+  """How the job ended, by the last words of its first process."""
+  for words in diagnosis.told_at_end(found):
+    # Without the key nothing in them can be told from a forgery.
+    if directory.key and (
+      told := last_words.read(words, directory.job_id, directory.key)
+    ):
+      outcome, result = told
+      return Observation(outcome.state, outcome.message, outcome, result)
+  return None
 
 
 def _sent_elsewhere(spec: JobSpec) -> bool:

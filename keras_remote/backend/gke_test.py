@@ -14,9 +14,9 @@ from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
 from keras_remote.home import Home, ensure, holding
-from keras_remote.job import endings, signing
+from keras_remote.job import endings, last_words, layout, signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.outcome import Started
+from keras_remote.job.outcome import Cause, Outcome, Started
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
@@ -208,6 +208,53 @@ class WatchTest(BackendCase):
     self.cancel()
     self.put_pod({"terminated": {"exitCode": 80}})
     self.assertEqual([s.state for s in watch], [State.CANCELLED])
+
+  @parameterized.parameters(True, False)
+  def test_last_words(self, ours: bool) -> None:
+    """They save a look into the store, if the job signed them."""
+    self.put_job()
+    result = b"value"
+    outcome = Outcome(
+      1, State.SUCCEEDED, Cause.RETURNED, "", "now", "host 0",
+      result=layout.digest(result),
+    )  # fmt: skip
+    key = self.key if ours else b"another key"
+    signed = signing.sign(outcome, JOB_ID, key)
+    words = last_words.record(signed, result)
+    self.put_pod(_RUNNING)
+    watch = self.backend.watch_job(self.spec, timeout=20)
+    next(watch)
+    self.cancel()  # What the store says is another thing, to tell them apart.
+    self.put_pod({"terminated": {"exitCode": 0, "message": words}})
+    (seen,) = watch
+    if ours:
+      self.assertEqual(seen.state, State.SUCCEEDED)
+      self.assertEqual((seen.outcome, seen.result), (signed, result))
+    else:
+      self.assertEqual(seen.state, State.CANCELLED)
+      self.assertIsNone(seen.result)
+
+  def test_who_may_not_read_the_key(self) -> None:
+    """States are shown, by what the store says; no last words are heard."""
+
+    def refuse(request: Request) -> int | None:
+      return 403 if "/secrets/" in request.path else None
+
+    self.server.fault = refuse
+    backend = self.open()
+    self.put_job()
+    self.put_pod(_RUNNING)
+    watch = backend.watch_job(self.spec, timeout=20)
+    self.assertEqual(next(watch).state, State.RUNNING)
+    self.cancel()
+    outcome = self.directory.outcome()
+    assert outcome
+    words = last_words.record(outcome, b"bomb")
+    self.put_pod({"terminated": {"exitCode": 80, "message": words}})
+    (seen,) = watch
+    self.assertEqual((seen.state, seen.result), (State.CANCELLED, None))
+    with self.assertRaises(errors.CredentialsError):
+      backend.signing_key()
 
   def test_the_end_of_a_process_that_told_nobody(self) -> None:
     """The job is lost once no start can call; until then one may come."""

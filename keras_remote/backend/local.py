@@ -34,7 +34,7 @@ from keras_remote.home import (
   write_private,
 )
 from keras_remote.home import lock as take_lock
-from keras_remote.job import signing
+from keras_remote.job import last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ALLOCATION_VARIABLE, HOST_VARIABLE, Launch
 from keras_remote.job.spec import JobSpec
@@ -297,13 +297,14 @@ class LocalBackend:
 
   def _last_words(self, spec: JobSpec, host: int) -> str:
     path = self._allocation(spec) / f"host-{host}" / "last-words"
-    try:
-      return path.read_text()
-    except OSError:
-      which = f"host {host}'s" if spec.resources.hosts > 1 else "its"
-      return (
-        f"{which} first process is gone and said nothing: something killed it"
-      )
+    with contextlib.suppress(OSError):
+      words = path.read_text()
+      if words and not last_words.is_record(words):
+        return words
+    which = f"host {host}'s" if spec.resources.hosts > 1 else "its"
+    return (
+      f"{which} first process is gone and said nothing: something killed it"
+    )
 
   def _processes(self, spec: JobSpec) -> list[psutil.Process]:
     """Its whole tree, but for what was started with an environment anew."""

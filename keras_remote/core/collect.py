@@ -1,6 +1,7 @@
 """From a job's outcome to its value, or to the exception it stands for."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from keras_remote import errors
 from keras_remote.constants import MIB
-from keras_remote.job import fetch, signing
+from keras_remote.core.job import Ending
+from keras_remote.job import fetch, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.spec import EntryKind, JobSpec
@@ -23,7 +25,7 @@ _IN_MEMORY = 64 * MIB
 
 
 def collect(
-  directory: JobDirectory, spec: JobSpec, outcome: Outcome, cluster_key: bytes
+  directory: JobDirectory, spec: JobSpec, ending: Ending, cluster_key: bytes
 ) -> "Result":
   """What the function returned, or the exception that stands for the ending.
 
@@ -34,11 +36,12 @@ def collect(
   """
   from keras_remote.pickling.result import Result
 
+  outcome = ending.outcome
   key = signing.job_key(cluster_key, spec.job_id)
   signing.verify(outcome, spec.job_id, key)
   if outcome.result is not None:
     with _backend(spec.environment.keras_backend):
-      return _unpickled(directory, outcome.result)
+      return _unpickled(directory, outcome.result, ending.result)
   if outcome.state is State.SUCCEEDED:
     return Result(True, None, None, "")
   return Result(False, None, error_of(spec, outcome), outcome.traceback)
@@ -104,13 +107,15 @@ def _hint(outcome: Outcome) -> str:
   return ""
 
 
-def _unpickled(directory: JobDirectory, digest: str) -> "Result":
+def _unpickled(
+  directory: JobDirectory, digest: str, given: bytes | None
+) -> "Result":
   from keras_remote.pickling.result import load_result
 
   # Checked whole before anything is unpickled: what is read twice could
   # change in between.
   with (
-    directory.open_result(digest) as source,
+    _opened(directory, digest, given) as source,
     tempfile.SpooledTemporaryFile(_IN_MEMORY) as copy,
   ):
     stream = cast(BinaryIO, copy)
@@ -119,3 +124,12 @@ def _unpickled(directory: JobDirectory, digest: str) -> "Result":
     )
     copy.seek(0)
     return load_result(stream)
+
+
+def _opened(
+  directory: JobDirectory, digest: str, given: bytes | None
+) -> BinaryIO:
+  """The result: what came along, if it is that."""
+  if given is not None and layout.digest(given) == digest:
+    return io.BytesIO(given)
+  return directory.open_result(digest)

@@ -9,6 +9,7 @@ from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.core import collect
+from keras_remote.core.job import Ending
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, Outcome
@@ -129,10 +130,32 @@ class CollectTest(absltest.TestCase):
     signed = signing.sign(outcome, JOB_ID, key)
     for given, cluster in ((signed, b"other"), (outcome, b"cluster")):
       with self.assertRaises(errors.IntegrityError):
-        collect.collect(directory, job_spec(), given, cluster)
+        collect.collect(directory, job_spec(), Ending(given), cluster)
     self.assertFalse((base / "exploded").exists())
-    collect.collect(directory, job_spec(), signed, b"cluster")
+    collect.collect(directory, job_spec(), Ending(signed), b"cluster")
     self.assertTrue((base / "exploded").exists())
+
+  def test_a_result_that_came_along(self) -> None:
+    """It saves a look into the store, if it is the one that is meant."""
+    base = Path(self.create_tempdir().full_path)
+    base.chmod(0o700)
+    directory = JobDirectory(open_store(str(base / "store")), JOB_ID)
+    stream = io.BytesIO()
+    result.save_result(7, stream)
+    data = stream.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    outcome = _outcome(State.SUCCEEDED, Cause.RETURNED, result=digest)
+    key = signing.job_key(b"cluster", JOB_ID)
+    signed = signing.sign(outcome, JOB_ID, key)
+    ending = Ending(signed, data)
+    found = collect.collect(directory, job_spec(), ending, b"cluster")
+    self.assertEqual(found.value, 7)
+    bomb = io.BytesIO()
+    result.save_result(_Bomb(base / "exploded"), bomb)
+    ending = Ending(signed, bomb.getvalue())
+    with self.assertRaises(errors.ObjectNotFoundError):
+      collect.collect(directory, job_spec(), ending, b"cluster")
+    self.assertFalse((base / "exploded").exists())
 
 
 if __name__ == "__main__":

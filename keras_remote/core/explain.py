@@ -67,6 +67,6 @@ def explain(job: Job) -> Explanation:
     job_id=job.spec.job_id,
     state=seen.state,
     sentence=seen.sentence,
-    outcome=job.outcome(timeout=0) if seen.state.ended else None,
+    outcome=seen.outcome,
     attempts=tuple(attempts),
   )

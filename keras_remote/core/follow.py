@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from keras_remote import errors
 from keras_remote.backend.base import Observation
 from keras_remote.core.console import Console
-from keras_remote.core.job import Job
+from keras_remote.core.job import Ending, Job, ending_of
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.state import State
 from keras_remote.progress import Step
@@ -17,24 +17,24 @@ from keras_remote.progress import Step
 _PATIENCE = 0.5
 
 
-def follow(job: Job, console: Console) -> Outcome:
+def follow(job: Job, console: Console) -> Ending:
   """How the job ended, after showing all of it while it went on."""
   console.started(job.spec)
   left = threading.Event()
   threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
   try:
-    outcome = _wait(job, console)
+    ending = _wait(job, console)
     for thread in threads:
       thread.join()
   finally:
     left.set()
     console.end_logs()
-  console.ended(job.spec, outcome)
-  _annotate(job, outcome, console)
-  return outcome
+  console.ended(job.spec, ending.outcome)
+  _annotate(job, ending.outcome, console)
+  return ending
 
 
-def _wait(job: Job, console: Console) -> Outcome:
+def _wait(job: Job, console: Console) -> Ending:
   seen = Observation(State.PREPARING, "")
   for seen in job.watch(timeout=_PATIENCE):
     if seen.state in _SHOWN_STATES:
@@ -45,7 +45,7 @@ def _wait(job: Job, console: Console) -> Outcome:
         console.report(Step(seen.sentence))
         if seen.state in _SHOWN_STATES:
           break
-  return seen.outcome or job.outcome()
+  return ending_of(seen) or job.ending()
 
 
 # From here on the job speaks for itself.

@@ -15,7 +15,7 @@ from keras_remote.backend.base import Backend
 from keras_remote.constants import MIB
 from keras_remote.core import collect, console, explain, hints
 from keras_remote.core import follow as following
-from keras_remote.core.job import Job, last_lines
+from keras_remote.core.job import Ending, Job, last_lines
 from keras_remote.core.options import OptionArguments
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Outcome
@@ -148,7 +148,7 @@ class JobHandle(Generic[R]):
       JobError: the job ended in another way.
       TimeoutError: the job has not ended within `timeout`; it goes on.
     """
-    return cast(R, self._collect(self.outcome(timeout)))
+    return cast(R, self._collect(self._ending(timeout)))
 
   def exception(self, timeout: float | None = None) -> BaseException | None:
     """What `result` would raise, or None.
@@ -157,11 +157,11 @@ class JobHandle(Generic[R]):
       TimeoutError: the job has not ended within `timeout`; it goes on.
     """
     try:
-      outcome = self.outcome(timeout)
+      ending = self._ending(timeout)
     except errors.KerasRemoteError as error:
       return error
     try:
-      self._collect(outcome)
+      self._collect(ending)
     except (KeyboardInterrupt, SystemExit):
       raise  # Of this process: those of the job come as RemoteError.
     except BaseException as error:
@@ -174,11 +174,14 @@ class JobHandle(Generic[R]):
     Raises:
       TimeoutError: the job has not ended within `timeout`; it goes on.
     """
+    return self._ending(timeout).outcome
+
+  def _ending(self, timeout: float | None) -> Ending:
     try:
       spec = self._submitted.result(timeout)
     except TimeoutError:
       raise TimeoutError(f"job {self._id} is not submitted yet") from None
-    return Job(spec, self._directory, self._backend).outcome(timeout)
+    return Job(spec, self._directory, self._backend).ending(timeout)
 
   def logs(self, follow: bool = False, host: int = 0) -> Iterator[str]:
     """What a host printed, in pieces as they came.
@@ -280,8 +283,8 @@ class JobHandle(Generic[R]):
       if not self._submitted.done():
         with shown.busy("preparing"):
           wait([self._submitted])
-      outcome = following.follow(self._job(), shown)
-    return cast(R, self._collect(outcome))
+      ending = following.follow(self._job(), shown)
+    return cast(R, self._collect(ending))
 
   def future(self) -> "Future[R]":
     """The job as a future of concurrent.futures.
@@ -348,11 +351,11 @@ class JobHandle(Generic[R]):
   def _job(self) -> Job:
     return Job(self.spec, self._directory, self._backend)
 
-  def _collect(self, outcome: Outcome) -> Any:
+  def _collect(self, ending: Ending) -> Any:
     from keras_remote.pickling.result import raise_here
 
     key = self._backend.signing_key()
-    found = collect.collect(self._directory, self.spec, outcome, key)
+    found = collect.collect(self._directory, self.spec, ending, key)
     if found.success:
       return found.value
     raised = found.exception

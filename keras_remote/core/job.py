@@ -4,7 +4,7 @@ import collections
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_remote import errors
 from keras_remote.backend.base import Backend, Observation
@@ -37,6 +37,24 @@ def last_lines(pieces: Iterable[str], count: int) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Ending:
+  """How a job ended.
+
+  Attributes:
+    result: what its result's file holds, where that came along; not yet
+      checked.
+  """
+
+  outcome: Outcome
+  result: bytes | None = field(default=None, repr=False)
+
+
+def ending_of(seen: Observation) -> Ending | None:
+  """The ending that was seen, if one was."""
+  return Ending(seen.outcome, seen.result) if seen.outcome else None
+
+
+@dataclass(frozen=True)
 class Job:
   """A submitted job, with all that is needed to see and to end it."""
 
@@ -60,10 +78,17 @@ class Job:
     first = True
     for seen in self.backend.watch_job(self.spec, timeout=timeout):
       if seen.state is State.LOST and seen.outcome is None:
-        settled = self._ended() or self._settle(seen.sentence)
-        seen = Observation(settled.state, settled.message, settled)
-      elif first and seen.state.ended:
-        self._clean_up()
+        # Who may only look leaves it to others to end it.
+        with contextlib.suppress(errors.ClusterAccessError):
+          settled = self._ended() or self._settle(seen.sentence)
+          seen = Observation(settled.state, settled.message, settled)
+      elif seen.outcome:
+        explained = self._explained(seen.outcome)
+        if explained != seen.outcome:
+          seen = Observation(explained.state, explained.message, explained)
+      if first and seen.state.ended:
+        with contextlib.suppress(errors.ClusterAccessError):
+          self._clean_up()
       first = False
       yield seen
 
@@ -73,14 +98,20 @@ class Job:
     Raises:
       TimeoutError: it has not, within `timeout` seconds; it goes on.
     """
-    found = None
+    return self.ending(timeout).outcome
+
+  def ending(self, timeout: float | None = None) -> Ending:
+    """The same, with its result where that came along with it."""
+    ending, ended = None, False
     for seen in self.watch(timeout):
-      found = seen.outcome
-    if found is None:
+      ending, ended = ending_of(seen), seen.state.ended
+    if ending is None and ended:
+      self.key()  # It says what is needed to know more.
+    if ending is None:
       raise TimeoutError(
         f"job {self.spec.job_id} has not ended within {timeout:g} s: it goes on"
       )
-    return found
+    return ending
 
   def _ended(self) -> Outcome | None:
     """How it ended, as far as is known.

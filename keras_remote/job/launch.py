@@ -24,7 +24,8 @@ class Launch:
     scratch: path of a private local folder, empty at the start.
     allocation: a token shared by the processes that were started together.
     leader: the address at which the other hosts reach host 0.
-    last_words: path of a file for what cannot be said through the store.
+    last_words: path of a file for what cannot be said through the store; in
+      one that is there already the ending is told too, see last_words.py.
     by_line: whether who looks on live sees whole lines only.
   """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from keras_remote import errors
-from keras_remote.job import endings, fetch, signing
+from keras_remote.job import endings, fetch, last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
@@ -40,6 +40,11 @@ _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
 _TOGETHER = (Cause.RETURNED, Cause.STOPPED)
 # The endings that leave the worker time to save what it has.
 _SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
+
+
+# More bytes are not tried to be told beside the store: they would not fit, as
+# what is packed is rarely a tenth.
+_SMALL = 10 * last_words.LONGEST
 
 
 class ChildEnded:
@@ -107,6 +112,7 @@ class Host:
       ended = self._reporter.failed(error)
     try:
       outcome = self._end(ended)
+      self._tell(outcome)
       self._leave(outcome)
     finally:
       for routine in self._routines:
@@ -324,6 +330,23 @@ class Host:
     for event in self._news(self._started):
       if isinstance(event, Outcome):
         return event
+    return None
+
+  def _tell(self, outcome: Outcome | None) -> None:
+    """Says how the job ended to whatever started this process."""
+    path = Path(self._launch.last_words)
+    if outcome is None or not self._leads or not path.exists():
+      return
+    with contextlib.suppress(OSError):
+      words = last_words.record(outcome, self._small_result(outcome))
+      path.write_text(words)
+
+  def _small_result(self, outcome: Outcome) -> bytes | None:
+    """The result that the ending names, if last words may hold it."""
+    result = self._scratch / scratch.RESULT
+    with contextlib.suppress(OSError):
+      if outcome.result and result.stat().st_size <= _SMALL:
+        return result.read_bytes()
     return None
 
   def _leave(self, outcome: Outcome | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
-from keras_remote.job import endings, layout, signing
+from keras_remote.job import endings, last_words, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome
@@ -134,6 +134,13 @@ class _Start:
       launch, self.directory, _KEY, worker, pump, self.events, self.scratch
     )
 
+  def listen(self) -> None:
+    """Somebody wants to hear its last words."""
+    (self.scratch.parent / "last-words").touch()
+
+  def last_words(self) -> str:
+    return (self.scratch.parent / "last-words").read_text()
+
   def write_output(self, name: str) -> None:
     (self.scratch / scratch.OUTPUT / name).write_text("x")
 
@@ -179,6 +186,45 @@ class AloneTest(HostTestCase):
     self.assertEqual(start.host.run(), 0)
     self.assertEqual(self.outcome().state, State.SUCCEEDED)
     self.assertEqual(self.outcome().peak_memory, 7)
+
+  def test_a_small_result(self) -> None:
+    """It is in the last words, with its ending, once that is stored."""
+    start = self.start()
+    start.listen()
+    data = b"value"
+
+    def answer() -> None:
+      (start.scratch / scratch.RESULT).write_bytes(data)
+      start.worker.give({**_RETURNED, "result": layout.digest(data)})
+
+    start.worker.call = answer
+    start.host.run()
+    told = last_words.read(start.last_words(), JOB_ID, _KEY)
+    self.assertEqual(told, (self.outcome(), data))
+
+  def test_an_ending_that_is_not_stored(self) -> None:
+    """It is not in the last words either."""
+    start = self.start()
+    start.listen()
+    start.worker.call = _stop
+    start.host.run()
+    self.assertFalse(last_words.is_record(start.last_words()))
+
+  def test_an_ending_of_somebody_else(self) -> None:
+    """The last words say what counts, not what the function did."""
+    start = self.start()
+    start.listen()
+
+    def answer() -> None:
+      spec = self.directory.spec()
+      endings.cancel(self.directory, spec, _KEY, "me")
+      start.worker.give(_RETURNED)
+
+    start.worker.call = answer
+    start.host.run()
+    told = last_words.read(start.last_words(), JOB_ID, _KEY)
+    assert told
+    self.assertEqual(told[0].state, State.CANCELLED)
 
   def test_a_worker_that_dies(self) -> None:
     """Its signal is the cause."""

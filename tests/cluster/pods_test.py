@@ -88,6 +88,42 @@ class PodsTest(CallTest):
     self.assertIn("256 Mi", printed)
     self.assertIn("memory=", printed)
 
+  def test_out_of_memory_that_nobody_saw(self) -> None:
+    """Where all of the container died, who comes later hears why."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run(memory="256Mi")
+      def train():
+        import os, subprocess, sys, time
+        hog = "bytearray(2_000_000_000)"
+        subprocess.run([sys.executable, "-c", hog])
+        os.kill(1, 15)  # As the kernel would, where it kills all at once.
+        time.sleep(600)
+
+      print(train.submit().id)
+      """
+    )
+    batch: Any = client.BatchV1Api(self.api)
+    self.watched(
+      batch.list_namespaced_job,
+      lambda job: any(c.type == "Failed" for c in job.status.conditions or ()),
+    )
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      try:
+        keras_remote.attach().result()
+      except keras_remote.JobLostError as error:
+        print(error)
+      """
+    )
+    self.assertIn("no further one is allowed", printed)
+    self.assertIn("ran out of memory: it took more than its 256Mi", printed)
+    self.assertIn("memory=", printed)
+
   def test_what_is_asked_for(self) -> None:
     """The pod has it: memory that is its own, half of it shared, an account."""
     self.core.create_namespaced_service_account(
@@ -111,6 +147,12 @@ class PodsTest(CallTest):
     resources = pod.spec.containers[0].resources
     self.assertEqual(resources.requests, {"cpu": "250m", "memory": "512Mi"})
     self.assertEqual(resources.limits, {"memory": "512Mi"})
+
+  def test_an_account_that_is_not_there(self) -> None:
+    """It is told before anything is sent."""
+    _, said = self.ran(_LOOK, expected=1, KERAS_REMOTE_SERVICE_ACCOUNT="nobody")
+    self.assertIn("create serviceaccount nobody", said)
+    self.assertEqual(self.jobs(), [])
 
   def test_a_namespace_where_nobody_may_be_root(self) -> None:
     """A call runs there as in others; as another user, in the same image."""

@@ -324,7 +324,8 @@ class CliTest(parameterized.TestCase):
 
   def test_rerun(self) -> None:
     """A job runs again as it was, with an option changed and its parent."""
-    first = self.submit("--tag", "one", "train.py:train", "lr=6")
+    asked = ("--cpu", "0.5", "--memory", "2Gi")
+    first = self.submit("--tag", "one", *asked, "train.py:train", "lr=6")
     self.type("jobs", "result", first)
     ran = self.type(
       *("jobs", "rerun", first, "--accelerator", "v5e-4", "--tag", "two"),
@@ -338,6 +339,8 @@ class CliTest(parameterized.TestCase):
     self.assertEqual(new["origin"]["parent"], first)
     self.assertEqual(new["origin"]["tags"], ["two"])
     self.assertEqual(new["resources"]["accelerator"], "v5e-4")
+    self.assertEqual(new["resources"]["cpu"], "500m")
+    self.assertEqual(new["resources"]["memory"], "2Gi")
     for kept in ("payload", "context", "entry"):
       self.assertEqual(new[kept], old[kept])
 

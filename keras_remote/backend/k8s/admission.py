@@ -1,10 +1,13 @@
 """What a namespace demands of a job before it lets it run."""
 
+import contextlib
 from collections.abc import Callable
 
 from keras_remote import errors
+from keras_remote.backend.base import Wanted
 from keras_remote.backend.k8s.cluster import Cluster
-from keras_remote.backend.k8s.objects import JOBS, Kind, Object
+from keras_remote.backend.k8s.objects import ACCOUNTS, JOBS, Kind, Object
+from keras_remote.backend.k8s.target import target_place
 from keras_remote.home import Home
 
 # A cluster serves one of them at least.
@@ -25,7 +28,7 @@ def restricted(
   The API server is asked once a day, with a Job that it does not make: it
   refuses pods only later, when nobody hears.
   """
-  place = f"{cluster.name.place}/{cluster.namespace}"
+  place = target_place(cluster)
   for answer in (True, False):
     if home.remembered("pod-security", f"{place} {answer}"):
       return answer
@@ -36,6 +39,41 @@ def restricted(
   answer = any(_WARNING in each.replace("\\", "") for each in warned)
   home.remember("pod-security", f"{place} {answer}")
   return answer
+
+
+def check(cluster: Cluster, home: Home, wanted: Wanted) -> None:
+  """Passes for settings that the namespace can serve; asks once a day.
+
+  Raises:
+    ConfigError: the queue or the service account is not there.
+  """
+  for kind, name, look in (
+    ("queue", wanted.queue, check_queue),
+    ("service-account", wanted.service_account, check_account),
+  ):
+    if name is None:
+      continue
+    note = f"{target_place(cluster)} {name}"
+    if not home.remembered(kind, note):
+      look(cluster, name)
+      home.remember(kind, note)
+
+
+def check_account(cluster: Cluster, account: str) -> None:
+  """Passes for a service account that is there: no other would get a pod.
+
+  Raises:
+    ConfigError: the namespace has none of this name.
+  """
+  with contextlib.suppress(errors.ClusterAccessError):
+    if cluster.has(ACCOUNTS, account):
+      return
+    raise errors.ConfigError(
+      f"namespace '{cluster.namespace}' has no service account '{account}': "
+      f"`{cluster.name.kubectl} -n {cluster.namespace} create serviceaccount "
+      f"{account}`, or name another one by service_account= or "
+      "KERAS_REMOTE_SERVICE_ACCOUNT"
+    )
 
 
 def check_queue(cluster: Cluster, queue: str) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
+from keras_remote.backend.base import Wanted
 from keras_remote.backend.k8s import admission
-from keras_remote.backend.k8s.objects import JOBS, Kind, Object
+from keras_remote.backend.k8s.objects import ACCOUNTS, JOBS, Kind, Object
 from keras_remote.home import Home, ensure
 from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import KubernetesCase
@@ -48,6 +49,28 @@ class RestrictedTest(KubernetesCase):
     self.server.fault = lambda request: None
     self.server.warning = _WARNING
     self.assertTrue(self.restricted())
+
+
+class CheckTest(KubernetesCase):
+  def test_an_account(self) -> None:
+    """One that is there is asked about once a day, another every time."""
+    home = Home(ensure(Path(self.create_tempdir().full_path, "home")))
+    wanted = Wanted(service_account="trainer")
+    for _ in range(2):
+      with self.assertRaisesRegex(errors.ConfigError, "create serviceaccount"):
+        admission.check(self.cluster, home, wanted)
+    self.put(ACCOUNTS, {"metadata": {"name": "trainer"}})
+    self.server.requests.clear()
+    for _ in range(2):
+      admission.check(self.cluster, home, wanted)
+    self.assertLen(self.server.requests, 1)
+    admission.check(self.cluster, home, Wanted())
+    self.assertLen(self.server.requests, 1)
+
+  def test_who_may_not_look_for_accounts(self) -> None:
+    """It may be there all the same."""
+    self.server.fault = lambda request: 403
+    admission.check_account(self.cluster, "trainer")
 
 
 class QueueTest(KubernetesCase):

@@ -1,10 +1,11 @@
 """What a Job and its pods say, as sentences: pure functions of their JSON."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_remote.job import last_words
 from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.state import State
 
@@ -111,7 +112,7 @@ def death(pod: Json) -> str:
   """Why the pod's container has ended."""
   status = pod.get("status", {})
   ended = _terminated(pod) or {}
-  words = _plain(ended.get("message", ""))
+  words = _plain(spoken(pod))
   reason = status.get("reason", "")
   taken = _condition(pod, "DisruptionTarget")
   code = ended.get("exitCode")
@@ -131,6 +132,24 @@ def death(pod: Json) -> str:
   if pod["metadata"].get("deletionTimestamp"):
     return "its pod was deleted"
   return f"its first process ended with {_exit(code)} and said nothing"
+
+
+def told_at_end(pods: Iterable[Json]) -> Iterator[str]:
+  """What those first processes said that have stored the outcome."""
+  for pod in pods:
+    if _exit_code(pod) in (0, ENDED_EXIT) and (words := last_said(pod)):
+      yield words
+
+
+def spoken(pod: Json) -> str:
+  """What its first process said at its end, to people."""
+  words = last_said(pod)
+  return "" if last_words.is_record(words) else words
+
+
+def last_said(pod: Json) -> str:
+  """All that its first process said at its end; "" while it has not."""
+  return (_terminated(pod) or {}).get("message", "")
 
 
 def told_of(pods: Sequence[Json], uid: str) -> str:

@@ -131,6 +131,7 @@ class DeathTest(parameterized.TestCase):
     ),
     (_pod(_ended(1, message="the store fails")), "the store fails"),
     (_pod(_ended(143), deleted=True), "its pod was deleted"),
+    (_pod(_ended(1, message="keras-remote-ending:eJw=")), "said nothing"),
     (_pod(_ended(137)), "ended with signal SIGKILL and said nothing"),
     (_pod(_ended(1)), "ended with exit code 1 and said nothing"),
     (_pod(phase="Failed"), "its pod ended (Failed) before it could start"),

@@ -15,6 +15,7 @@ class Kind:
   plural: str
 
 
+ACCOUNTS = Kind("api/v1", "serviceaccounts")
 CONFIG_MAPS = Kind("api/v1", "configmaps")
 EVENTS = Kind("api/v1", "events")
 JOBS = Kind("apis/batch/v1", "jobs")

@@ -64,9 +64,21 @@ def cluster_key(cluster: Cluster, labels: Mapping[str, str]) -> bytes:
   """The key from which the keys of jobs are made; the first caller makes it.
 
   Raises:
-    ClusterError: this user may not read it, or it is no key.
+    ClusterAccessError: this user may not read it.
+    ClusterError: it is no key.
   """
-  found = cluster.get(SECRETS, KEY_SECRET)
+  try:
+    found = cluster.get(SECRETS, KEY_SECRET)
+  except errors.ClusterAccessError as error:
+    raise errors.ClusterAccessError(
+      f"{error}. Without the Secret {KEY_SECRET} nobody knows whose an ending "
+      "or a result is, so nothing of it is used: states and logs are shown "
+      "all the same. Whoever owns the namespace gives the right to it: "
+      f"`{cluster.name.kubectl} -n {cluster.namespace} create role "
+      f"{KEY_SECRET}-reader --verb=get --resource=secrets "
+      f"--resource-name={KEY_SECRET}`, and a rolebinding of that to you",
+      status=error.status,
+    ) from error
   if found is None:
     body = _secret(KEY_SECRET, labels, {KEY: os.urandom(KEY_BYTES)})
     # Who is faster gives it to all.

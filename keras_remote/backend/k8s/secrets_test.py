@@ -53,6 +53,14 @@ class ClusterKeyTest(KubernetesCase):
     self.server.fault = race
     self.assertEqual(secrets.cluster_key(self.cluster, {}), b"k" * 32)
 
+  def test_who_may_not_read_it(self) -> None:
+    """The right that is missing is named, with the command that gives it."""
+    self.server.fault = lambda request: 403
+    with self.assertRaisesRegex(
+      errors.ClusterAccessError, "--resource-name=keras-remote-key"
+    ):
+      secrets.cluster_key(self.cluster, {})
+
   def test_what_is_no_key(self) -> None:
     """It is not used."""
     self.put(SECRETS, secrets.job_secret(secrets.KEY_SECRET, {}, b"k", {}))
