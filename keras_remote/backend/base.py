@@ -75,7 +75,11 @@ class Backend(Protocol):
 
   @property
   def place(self) -> str:
-    """Where its processes are, for `attach` from elsewhere."""
+    """Where its processes are, for `attach` from elsewhere.
+
+    Raises:
+      KerasRemoteError: a cluster had to be asked for, and was not found.
+    """
     ...
 
   @property

@@ -55,9 +55,7 @@ class GKEBackend:
     place: where a job of it is; None for a new job.
 
   Raises:
-    ConfigError: no cluster is named, or there is none of this name.
-    CredentialsError: nobody is logged in, or who is may not look at it.
-    ClusterError: nobody can say where the cluster is.
+    ConfigError: no cluster is named, or the kubeconfig has no such context.
   """
 
   name = "gke"

@@ -37,7 +37,8 @@ class Cluster:
   """A namespace of a cluster.
 
   Every method raises ClusterError where the cluster cannot be reached or
-  refuses, and CredentialsError where it does not know the user.
+  refuses, CredentialsError where it does not know the user, and ConfigError
+  where Google knows no such cluster.
   """
 
   connection: Connection
@@ -203,10 +204,7 @@ def open_cluster(context: str, namespace: str | None) -> Cluster:
 def open_gke(home: Home, gke: GkeCluster, namespace: str | None) -> Cluster:
   """The namespace, by default "default", of a cluster of GKE.
 
-  Raises:
-    ConfigError: there is no such project or cluster.
-    CredentialsError: nobody is logged in, or who is may not look.
-    ClusterError: nobody can say where the cluster is.
+  Nothing is asked before it is used: it is then that there may be none.
   """
   override = os.environ.get(container_api.OVERRIDE_VARIABLE)
   found = connection.by_location(os.getpid(), override, home, gke)
