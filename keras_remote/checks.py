@@ -43,13 +43,17 @@ class Link:
   Attributes:
     look: says how it is; an error of ours means that it is not well.
     needs: links without which nothing can be said of this one.
-    mend: mends it, where that can be done without asking anybody.
+    vital: whether no call succeeds without it.
+    mend: mends it, where this user can.
+    asks: whether `mend` asks somebody at a terminal.
   """
 
   what: str
   look: Callable[[], Check]
   needs: Sequence[str] = ()
+  vital: bool = True
   mend: Callable[[], None] | None = None
+  asks: bool = False
 
 
 def look_at(links: Sequence[Link], *, limit: float = LIMIT) -> Iterator[Check]:

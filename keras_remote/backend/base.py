@@ -1,10 +1,11 @@
 """What a backend is: it starts processes, and says what became of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from keras_remote.checks import Link
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -40,6 +41,7 @@ class Wanted:
     project: of Google Cloud, which has the cluster.
     zone: the cluster's zone or region; None: it is looked for.
     cluster: a GKE cluster's name.
+    service_account: whom a job is to a cluster; None for the default.
   """
 
   context: str | None = None
@@ -49,6 +51,7 @@ class Wanted:
   project: str | None = None
   zone: str | None = None
   cluster: str | None = None
+  service_account: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,4 +169,8 @@ class Backend(Protocol):
     Raises:
       CredentialsError: this user may not have it.
     """
+    ...
+
+  def checks(self) -> Sequence[Link]:
+    """What its calls take, link by link; nothing is asked before a look."""
     ...

@@ -1,7 +1,7 @@
 """The gke backend: a job of one host is a Kubernetes Job.
 
-It runs on a cluster of GKE, or on any that a context of the kubeconfig
-names. The job's directory is in a bucket, which its pod and this machine both reach.
+It runs on a cluster of GKE, or on any that a context of the kubeconfig names.
+The job's directory is in a bucket, which its pod and this machine both reach.
 """
 
 import contextlib
@@ -10,13 +10,14 @@ import functools
 import math
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
 from keras_remote.backend.k8s import (
   admission,
   diagnosis,
+  links,
   logs,
   pods,
   secrets,
@@ -32,6 +33,7 @@ from keras_remote.backend.k8s.objects import (
   Object,
 )
 from keras_remote.backend.k8s.target import open_target, target_place
+from keras_remote.checks import Link
 from keras_remote.home import Home
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
@@ -65,6 +67,7 @@ class GKEBackend:
     self._home = home
     self._image = wanted.image
     self._queue = wanted.queue
+    self._account = wanted.service_account
     self._cluster = open_target(home, wanted, place)
 
   @property
@@ -188,6 +191,9 @@ class GKEBackend:
 
   def signing_key(self) -> bytes:
     return self._key
+
+  def checks(self) -> Sequence[Link]:
+    return links.links(self._cluster, self._account, self._queue)
 
   @functools.cached_property
   def _key(self) -> bytes:

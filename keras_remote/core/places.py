@@ -46,4 +46,5 @@ def _wanted(options: Options) -> Wanted:
     project=options.project,
     zone=options.zone,
     cluster=options.cluster,
+    service_account=options.service_account,
   )

@@ -25,6 +25,10 @@ _TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 # Seconds after which the server ends a watch; a quiet one is given a few more.
 _WATCH_SECONDS = 240
 _STREAM_TIMEOUT = urllib3.Timeout(connect=10.0, read=_WATCH_SECONDS + 30.0)
+# For who only looks whether all is well.
+_QUICK = urllib3.Timeout(connect=5.0, read=10.0)
+_IMPATIENT = PATIENT.new(total=2)
+_JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA = _METADATA.replace("Metadata;", "MetadataList;")
 _MERGE = "application/merge-patch+json"
@@ -139,6 +143,24 @@ class Cluster:
     query = {"follow": "true"} if follow else {}
     with _allowing(_NOT_FOUND, _TOO_EARLY):
       return Stream(self._send("GET", PODS, f"{pod}/log", query=query))
+    return None
+
+  def api(
+    self, method: str, path: str, body: Object | None = None
+  ) -> Object | None:
+    """What a path of the API answers, soon; None where there is none."""
+    with _allowing(_NOT_FOUND):
+      response = self.connection.send(
+        method,
+        path,
+        body=body,
+        headers={"Accept": _JSON, "Content-Type": _JSON},
+        timeout=_QUICK,
+        retries=_IMPATIENT,
+        namespace=self.namespace,
+      )
+      with contextlib.closing(response), self.connection.translated():
+        return json.loads(response.read())
     return None
 
   def _ask(self, method: str, kind: Kind, name: str = "", **how: Any) -> Object:

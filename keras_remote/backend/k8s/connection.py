@@ -69,10 +69,13 @@ class Connection:
   """Requests to a cluster, signed by whoever is logged in.
 
   Any thread may use it, but no fork. It is made without a request.
+
+  Attributes:
+    way: how the cluster is reached.
   """
 
   def __init__(self, way: Way) -> None:
-    self._way = way
+    self.way = way
     self._lock = threading.Lock()
     self._client: Any = None
     # Whether the client has ever had an answer, or is as new as can be.
@@ -85,7 +88,7 @@ class Connection:
     Raises:
       KerasRemoteError: as `send`.
     """
-    return self._way.name
+    return self.way.name
 
   def send(
     self,
@@ -182,7 +185,7 @@ class Connection:
     with self._lock:
       if self._client is old:
         anew = old is not None
-        self._client, recalled = self._way.dial(anew=anew)
+        self._client, recalled = self.way.dial(anew=anew)
         self._proven = not recalled
       return self._client
 
