@@ -1,6 +1,9 @@
 """Google log-in: the one importer of google.auth."""
 
+import shutil
+import subprocess
 import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import google.auth
@@ -8,6 +11,7 @@ from google.auth import exceptions
 from google.auth.credentials import Credentials
 
 from keras_remote import errors
+from keras_remote.checks import Check, Link, look_at
 
 if TYPE_CHECKING:
   import requests
@@ -15,6 +19,10 @@ if TYPE_CHECKING:
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 # Seconds for which Google's server of tokens may take.
 _TIMEOUT = 20.0
+# The link of whoever needs to be logged in.
+LINK = "Google log-in"
+_STDERR = 2
+_LOG_IN = ("gcloud", "auth", "application-default", "login")
 CURE = (
   "nobody is logged in to Google Cloud here: `gcloud auth application-default "
   "login`; in CI, GOOGLE_APPLICATION_CREDENTIALS names a file of credentials"
@@ -58,6 +66,11 @@ class AccessToken:
       getattr(found, n, "") for n in ("service_account_email", "account")
     )
     return next(filter(None, names), "")
+
+  @property
+  def of_user(self) -> bool:
+    """Whether a person logged in, rather than a service's account."""
+    return hasattr(self._credentials, "refresh_token")
 
   @property
   def quota_project(self) -> str | None:
@@ -106,3 +119,77 @@ class AccessToken:
         if isinstance(error, LOGGED_OUT) and not error.retryable:
           raise errors.CredentialsError(CURE) from error
         raise ConnectionError(f"no token can be had: {error}") from error
+
+
+def link() -> Link:
+  """Whether somebody is logged in, and to whose account requests count."""
+  return Link(LINK, _look, mend=log_in, asks=True)
+
+
+def _look() -> Check:
+  token = AccessToken()
+  try:
+    token.text()
+  except ConnectionError as error:
+    cure = "look at this machine's network and proxies"
+    return Check(LINK, False, str(error), cure)
+  who = f" as {token.who}" if token.who else ""
+  sentence = f"somebody is logged in{who}"
+  if token.of_user and not token.quota_project:
+    sentence += ", whose requests count for no project, which some refuse"
+    cure = "`gcloud auth application-default set-quota-project PROJECT`"
+    return Check(LINK, True, sentence, cure)
+  return Check(LINK, True, sentence)
+
+
+def log_in() -> None:
+  """Lets gcloud log somebody in, who answers it on this terminal.
+
+  Raises:
+    CredentialsError: it did not.
+  """
+  if not shutil.which(_LOG_IN[0]):
+    raise errors.CredentialsError(
+      "gcloud, which logs in to Google Cloud, is not installed here: see "
+      "https://cloud.google.com/sdk/docs/install"
+    )
+  # What it says is none of this command's output.
+  if subprocess.run(_LOG_IN, check=False, stdout=_STDERR).returncode:
+    raise errors.CredentialsError(f"`{' '.join(_LOG_IN)}` did not log you in")
+
+
+def ensure_credentials(
+  links: Sequence[Link], *, ask: Callable[[str], bool] | None = None
+) -> bool:
+  """Passes where nothing is missing that a call takes; whether it logged in.
+
+  Args:
+    ask: puts a question to whoever sits here; None where nobody does.
+
+  Raises:
+    KerasRemoteError: the one thing that is missing.
+    CredentialsError: several things are; it names each with its cure.
+  """
+  missing, logged_in = _missing(links), False
+  if ask and any(check.what == LINK for check in missing):
+    question = "nobody is logged in to Google Cloud here: log in now"
+    if shutil.which(_LOG_IN[0]) and ask(question):
+      log_in()
+      missing, logged_in = _missing(links), True
+  if not missing:
+    return logged_in
+  if len(missing) == 1 and missing[0].error:
+    raise missing[0].error
+  told = "\n".join(f"- {c.what}: {_told(c)}" for c in missing)
+  raise errors.CredentialsError(
+    f"{len(missing)} things are missing here for a call:\n{told}"
+  )
+
+
+def _missing(links: Sequence[Link]) -> list[Check]:
+  vital = {link.what for link in links if link.vital}
+  return [c for c in look_at(links) if c.ok is False and c.what in vital]
+
+
+def _told(check: Check) -> str:
+  return f"{check.sentence}: {check.cure}" if check.cure else check.sentence

@@ -1,10 +1,11 @@
 """What a backend is: it starts processes, and says what became of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from keras_remote.checks import Link
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -41,6 +42,7 @@ class Wanted:
     project: of Google Cloud, which has the cluster.
     zone: the cluster's zone or region; None: it is looked for.
     cluster: a GKE cluster's name.
+    service_account: whom a job is to a cluster; None for the default.
   """
 
   context: str | None = None
@@ -79,7 +81,11 @@ class Backend(Protocol):
 
   @property
   def place(self) -> str:
-    """Where its processes are, for `attach` from elsewhere."""
+    """Where its processes are, for `attach` from elsewhere.
+
+    Raises:
+      KerasRemoteError: a cluster had to be asked for, and was not found.
+    """
     ...
 
   @property
@@ -166,4 +172,8 @@ class Backend(Protocol):
     Raises:
       CredentialsError: this user may not have it.
     """
+    ...
+
+  def checks(self) -> Sequence[Link]:
+    """What its calls take, link by link; nothing is asked before a look."""
     ...

@@ -1,7 +1,7 @@
 """The gke backend: a job of one host is a Kubernetes Job.
 
-It runs on a cluster of GKE, or on any that a context of the kubeconfig
-names. The job's directory is in a bucket, which its pod and this machine both reach.
+It runs on a cluster of GKE, or on any that a context of the kubeconfig names.
+The job's directory is in a bucket, which its pod and this machine both reach.
 """
 
 import contextlib
@@ -10,13 +10,14 @@ import functools
 import math
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
 from keras_remote.backend.k8s import (
   admission,
   diagnosis,
+  links,
   logs,
   pods,
   secrets,
@@ -32,6 +33,7 @@ from keras_remote.backend.k8s.objects import (
   Object,
 )
 from keras_remote.backend.k8s.target import open_target, target_place
+from keras_remote.checks import Link
 from keras_remote.home import Home
 from keras_remote.job import last_words, signing
 from keras_remote.job.directory import JobDirectory
@@ -55,9 +57,7 @@ class GKEBackend:
     place: where a job of it is; None for a new job.
 
   Raises:
-    ConfigError: no cluster is named, or there is none of this name.
-    CredentialsError: nobody is logged in, or who is may not look at it.
-    ClusterError: nobody can say where the cluster is.
+    ConfigError: no cluster is named, or the kubeconfig has no such context.
   """
 
   name = "gke"
@@ -196,6 +196,11 @@ class GKEBackend:
       return signing.job_key(self.signing_key(), spec.job_id)
     except errors.ClusterAccessError:
       return None
+
+  def checks(self) -> Sequence[Link]:
+    return links.links(
+      self._cluster, self._wanted.service_account, self._wanted.queue
+    )
 
   @functools.cached_property
   def _key(self) -> bytes:

@@ -16,13 +16,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission
+from keras_remote.checks import Check, Link
 from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
   Home,
@@ -53,6 +54,8 @@ _STORE = "store"
 _KILL_SECONDS = 5.0
 # Seconds for which an ended job's folder stays for those who still look.
 _FRESH = 600
+# Seconds that the start of Python may take.
+_START_SECONDS = 10.0
 # 16 processes of JAX took 11.5 s to start on two cores.
 _MANY_HOSTS, _MOST_HOSTS = 8, 16
 
@@ -198,6 +201,9 @@ class LocalBackend:
           process.kill()
       time.sleep(_LOOK)
     shutil.rmtree(self._allocation(spec), ignore_errors=True)
+
+  def checks(self) -> Sequence[Link]:
+    return [Link("processes", _check_processes)]
 
   def signing_key(self) -> bytes:
     return cluster_key(self._home)
@@ -388,3 +394,21 @@ def _appending(path: Path) -> Iterator[int]:
     yield descriptor
   finally:
     os.close(descriptor)
+
+
+def _check_processes() -> Check:
+  """Whether Python can be started here, as each job does twice a host."""
+  what, begun = "processes", clock.monotonic()
+  try:
+    subprocess.run(
+      [sys.executable, "-c", ""],
+      stdin=subprocess.DEVNULL,
+      capture_output=True,
+      check=True,
+      timeout=_START_SECONDS,
+    )
+  except (OSError, subprocess.SubprocessError) as error:
+    cure = "look at the limits of this machine (`ulimit -u`) and its Python"
+    return Check(what, False, f"Python cannot be started: {error}", cure)
+  took = clock.monotonic() - begun
+  return Check(what, True, f"Python starts in {1000 * took:.0f} ms")

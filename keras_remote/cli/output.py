@@ -25,6 +25,8 @@ _COLOURS = {
   "TIMED_OUT": "red",
   "LOST": "red",
   "CANCELLED": "yellow",
+  "ok": "green",
+  "BROKEN": "red",
 }
 
 

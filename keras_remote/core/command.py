@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from keras_remote.core import execution, packing
-from keras_remote.core.console import Console
-from keras_remote.core.context import job_context
+from keras_remote.core.console import Console, asker
 from keras_remote.core.handle import JobHandle
 from keras_remote.core.options import OptionArguments
+from keras_remote.core.ready import ready_context
 
 
 def submit_command(
@@ -19,7 +19,7 @@ def submit_command(
       nothing was started.
   """
   console = Console()
-  context = job_context(options)
+  context = ready_context(options, asker())
   packed = packing.pack_command(tuple(argv))
   job_id, submitted = execution.execute_remote(context, packed, console.report)
   return JobHandle(job_id, context.store, context.backend, submitted)

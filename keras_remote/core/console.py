@@ -6,10 +6,11 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from keras_remote.constants import GIB, KIB, MIB
+from keras_remote.core.environment import in_ci
 from keras_remote.job.outcome import Frame, Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.progress import Step
@@ -207,6 +208,21 @@ def _visible(line: str) -> str:
     elif shown:
       shown.pop()
   return "".join(shown)
+
+
+def asker() -> Callable[[str], bool] | None:
+  """Puts a question to whoever sits at the terminal; None where nobody does."""
+  terminals = all(map(_is_terminal, (sys.stdin, sys.stderr)))
+  if not terminals or in_ci() or "ipykernel" in sys.modules:
+    return None
+
+  def ask(question: str) -> bool:
+    sys.stderr.write(f"{_NAME}: {question}? [Y/n] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    return answer.strip().lower() in ("y", "yes") or answer == "\n"
+
+  return ask
 
 
 def start_line(spec: JobSpec) -> str:

@@ -22,8 +22,6 @@ from keras_remote.storage.store import Store
 
 # What else is asked of the place where it runs.
 ASKED = ("cpu", "memory", "queue", "priority_class", "service_account")
-# What says in the variable CI that this is no CI.
-_NO = ("", "0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -125,8 +123,7 @@ def _check_apart(folder: Path, root: Path, what: str) -> None:
 
 
 def _check_ci(resolved: Resolved) -> None:
-  in_ci = os.environ.get("CI", "").lower() not in _NO
-  if in_ci:
+  if environment.in_ci():
     raise errors.ConfigError(
       f"accelerator '{resolved.options.accelerator}' is asked for in CI with "
       "no backend named, and nobody should emulate one by accident: set "

@@ -20,7 +20,7 @@ from typing import (
 
 from keras_remote import errors
 from keras_remote.core import follow
-from keras_remote.core.console import Console
+from keras_remote.core.console import Console, asker
 from keras_remote.core.handle import JobHandle
 from keras_remote.core.options import OptionArguments
 from keras_remote.inside.current import current_job
@@ -95,8 +95,7 @@ class RemoteFunction(Generic[P, R]):
   def _submit(
     self, console: Console, args: tuple[Any, ...], kwargs: dict[str, Any]
   ) -> JobHandle[R]:
-    from keras_remote.core import context as contexts
-    from keras_remote.core import execution, packing
+    from keras_remote.core import execution, packing, ready
 
     if current_job() is not None:
       raise errors.SubmitError(
@@ -104,7 +103,7 @@ class RemoteFunction(Generic[P, R]):
         "starts another; call it, and it runs in place"
       )
     bound = self._bind(args, kwargs)
-    context = contexts.job_context(self._options)
+    context = ready.ready_context(self._options, asker())
     packed = packing.pack_call(
       context, self.__wrapped__, args, kwargs, bound, console.report
     )

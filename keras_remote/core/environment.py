@@ -13,6 +13,14 @@ from types import ModuleType
 
 from keras_remote import errors
 
+# What says in the variable CI that this is no CI.
+_NO = ("", "0", "false", "no")
+
+
+def in_ci() -> bool:
+  """Whether this runs in CI, where nobody sits."""
+  return os.environ.get("CI", "").lower() not in _NO
+
 
 def captured(
   patterns: Sequence[str], environ: Mapping[str, str]

@@ -15,6 +15,7 @@ from keras_remote.core import archives, environment
 from keras_remote.core.context import JobContext, resources
 from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
+from keras_remote.core.ready import telling
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import ids, signing
 from keras_remote.job.directory import JobDirectory
@@ -57,7 +58,7 @@ def execute_remote(
 
   def work() -> None:
     try:
-      with preparing(context.home, job_id):
+      with preparing(context.home, job_id), telling(context):
         submitted.set_result(send())
       if withdrawn.is_set():
         withdraw()

@@ -60,3 +60,16 @@ def half(amount: str) -> str:
   assert match, amount
   size = float(match[1]) * _UNITS[match[2]]
   return f"{int(size / 2 / _UNITS['Mi'])}Mi"
+
+
+def number(text: str) -> float:
+  """What any quantity of a cluster counts: "500m" is 0.5, "1Ki" 1024.
+
+  Raises:
+    ValueError: it is none.
+  """
+  match = _AMOUNT.fullmatch(text.strip())
+  if match is None or match[2] not in ("", "m", *_UNITS):
+    raise ValueError(repr(text))
+  scale = 1 / _MILLI if match[2] == "m" else _UNITS.get(match[2], 1)
+  return float(match[1]) * scale

@@ -293,6 +293,11 @@ def _client(process: int, emulator: str | None) -> storage.Client:
   return client
 
 
+def forget_log_in() -> None:
+  """Lets stores that are opened from now on use a new log-in."""
+  _client.cache_clear()
+
+
 def _drained(response: requests.Response, **_: object) -> None:
   if not response.ok:
     response.content  # noqa: B018 It is read, and the connection free.

@@ -46,6 +46,10 @@ class ApiServer(LocalServer):
     requests: all that came, in order.
     fault: asked of every request: a status for its answer, 0 to cut it off,
       None to serve it.
+    namespaces: those that there are, for who asks.
+    groups: those of custom resources, such as "example.com/v1".
+    forbidden: what the user may not do, such as "get pods/log"; it is only
+      told, and refused by a `fault`.
     logs: what the container of each pod has printed, by the pod's name.
     warning: what it says to each creation, or "".
   """
@@ -55,6 +59,9 @@ class ApiServer(LocalServer):
     self.fault: Callable[[Request], int | None] = lambda request: None
     self.logs: dict[str, bytes] = {}
     self.warning = ""
+    self.namespaces = {"team"}
+    self.groups: set[str] = set()
+    self.forbidden: set[str] = set()
     self._objects: dict[Place, Object] = {}
     self._events: list[tuple[int, str, Place, Object]] = []
     self._version = self._oldest = 100
@@ -115,6 +122,9 @@ class ApiServer(LocalServer):
 
   def answer(self, request: Request) -> tuple[int, Object]:
     """The status and body of what is no stream."""
+    of_cluster = self._of_cluster(request)
+    if of_cluster:
+      return of_cluster
     path, name = _split(request.path)
     match request.method:
       case "GET" if name:
@@ -142,6 +152,35 @@ class ApiServer(LocalServer):
           self.remove(path, each["metadata"]["name"])
         return 200, _status("gone")
     return 405, _status("what?")
+
+  def _of_cluster(self, request: Request) -> tuple[int, Object] | None:
+    """The answer to what is about no object of a namespace."""
+    parts = request.path.strip("/").split("/")
+    name = parts[-1]
+    match (request.method, *parts[:-1]):
+      case ("GET",) if name == "version":
+        return 200, {"gitVersion": "v1.34.0"}
+      case ("GET", "api", "v1", "namespaces"):
+        there = name in self.namespaces
+        return (
+          (200, {"kind": "Namespace"}) if there else (404, _status("not found"))
+        )
+      case ("POST", "api", "v1") if name == "namespaces":
+        self.namespaces.add(request.body["metadata"]["name"])
+        return 201, {}
+      case ("POST", *_) if name == "selfsubjectaccessreviews":
+        asked = request.body["spec"]["resourceAttributes"]
+        right = f"{asked['verb']} {asked['resource']}"
+        right += f"/{asked['subresource']}" if asked["subresource"] else ""
+        return 201, {"status": {"allowed": right not in self.forbidden}}
+      case ("GET", "apis", group):
+        there = f"{group}/{name}" in self.groups
+        return (
+          (200, {"kind": "APIResourceList"})
+          if there
+          else (404, _status("not found"))
+        )
+    return None
 
   def watch(self, request: Request, send: Callable[[bytes], None]) -> None:
     """Sends changes until it is cut off."""

@@ -25,6 +25,10 @@ _TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 # Seconds after which the server ends a watch; a quiet one is given a few more.
 _WATCH_SECONDS = 240
 _STREAM_TIMEOUT = urllib3.Timeout(connect=10.0, read=_WATCH_SECONDS + 30.0)
+# For who only looks whether all is well.
+_QUICK = urllib3.Timeout(connect=5.0, read=10.0)
+_IMPATIENT = PATIENT.new(total=2)
+_JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA = _METADATA.replace("Metadata;", "MetadataList;")
 _MERGE = "application/merge-patch+json"
@@ -37,7 +41,8 @@ class Cluster:
   """A namespace of a cluster.
 
   Every method raises ClusterError where the cluster cannot be reached or
-  refuses, and CredentialsError where it does not know the user.
+  refuses, CredentialsError where it does not know the user, and ConfigError
+  where Google knows no such cluster.
   """
 
   connection: Connection
@@ -140,6 +145,24 @@ class Cluster:
       return Stream(self._send("GET", PODS, f"{pod}/log", query=query))
     return None
 
+  def api(
+    self, method: str, path: str, body: Object | None = None
+  ) -> Object | None:
+    """What a path of the API answers, soon; None where there is none."""
+    with _allowing(_NOT_FOUND):
+      response = self.connection.send(
+        method,
+        path,
+        body=body,
+        headers={"Accept": _JSON, "Content-Type": _JSON},
+        timeout=_QUICK,
+        retries=_IMPATIENT,
+        namespace=self.namespace,
+      )
+      with contextlib.closing(response), self.connection.translated():
+        return json.loads(response.read())
+    return None
+
   def _ask(self, method: str, kind: Kind, name: str = "", **how: Any) -> Object:
     response = self._send(method, kind, name, **how)
     with contextlib.closing(response), self.connection.translated():
@@ -203,10 +226,7 @@ def open_cluster(context: str, namespace: str | None) -> Cluster:
 def open_gke(home: Home, gke: GkeCluster, namespace: str | None) -> Cluster:
   """The namespace, by default "default", of a cluster of GKE.
 
-  Raises:
-    ConfigError: there is no such project or cluster.
-    CredentialsError: nobody is logged in, or who is may not look.
-    ClusterError: nobody can say where the cluster is.
+  Nothing is asked before it is used: it is then that there may be none.
   """
   override = os.environ.get(container_api.OVERRIDE_VARIABLE)
   found = connection.by_location(os.getpid(), override, home, gke)

@@ -10,7 +10,8 @@ import json
 import os
 import threading
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import urllib3
 from kubernetes import client, config
@@ -40,30 +41,54 @@ _ENDPOINTS = "endpoint"
 _UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
 
 
+class Way(Protocol):
+  """How a cluster is reached."""
+
+  @property
+  def name(self) -> ClusterName:
+    """What the cluster is called; it may have to be asked for.
+
+    Raises:
+      KerasRemoteError: as `Connection.send`.
+    """
+    ...
+
+  def dial(self, *, anew: bool) -> tuple[Any, bool]:
+    """A client of the cluster, and whether another process found it.
+
+    Args:
+      anew: trust nothing that is known: the log-in or the address is old.
+
+    Raises:
+      KerasRemoteError: as `Connection.send`.
+    """
+    ...
+
+
 class Connection:
   """Requests to a cluster, signed by whoever is logged in.
 
-  Any thread may use it, but no fork.
+  Any thread may use it, but no fork. It is made without a request.
 
-  Args:
-    dial: makes a client of the cluster by what is known of it; if told so,
-      by what is found out anew, after the log-in or the address turned out to
-      be old.
-    recalled: whether what is known is remembered from another process.
+  Attributes:
+    way: how the cluster is reached.
   """
 
-  def __init__(
-    self,
-    name: ClusterName,
-    dial: Callable[[bool], Any],
-    *,
-    recalled: bool = False,
-  ) -> None:
-    self.name = name
-    self._dial = dial
+  def __init__(self, way: Way) -> None:
+    self.way = way
     self._lock = threading.Lock()
-    self._client = dial(False)
-    self._answered = not recalled
+    self._client: Any = None
+    # Whether the client has ever had an answer, or is as new as can be.
+    self._proven = False
+
+  @property
+  def name(self) -> ClusterName:
+    """What the cluster is called.
+
+    Raises:
+      KerasRemoteError: as `send`.
+    """
+    return self.way.name
 
   def send(
     self,
@@ -83,7 +108,8 @@ class Connection:
       namespace: that it is about, for what is said if it is refused.
 
     Raises:
-      ClusterError: the cluster cannot be reached, or refuses.
+      ConfigError: there is no such cluster.
+      ClusterError: it cannot be reached, or refuses.
       CredentialsError: it does not know who asks.
     """
 
@@ -139,8 +165,8 @@ class Connection:
     Nobody waits for what another process remembers: the cluster may have
     moved.
     """
-    used = self._client
-    if self._answered:
+    used = self._dialled(None)
+    if self._proven:
       return used, ask(used, retries)
     try:
       response = ask(used, False)
@@ -151,14 +177,16 @@ class Connection:
       if retries and response.status in PATIENT.status_forcelist:
         _drop(response)
         response = ask(used, retries)
-    self._answered = True
+    self._proven = True
     return used, response
 
   def _dialled(self, old: Any) -> Any:
-    """A new client; of several threads that had the old one, one makes it."""
+    """A client other than `old`; of several threads one makes it for all."""
     with self._lock:
       if self._client is old:
-        self._client = self._dial(True)
+        anew = old is not None
+        self._client, recalled = self.way.dial(anew=anew)
+        self._proven = not recalled
       return self._client
 
 
@@ -166,6 +194,93 @@ def _drop(response: Any) -> None:
   """Leaves the connection to the next request."""
   response.drain_conn()
   response.release_conn()
+
+
+@dataclass(frozen=True)
+class ContextWay:
+  """By a context of the kubeconfig, which is never written."""
+
+  context: str
+
+  @property
+  def name(self) -> ClusterName:
+    return names.of_context(self.context)
+
+  def dial(self, *, anew: bool) -> tuple[Any, bool]:
+    # Read each time: what logs in, such as a plugin, then does so again.
+    settings = _settings()
+    try:
+      config.load_kube_config(
+        config_file=_kubeconfig(),
+        context=self.context,
+        client_configuration=settings,
+        persist_config=False,
+      )
+    except _UNREADABLE as error:
+      raise errors.ConfigError(
+        f"context '{self.context}' of the kubeconfig cannot be used: {error}"
+      ) from error
+    return client.ApiClient(settings), False
+
+
+class GkeWay:
+  """By Google's Container API, which is asked for the address once a day."""
+
+  def __init__(self, home: Home, cluster: GkeCluster) -> None:
+    self._home = home
+    self._cluster = cluster
+    override = os.environ.get(container_api.OVERRIDE_VARIABLE, "")
+    self._key = f"{override} {cluster}"
+
+  @functools.cached_property
+  def _token(self) -> AccessToken:
+    return AccessToken()
+
+  @functools.cached_property
+  def name(self) -> ClusterName:
+    location = self._cluster.location
+    if location is None:
+      location = (self._recalled() or self.look()).location
+    return names.of_gke(dataclasses.replace(self._cluster, location=location))
+
+  def look(self) -> container_api.Endpoint:
+    """Where the cluster answers now.
+
+    Raises:
+      KerasRemoteError: as `container_api.find`.
+    """
+    self._home.forget(_ENDPOINTS, self._key)
+    found = container_api.find(self._cluster, self._token)
+    text = json.dumps(dataclasses.asdict(found))
+    self._home.remember(_ENDPOINTS, self._key, text.encode())
+    return found
+
+  def dial(self, *, anew: bool) -> tuple[Any, bool]:
+    recalled = None
+    if anew:
+      self._token.renew()
+    else:
+      recalled = self._recalled()
+    endpoint = recalled or self.look()
+    settings = _settings()
+    settings.host = endpoint.url
+    settings.ca_cert_data = endpoint.authority
+    # It asks the hook only where there is something to renew.
+    settings.api_key["BearerToken"] = ""
+    settings.refresh_api_key_hook = self._sign
+    return client.ApiClient(settings), recalled is not None
+
+  def _sign(self, settings: Any) -> None:
+    settings.api_key["BearerToken"] = f"Bearer {self._token.text()}"
+
+  def _recalled(self) -> container_api.Endpoint | None:
+    noted = self._home.recall(_ENDPOINTS, self._key)
+    if noted is None:
+      return None
+    try:
+      return container_api.Endpoint(**json.loads(noted))
+    except (TypeError, ValueError):  # Of another version.
+      return None
 
 
 @functools.cache
@@ -183,24 +298,7 @@ def by_context(
       f"the kubeconfig has no context '{context}': there is "
       f"{', '.join(known) or 'none'}"
     )
-
-  def dial(anew: bool) -> Any:
-    # Read again: what logs in, such as a plugin, then does so again.
-    settings = _settings()
-    try:
-      config.load_kube_config(
-        config_file=_kubeconfig(),
-        context=context,
-        client_configuration=settings,
-        persist_config=False,
-      )
-    except _UNREADABLE as error:
-      raise errors.ConfigError(
-        f"context '{context}' of the kubeconfig cannot be used: {error}"
-      ) from error
-    return client.ApiClient(settings)
-
-  return known[context], Connection(names.of_context(context), dial)
+  return known[context], Connection(ContextWay(context))
 
 
 def contexts() -> dict[str, str]:
@@ -227,55 +325,8 @@ def contexts() -> dict[str, str]:
 def by_location(
   process: int, override: str | None, home: Home, cluster: GkeCluster
 ) -> Connection:
-  """The one connection of a process to a GKE cluster; it needs no kubeconfig.
-
-  Where the cluster answers is asked once a day.
-
-  Raises:
-    ConfigError: there is no such project or cluster.
-    CredentialsError: nobody is logged in, or who is may not look.
-    ClusterError: nobody can say where the cluster is.
-  """
-  token = AccessToken()
-  key = f"{override or ''} {cluster}"
-
-  def look() -> container_api.Endpoint:
-    home.forget(_ENDPOINTS, key)
-    found = container_api.find(cluster, token)
-    text = json.dumps(dataclasses.asdict(found))
-    home.remember(_ENDPOINTS, key, text.encode())
-    return found
-
-  recalled = _recalled(home.recall(_ENDPOINTS, key))
-  endpoint = recalled or look()
-
-  def sign(settings: Any) -> None:
-    settings.api_key["BearerToken"] = f"Bearer {token.text()}"
-
-  def dial(anew: bool) -> Any:
-    if anew:
-      token.renew()
-    where = look() if anew else endpoint
-    settings = _settings()
-    settings.host = where.url
-    settings.ca_cert_data = where.authority
-    # It asks the hook only where there is something to renew.
-    settings.api_key["BearerToken"] = ""
-    settings.refresh_api_key_hook = sign
-    return client.ApiClient(settings)
-
-  location = dataclasses.replace(cluster, location=endpoint.location)
-  name = names.of_gke(location)
-  return Connection(name, dial, recalled=recalled is not None)
-
-
-def _recalled(noted: bytes | None) -> container_api.Endpoint | None:
-  if noted is None:
-    return None
-  try:
-    return container_api.Endpoint(**json.loads(noted))
-  except (TypeError, ValueError):  # Of another version.
-    return None
+  """The one connection of a process to a GKE cluster; it needs no kubeconfig."""
+  return Connection(GkeWay(home, cluster))
 
 
 def _settings() -> Any:

@@ -79,7 +79,7 @@ class GkeTest(parameterized.TestCase):
       self.open().list(PODS, "job=1")
     self.assertEqual(self.asked(), 1)
     self.home.forget("endpoint", f"{self.cloud.url}/ {_GKE}")
-    self.open()
+    self.open().list(PODS, "job=1")
     self.assertEqual(self.asked(), 2)
 
   def test_a_note_that_cannot_be_read(self) -> None:
@@ -183,7 +183,8 @@ class GkeTest(parameterized.TestCase):
       environment(**gone),
       self.assertRaisesRegex(errors.CredentialsError, "gcloud auth"),
     ):
-      self.open()
+      self.open().list(PODS, "job=1")
+    self.open().list(PODS, "job=1")
 
 
 class ContextTest(parameterized.TestCase):

@@ -20,9 +20,7 @@ def open_target(home: Home, wanted: Wanted, place: str | None) -> Cluster:
     place: where a job of it is; None for a new job.
 
   Raises:
-    ConfigError: no cluster is named, or there is none of this name.
-    CredentialsError: nobody is logged in, or who is may not look at it.
-    ClusterError: nobody can say where the cluster is.
+    ConfigError: no cluster is named, or the kubeconfig has no such context.
   """
   if place:
     there, _, namespace = place.rpartition("/")
@@ -37,7 +35,11 @@ def open_target(home: Home, wanted: Wanted, place: str | None) -> Cluster:
 
 
 def target_place(cluster: Cluster) -> str:
-  """What `open_target` takes, here and on other machines."""
+  """What `open_target` takes, here and on other machines.
+
+  Raises:
+    KerasRemoteError: the cluster had to be asked for, and was not found.
+  """
   return f"{cluster.name.place}/{cluster.namespace}"
 
 
