@@ -26,6 +26,8 @@ class Launch:
     leader: the address at which the other hosts reach host 0.
     last_words: path of a file for what cannot be said through the store.
     by_line: whether who looks on live sees whole lines only.
+    recipe: path of a file that says what is to be installed first; "" where
+      nothing is.
   """
 
   store: str
@@ -39,6 +41,7 @@ class Launch:
   leader: str
   last_words: str
   by_line: bool = False
+  recipe: str = ""
 
   def environ(self) -> dict[str, str]:
     """The variables that `from_environ` reads."""
@@ -74,6 +77,7 @@ class Launch:
       leader=values["leader"],
       last_words=values["last_words"],
       by_line=values["by_line"] == str(True),
+      recipe=values["recipe"],
     )
 
 
@@ -81,6 +85,8 @@ class Launch:
 ALLOCATION_VARIABLE = _PREFIX + "ALLOCATION"
 # Beside it, which a worker's whole tree has, first processes alone have this.
 HOST_VARIABLE = _PREFIX + "HOST"
+# Set and not empty where something is to be installed first.
+RECIPE_VARIABLE = _PREFIX + "RECIPE"
 # What user code and its child processes know of their job.
 JOB_VARIABLE = "KERAS_REMOTE_JOB"
 

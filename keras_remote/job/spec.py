@@ -136,6 +136,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Image:
+  """What the job's container is made of.
+
+  Attributes:
+    reference: of the image; "" where there is no container.
+    requirements: PEP 508 lines that are installed in it at the start; none
+      where the image has all.
+    dependencies: the lines that the user asked for, from which these or the
+      image were made.
+  """
+
+  reference: str = ""
+  requirements: tuple[str, ...] = ()
+  dependencies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class JobSpec:
   """What to run and where; `spec.json` in the job's directory.
 
@@ -152,6 +169,7 @@ class JobSpec:
   target: Target
   payload: str | None
   context: str
+  image: Image = Image()
 
   @property
   def job_id(self) -> str:
