@@ -10,7 +10,7 @@ from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.base import Backend
 from keras_remote.core import environment
-from keras_remote.core.image import Plan, choose, plan
+from keras_remote.core.image import Builder, Plan, choose, plan
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
@@ -36,6 +36,7 @@ class JobContext:
     variables: environment values for the job.
     root: the project; `cwd` lies in it.
     plan: what its container needs; None where there is no container.
+    builder: who builds images; None where nobody does.
   """
 
   options: Options
@@ -48,6 +49,7 @@ class JobContext:
   cwd: Path
   keras_backend: str
   plan: Plan | None = None
+  builder: Builder | None = None
 
   def image(self, report: Report) -> Image:
     """What the job's container is made of, now that it is to run.
@@ -55,8 +57,7 @@ class JobContext:
     Raises:
       ImageBuildError: the image cannot be built.
     """
-    # Nobody builds images yet: see `Builder`.
-    return choose(self.plan, None, report) if self.plan else Image()
+    return choose(self.plan, self.builder, report) if self.plan else Image()
 
 
 def job_context(arguments: Mapping[str, object]) -> JobContext:

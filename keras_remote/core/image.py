@@ -1,6 +1,8 @@
 """Which image a job's container is made of, and what is installed in it."""
 
+import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -8,11 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 from keras_remote import errors
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.core.options import Options
-from keras_remote.job.spec import Image
+from keras_remote.job.spec import Image, JobSpec
 from keras_remote.progress import Report, Step
 
 if TYPE_CHECKING:
   from keras_remote.images.requirements import Requirements
+
+# What says another image than before.
+_OF_IMAGE = ("base_image", "container_image", "dependencies", "image")
 
 
 class Builder(Protocol):
@@ -125,20 +130,20 @@ def choose(wanted: Plan, builder: Builder | None, report: Report) -> Image:
   if wanted.container_image is not None or wanted.requirements is None:
     return Image(wanted.container_image or wanted.base)
   wishes = wanted.base, wanted.category, wanted.requirements
-  lines, dependencies = wanted.requirements.lines, wanted.dependencies
+  made_of = wanted.category, wanted.dependencies
   if wanted.mode == "build":
     if builder is None:
       raise errors.ConfigError(
         'image="build" needs a project of Google Cloud, whose Cloud Build '
         'makes it: image="install" has the job install what it needs'
       )
-    return Image(builder.ensure(*wishes, report), (), dependencies)
+    return Image(builder.ensure(*wishes, report), (), *made_of)
   found = None
   if wanted.mode == "auto" and builder is not None:
     found = _found_or_begun(builder, wishes, report)
   if found is not None:
-    return Image(found, (), dependencies)
-  return Image(wanted.base, lines, dependencies)
+    return Image(found, (), *made_of)
+  return Image(wanted.base, wanted.requirements.lines, *made_of)
 
 
 def _found_or_begun(
@@ -162,6 +167,60 @@ def _found_or_begun(
   except errors.ImageBuildError as error:
     report(Step(f"{error}; this job installs instead", warning=True))
   return None
+
+
+def plan_again(
+  old: JobSpec,
+  changed: Mapping[str, object],
+  options: Options,
+  accelerator: Accelerator,
+  framework: str,
+) -> Plan | None:
+  """What a job needs that runs again; None for the image that it had.
+
+  Args:
+    changed: the options that are not as before.
+
+  Raises:
+    ConfigError: another image is needed, and nothing says what is in it.
+  """
+  before = old.image
+  fits = before.category in ("", accelerator.category) and (
+    not before.category or framework == old.environment.keras_backend
+  )
+  if before.reference and fits and changed.keys().isdisjoint(_OF_IMAGE):
+    return None
+  # Of what it was made then nothing that only the settings say takes away.
+  if before.category and "container_image" not in changed:
+    options = dataclasses.replace(options, container_image=None)
+  if before.category and "dependencies" not in changed:
+    options = dataclasses.replace(options, dependencies=before.dependencies)
+  if options.container_image is None and options.dependencies is None:
+    raise errors.ConfigError(
+      f"nothing says what {old.job_id} imports, as it ran on this machine or "
+      "in an image of its own: give dependencies= or container_image="
+    )
+  return plan(options, accelerator, framework, Path(old.environment.root))
+
+
+def again(
+  old: JobSpec,
+  wanted: Plan | None,
+  *,
+  contains: bool,
+  builder: Builder | None,
+  report: Report,
+) -> Image:
+  """The image of a job that runs again.
+
+  Args:
+    contains: whether it runs in a container.
+  """
+  if wanted is not None:
+    return choose(wanted, builder, report)
+  if contains:
+    return old.image
+  return dataclasses.replace(old.image, reference="", requirements=())
 
 
 def _python_image() -> str:

@@ -143,12 +143,14 @@ class Image:
     reference: of the image; "" where there is no container.
     requirements: PEP 508 lines that are installed in it at the start; none
       where the image has all.
-    dependencies: the lines that the user asked for, from which these or the
-      image were made.
+    category: of the accelerators that it is for; "" where it is an image of
+      the user's own.
+    dependencies: the lines that the user asked for, of which it is made.
   """
 
   reference: str = ""
   requirements: tuple[str, ...] = ()
+  category: str = ""
   dependencies: tuple[str, ...] = ()
 
 
