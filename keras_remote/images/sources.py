@@ -26,7 +26,8 @@ _UNHEARD = re.compile(
   r"no-binary|only-binary|prefer-binary|trusted-host|require-hashes|"
   r"use-feature))\b"
 )
-_LOCAL = re.compile(r"[./~]|file:|[^@]*[\\/]|.*\.(whl|zip|tar\.gz)$")
+# A path: it begins or ends so, or has a slash that is no address's.
+_LOCAL = re.compile(r"[./~]|file:|[^@:]*[\\/]|[^@:]*\.(whl|zip|tar\.gz)$")
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,11 @@ class _Reader:
       only = constrains or included["what"] in ("-c", "--constraint")
       self._include(included["file"], where, folder, constrains=only)
     elif editable := _EDITABLE.fullmatch(text):
+      if "+" in editable["what"].partition("://")[0]:
+        raise errors.ConfigError(
+          f"{where}: what is edited in a repository is not in the project: "
+          "write 'name @ git+https://…' in place of -e"
+        )
       self._leave_out(editable["what"], where)
     elif unheard := _UNHEARD.match(text):
       # What follows may hold a password.
@@ -156,22 +162,28 @@ class _Reader:
       self._notes.append(
         f"{where}: what follows {plain} is not followed, such as hashes"
       )
+    head = plain.partition(";")[0].strip()
+    if _LOCAL.match(head):
+      return self._leave_out(plain, where)
+    if "://" in head.partition("@")[0] or head.startswith("git+"):
+      raise errors.ConfigError(
+        f"{where}: an address needs the package's name before it: write "
+        "'name @ https://…'"
+      )
     try:
       requirement = Requirement(plain)
     except InvalidRequirement as error:
-      if "://" in plain.split()[0]:
-        raise errors.ConfigError(
-          f"{where}: an address needs the package's name before it: write "
-          "'name @ https://…'"
-        ) from None
-      if _LOCAL.match(plain):
-        return self._leave_out(plain, where)
       why = str(error).split("\n")[0]
       raise errors.ConfigError(
         f"{where}: {plain!r} is no requirement, such as 'scipy>=1.11': {why}"
       ) from None
     if requirement.url:
-      address = urlsplit(requirement.url)
+      try:
+        address = urlsplit(requirement.url)
+      except ValueError as error:
+        raise errors.ConfigError(
+          f"{where}: the address of {requirement.name} is none: {error}"
+        ) from None
       if address.scheme == "file":
         return self._leave_out(plain, where)
       if address.password and not address.password.startswith("${"):
@@ -185,11 +197,6 @@ class _Reader:
     return None
 
   def _leave_out(self, what: str, where: str) -> None:
-    if "://" in what and not what.startswith("file:"):
-      raise errors.ConfigError(
-        f"{where}: what is installed to be edited is not in the project: "
-        "write 'name @ git+https://…'"
-      )
     self._notes.append(
       f"{where}: {what} is not installed: the project goes along, and imports "
       "from it work as here"

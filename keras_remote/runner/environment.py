@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from keras_remote import errors
 from keras_remote.job import redact
@@ -55,13 +56,21 @@ def install(recipe: Recipe, folder: Path) -> None:
   except errors.ImageBuildError:
     # By this alone the job can say so.
     with contextlib.suppress(errors.ImageBuildError):
-      _install(uv, [each for each in lines if is_client(each)], folder)
+      install_client(recipe, folder)
     raise
+  finally:
+    shutil.rmtree(_cache(folder), ignore_errors=True)
 
 
-def is_client(line: str) -> bool:
-  """Whether the requirement is of what reaches the store."""
-  return line.lower().replace("_", "-").startswith(_CLIENT)
+def install_client(recipe: Recipe, folder: Path) -> None:
+  """Makes an environment as the folder that reaches the store, and no more.
+
+  Raises:
+    ImageBuildError: it cannot be; has uv's own words.
+  """
+  names = (line.lower().replace("_", "-") for line in recipe.requirements)
+  lines = [name for name in names if name.startswith(_CLIENT)]
+  _install(_uv(folder), lines, folder)
 
 
 def python(folder: Path) -> Path:
@@ -84,8 +93,7 @@ def _install(uv: str, lines: Sequence[str], folder: Path) -> None:
   _run((uv, "venv", "--quiet", *own, str(folder)), environ, _LONGEST)
   into = ("--python", str(python(folder)))
   packed = ("--compile-bytecode", "--requirement", str(wanted))
-  _run((uv, "pip", "install", *into, *packed), environ, _LONGEST)
-  shutil.rmtree(_cache(folder), ignore_errors=True)
+  _run((uv, "pip", "install", "--quiet", *into, *packed), environ, _LONGEST)
 
 
 def _uv(folder: Path) -> str:
@@ -99,10 +107,13 @@ def _uv(folder: Path) -> str:
       "choose another base_image=, or give container_image= one that has all"
     )
   to = folder.with_name("uv")
+  program = to / "bin" / "uv"
+  if program.exists():
+    return str(program)
   pip = (sys.executable, "-m", "pip", "install", "--quiet")
   options = ("--disable-pip-version-check", "--target", str(to))
   _run((*pip, *options, "uv"), dict(os.environ), _PIP_SECONDS)
-  return str(to / "bin" / "uv")
+  return str(program)
 
 
 def _has_pip() -> bool:
@@ -148,7 +159,6 @@ def _cache(folder: Path) -> Path:
 def _run(
   command: Sequence[str], environ: Mapping[str, str], seconds: float
 ) -> None:
-  secrets = [v for n, v in environ.items() if n.startswith(_PREFIXES)]
   program = f"{Path(command[0]).name} {command[1]}"
   try:
     ran = subprocess.run(
@@ -171,4 +181,22 @@ def _run(
     ) from error
   if ran.returncode:
     last = ran.stdout.strip().splitlines()[-_MOST_LINES:]
-    raise errors.ImageBuildError(redact.hide("\n".join(last), secrets))
+    told = redact.hide("\n".join(last), _secrets(environ))
+    raise errors.ImageBuildError(f"{program} failed:\n{told}")
+
+
+def _secrets(environ: Mapping[str, str]) -> set[str]:
+  """What no text may show: where packages are, and how to log in there."""
+  found = set[str]()
+  for name, value in environ.items():
+    if name.startswith(_PREFIXES) or redact.is_secret_name(name):
+      found |= {value, *_passwords(value)}
+  return found
+
+
+def _passwords(addresses: str) -> Iterator[str]:
+  for address in addresses.split():
+    with contextlib.suppress(ValueError):
+      password = urlsplit(address).password
+      if password:
+        yield from (password, unquote(password))

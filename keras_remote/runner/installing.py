@@ -2,6 +2,7 @@
 
 import json
 import os
+import site
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from keras_remote.constants import MIB
 from keras_remote.job import wire
 from keras_remote.job.environments import Recipe
 from keras_remote.runner import environment, kept
+
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def _made(recipe: Recipe, store: str, folder: Path) -> Told:
   began = time.monotonic()
   spoiled = False
   try:
-    size = kept.fetch(store, recipe, folder)
+    size = _fetched(recipe, store, folder)
     say(
       f"its environment is an earlier job's: {size / MIB:.0f} MiB, unpacked in "
       f"{time.monotonic() - began:.1f} s"
@@ -80,19 +83,35 @@ def _made(recipe: Recipe, store: str, folder: Path) -> Told:
     return Told(_site(folder))
   except errors.ObjectNotFoundError:
     pass
-  except (errors.IntegrityError, errors.StoreError) as error:
-    spoiled = isinstance(error, errors.IntegrityError)
-    say(f"{error}: installing it anew")
-  lines = recipe.requirements
-  say(f"installing {len(lines)} requirements: {_listed(lines)}")
+  except errors.IntegrityError as error:
+    spoiled = True
+    say(f"{error}: it is installed anew")
+  except errors.StoreError as error:
+    say(f"{error}: its environment is installed anew")
+  say(f"installing {_listed(recipe.requirements)}")
   environment.install(recipe, folder)
   say(f"installed in {time.monotonic() - began:.1f} s")
   return Told(_site(folder), fresh=True, spoiled=spoiled)
 
 
+def _fetched(recipe: Recipe, store: str, folder: Path) -> int:
+  """The bytes of an earlier job's environment, which is the folder now."""
+  try:
+    return kept.fetch(store, recipe, folder)
+  except (errors.ObjectNotFoundError, errors.IntegrityError):
+    raise
+  except errors.StoreError:
+    # Such as where one logs in by a file: that takes the client.
+    client = folder.with_name("client")
+    environment.install_client(recipe, client)
+    site.addsitedir(_site(client))
+    return kept.fetch(store, recipe, folder, client=True)
+
+
 def _listed(lines: Sequence[str]) -> str:
-  shown = ", ".join(lines[:10])
-  return shown if len(lines) <= 10 else f"{shown}, …"
+  shown = ", ".join(lines[:_MOST_SHOWN])
+  more = len(lines) - _MOST_SHOWN
+  return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _site(folder: Path) -> str:

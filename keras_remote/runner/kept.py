@@ -9,15 +9,16 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from keras_remote import errors
 from keras_remote.constants import MIB
 from keras_remote.job import environments
 from keras_remote.job.environments import SIGNATURE_BYTES, Recipe
 from keras_remote.storage import bare
-from keras_remote.storage.open import open_store
+from keras_remote.storage.open import is_folder, open_store
 
 # A third of the size, for a quarter of the time that better levels take.
 _LEVEL = 1
@@ -25,8 +26,11 @@ _LEVEL = 1
 _PATIENCE = 300.0
 
 
-def fetch(store: str, recipe: Recipe, to: Path) -> int:
+def fetch(store: str, recipe: Recipe, to: Path, *, client: bool = False) -> int:
   """Unpacks the environment as the folder `to`, after checking it.
+
+  Args:
+    client: whether the store's client library is there.
 
   Returns:
     The bytes that came.
@@ -39,7 +43,7 @@ def fetch(store: str, recipe: Recipe, to: Path) -> int:
   archive = to.with_suffix(".tar.gz")
   machine = platform.machine()
   try:
-    with bare.open_object(store, _key(recipe)) as source:
+    with _opened(store, _key(recipe), client=client) as source:
       signature = source.read(SIGNATURE_BYTES)
       hashed = hashlib.sha256()
       with archive.open("wb") as copy:
@@ -51,11 +55,19 @@ def fetch(store: str, recipe: Recipe, to: Path) -> int:
       # It is as we made it: its links lead to this image's Python.
       unpacked.extractall(to, **_AS_IT_IS)
     return archive.stat().st_size
-  except BaseException:
+  except (OSError, EOFError, tarfile.TarError) as error:
     shutil.rmtree(to, ignore_errors=True)
-    raise
+    raise errors.StoreError(f"{to} cannot be unpacked: {error}") from error
   finally:
     archive.unlink(missing_ok=True)
+
+
+def _opened(
+  store: str, key: str, *, client: bool
+) -> AbstractContextManager[BinaryIO]:
+  if client or is_folder(store):
+    return open_store(store).open(key)
+  return bare.open_object(store, key)
 
 
 def keep(store: str, recipe: Recipe, folder: Path, *, anew: bool) -> bool:
@@ -87,8 +99,8 @@ def keep(store: str, recipe: Recipe, folder: Path, *, anew: bool) -> bool:
         opened.write(_key(recipe), file)
         return True
       return opened.create(_key(recipe), file)
-  except OSError as error:
-    raise errors.StoreError(f"{folder}: {error.strerror}") from error
+  except (OSError, tarfile.TarError) as error:
+    raise errors.StoreError(f"{folder} cannot be packed: {error}") from error
   finally:
     with contextlib.suppress(OSError):
       archive.unlink()

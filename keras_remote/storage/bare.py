@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Generator
+from http.client import HTTPException
 from typing import BinaryIO, cast
 
 from keras_remote import errors
@@ -55,7 +56,7 @@ def open_object(store: str, key: str) -> Generator[BinaryIO]:
       raise errors.StoreError(
         f"the store {store} answered {error.code} {error.reason}"
       ) from error
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
     raise errors.StoreError(
       f"the store {store} cannot be asked yet: {error}"
     ) from error
