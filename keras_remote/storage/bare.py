@@ -26,11 +26,14 @@ _TOKEN = "computeMetadata/v1/instance/service-accounts/default/token"
 
 
 @contextlib.contextmanager
-def open_object(store: str, key: str) -> Generator[BinaryIO]:
+def open_object(
+  store: str, key: str, *, google: str = _GOOGLE
+) -> Generator[BinaryIO]:
   """The object as a stream, which nobody has checked.
 
   Args:
     store: `gs://bucket`, or `gs://bucket/prefix`.
+    google: who has the buckets.
 
   Raises:
     ObjectNotFoundError: there is none.
@@ -40,7 +43,7 @@ def open_object(store: str, key: str) -> Generator[BinaryIO]:
   name = f"{prefix}/{key}" if prefix else key
   emulator = os.environ.get("STORAGE_EMULATOR_HOST")
   quoted = urllib.parse.quote(name, safe="")
-  url = f"{emulator or _GOOGLE}/storage/v1/b/{bucket}/o/{quoted}?alt=media"
+  url = f"{emulator or google}/storage/v1/b/{bucket}/o/{quoted}?alt=media"
   request = urllib.request.Request(url)
   try:
     if not emulator:
