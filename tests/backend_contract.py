@@ -18,7 +18,7 @@ from keras_remote import clock, errors
 from keras_remote.backend.base import Backend, Observation, Submission
 from keras_remote.job import endings, ids, layout, signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.spec import Entry, EntryKind, JobSpec, Target
+from keras_remote.job.spec import Entry, EntryKind, Image, JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.packaging import runner_archive
 from keras_remote.storage.folder import FolderStore
@@ -34,6 +34,7 @@ class BackendContract(parameterized.TestCase):
   """A subclass gives the backend, and a way to kill what it has started."""
 
   accelerator = "v5e-8"
+  image = Image()
 
   def backend(self) -> Backend:
     """The backend, with room of its own; the same one if asked again."""
@@ -89,6 +90,7 @@ class BackendContract(parameterized.TestCase):
       target=Target(self.used.name, self.jobs.uri, self.used.place),
       payload=None,
       context=context,
+      image=self.image,
     )
     key = signing.job_key(self.used.signing_key(), spec.job_id)
     digest = self.directory(spec).create_spec(spec, key)

@@ -20,6 +20,8 @@ class Submission:
     runner: the runner's archive on this machine.
     environ: environment values for the job: secrets may be among them.
     key: the job's own key.
+    recipe: what its first process installs, with another key, as it is to be
+      read there; empty where that is nothing.
   """
 
   spec: JobSpec
@@ -27,6 +29,7 @@ class Submission:
   runner: Path
   environ: Mapping[str, str]
   key: bytes
+  recipe: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,6 @@ class Wanted:
   Attributes:
     context: of the kubeconfig.
     namespace: None for the context's own.
-    image: the container image of a job.
     queue: what admits a job to the cluster.
     service_account: whom a job's pods are.
     project: of Google Cloud, which has the cluster.
@@ -47,7 +49,6 @@ class Wanted:
 
   context: str | None = None
   namespace: str | None = None
-  image: str | None = None
   queue: str | None = None
   project: str | None = None
   zone: str | None = None
@@ -91,6 +92,11 @@ class Backend(Protocol):
   @property
   def emulates(self) -> bool:
     """Whether CPU devices stand in for accelerators here."""
+    ...
+
+  @property
+  def contains(self) -> bool:
+    """Whether its jobs run in containers, which are made of images."""
     ...
 
   def check_hosts(self, hosts: int, *, named: bool) -> None:

@@ -62,10 +62,10 @@ class GKEBackend:
 
   name = "gke"
   emulates = False
+  contains = True
 
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
-    self._image = wanted.image
     self._wanted = wanted
     self._cluster = open_target(home, wanted, place)
 
@@ -91,18 +91,11 @@ class GKEBackend:
         f"the store {store} is a folder, which pods cannot reach: set store= "
         "or KERAS_REMOTE_STORE to a bucket, gs://…"
       )
-    if self._image is None:
-      raise errors.ConfigError(
-        "no image is named for the job's container: set container_image= or "
-        "KERAS_REMOTE_CONTAINER_IMAGE to one that has this Python's minor "
-        "version and google-cloud-storage"
-      )
     secrets.check_names(environ)
 
   def submit_job(self, submission: Submission) -> None:
     spec = submission.spec
     self._check(spec.target.store, submission.environ)
-    assert self._image is not None
     environ = {
       name: value
       for name, value in submission.environ.items()
@@ -115,13 +108,15 @@ class GKEBackend:
       if not self._cluster.has(CONFIG_MAPS, runner):
         self._cluster.create(CONFIG_MAPS, pods.archive_map(archive))
       # Before the Job: a pod looks for a missing one only every 10 s.
-      secret = secrets.job_secret(spec.job_id, labels, submission.key, environ)
+      secret = secrets.job_secret(
+        spec.job_id, labels, submission.key, environ, submission.recipe
+      )
       self._cluster.create(SECRETS, secret)
       manifest = functools.partial(
         pods.job_manifest,
         spec,
         digest=submission.digest,
-        image=self._image,
+        image=spec.image.reference,
         runner=runner,
         variables=environ,
       )

@@ -17,7 +17,7 @@ from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, last_words, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, Outcome, Started
-from keras_remote.job.spec import JobSpec, Target
+from keras_remote.job.spec import Image, JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from tests.fakes.api_server import Request
@@ -40,10 +40,9 @@ class BackendCase(KubernetesCase):
   def open(
     self,
     context: str | None = CONTEXT,
-    image: str | None = "image:1",
     place: str | None = None,
   ) -> GKEBackend:
-    return GKEBackend(self.home, Wanted(context, None, image), place)
+    return GKEBackend(self.home, Wanted(context, None), place)
 
 
 class SettingsTest(BackendCase):
@@ -79,8 +78,6 @@ class SettingsTest(BackendCase):
       self.backend.check_call("/folder", {})
     with self.assertRaisesRegex(errors.ConfigError, "'a b'"):
       self.backend.check_call(_BUCKET, {"a b": "c"})
-    with self.assertRaisesRegex(errors.ConfigError, "container_image="):
-      self.open(image=None).check_call(_BUCKET, {})
     self.assertEmpty(self.server.requests)
 
 
@@ -88,7 +85,9 @@ class SubmitTest(BackendCase):
   def submission(self, **environ: str) -> Submission:
     runner = Path(self.create_tempfile(content="zip").full_path)
     target = Target("gke", _BUCKET, self.backend.place)
-    spec = dataclasses.replace(job_spec(accelerator="cpu"), target=target)
+    spec = dataclasses.replace(
+      job_spec(accelerator="cpu"), target=target, image=Image("image:1")
+    )
     return Submission(spec, "2" * 64, runner, environ, b"the key")
 
   def test_what_there_is_then(self) -> None:

@@ -69,6 +69,7 @@ class LocalBackend:
 
   name = "local"
   emulates = True
+  contains = False
 
   def __init__(self, home: Home) -> None:
     if os.pathsep in str(home.path):

@@ -10,13 +10,15 @@ from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.base import Backend
 from keras_remote.core import environment
+from keras_remote.core.image import Builder, Plan, choose, plan
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
 from keras_remote.home import Home, ensure_apart, home
-from keras_remote.job.spec import Resources
+from keras_remote.job.spec import Image, Resources
 from keras_remote.packaging import packager
 from keras_remote.packaging.ignore import OWN_RULES, Ignore
+from keras_remote.progress import Report
 from keras_remote.storage.open import is_folder, open_store
 from keras_remote.storage.store import Store
 
@@ -31,6 +33,8 @@ class JobContext:
   Attributes:
     variables: environment values for the job.
     root: the project; `cwd` lies in it.
+    plan: what its container needs; None where there is no container.
+    builder: who builds images; None where nobody does.
   """
 
   options: Options
@@ -42,6 +46,16 @@ class JobContext:
   root: Path
   cwd: Path
   keras_backend: str
+  plan: Plan | None = None
+  builder: Builder | None = None
+
+  def image(self, report: Report) -> Image:
+    """What the job's container is made of, now that it is to run.
+
+    Raises:
+      ImageBuildError: the image cannot be built.
+    """
+    return choose(self.plan, self.builder, report) if self.plan else Image()
 
 
 def job_context(arguments: Mapping[str, object]) -> JobContext:
@@ -76,6 +90,9 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   backend.check_call(store.uri, variables)
   framework = environment.keras_backend({**os.environ, **options.env})
   check_framework(accelerator, framework)
+  needed = None
+  if backend.contains:
+    needed = plan(options, accelerator, framework, root)
   return JobContext(
     options=options,
     accelerator=accelerator,
@@ -86,6 +103,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
     root=root,
     cwd=here if here.is_relative_to(root) else root,
     keras_backend=framework,
+    plan=needed,
   )
 
 

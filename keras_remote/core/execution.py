@@ -17,7 +17,7 @@ from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
 from keras_remote.home import Home, ensure, holding
-from keras_remote.job import ids, signing
+from keras_remote.job import environments, ids, signing, wire
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
 from keras_remote.packaging import packager, provenance, runner_archive
@@ -142,6 +142,7 @@ def _send(
     ),
     payload=packed.digest,
     context=packed_tree.digest,
+    image=context.image(report),
   )
   report(Step("submitting"))
   submit_spec(
@@ -201,7 +202,9 @@ def submit_spec(
     if payload is not None:
       directory.create_payload(payload)
     undo.callback(backend.cleanup_job, spec)
-    backend.submit_job(Submission(spec, digest, runner, variables, key))
+    made_of = environments.recipe(spec, backend.signing_key())
+    recipe = wire.encode(made_of) if made_of else b""
+    backend.submit_job(Submission(spec, digest, runner, variables, key, recipe))
     undo.pop_all()
 
 

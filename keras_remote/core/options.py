@@ -17,6 +17,8 @@ from typing import Any, TypedDict
 from keras_remote import errors
 from keras_remote.job import quantity
 
+# What `image=` may say.
+IMAGES = ("auto", "build", "install")
 VARIABLE_PREFIX = "KERAS_REMOTE_"
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 # Python's own waits overflow after three of them.
@@ -54,6 +56,9 @@ class OptionArguments(TypedDict, total=False):
   queue: str | None
   priority_class: str | None
   service_account: str | None
+  image: str | None
+  base_image: str | None
+  dependencies: list[str] | tuple[str, ...] | str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,20 @@ def _texts(value: object, base: Path) -> tuple[str, ...]:
   return texts
 
 
+def _image(value: Any) -> None:
+  if value not in IMAGES:
+    raise errors.ConfigError(
+      f"image is {', '.join(IMAGES[:-1])} or {IMAGES[-1]}, not {value!r}: an "
+      "image's name goes to container_image="
+    )
+
+
+def _dependencies(value: object, base: Path) -> tuple[str, ...] | Path:
+  if isinstance(value, str) or not isinstance(value, Sequence):
+    return _folder(value, base)
+  return tuple(_text(item, base) for item in value)
+
+
 def _environment(value: object, base: Path) -> dict[str, str]:
   """The mapping, checked; a message never shows a value: it may be secret."""
   if not isinstance(value, Mapping):
@@ -255,6 +274,12 @@ def _name(value: object, base: Path) -> str:
 TEXT = Kind("a text", "TEXT", _text)
 ACCELERATOR = Kind("a text", "TEXT", _text, check=_accelerator)
 BACKEND = Kind("a text", "TEXT", _text, check=_backend)
+IMAGE = Kind("a text", "auto|build|install", _text, check=_image)
+DEPENDENCIES = Kind(
+  "a list of requirements, or the path of a requirements file",
+  "FILE",
+  _dependencies,
+)
 TEXTS = Kind("a list of texts", "TEXT", _texts, list, many=True)
 ENVIRONMENT = Kind(
   "texts by name, each as NAME=VALUE on the command line",
@@ -391,6 +416,23 @@ class Options:
   service_account: str | None = field(
     default=None,
     metadata=_row(NAME, "The service account that its pods are."),
+  )
+  image: str = field(
+    default="auto",
+    metadata=_row(
+      IMAGE, "Whether an image is built, or packages are installed at a start."
+    ),
+  )
+  base_image: str | None = field(
+    default=None,
+    metadata=_row(TEXT, "The image with Python that packages go into."),
+  )
+  dependencies: tuple[str, ...] | Path | None = field(
+    default=None,
+    metadata=_row(
+      DEPENDENCIES,
+      "What a job imports: requirements; else requirements.txt's.",
+    ),
   )
 
 

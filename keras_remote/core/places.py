@@ -41,7 +41,6 @@ def _wanted(options: Options) -> Wanted:
   return Wanted(
     context=options.context,
     namespace=options.namespace,
-    image=options.container_image,
     queue=options.queue,
     project=options.project,
     zone=options.zone,

@@ -18,7 +18,7 @@ from typing import Any
 
 from keras_remote import clock, errors
 from keras_remote.accelerators.parse import parse_accelerator
-from keras_remote.core import context, environment, execution
+from keras_remote.core import context, environment, execution, image
 from keras_remote.core.console import Console
 from keras_remote.core.job import Job
 from keras_remote.core.options import Options
@@ -63,6 +63,9 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   backend.check_call(store.uri, variables)
   framework = variables.get("KERAS_BACKEND", old.environment.keras_backend)
   context.check_framework(accelerator, framework)
+  wanted = None
+  if backend.contains:
+    wanted = image.plan_again(old, changed, options, accelerator, framework)
   now = clock.now()
   job_id = ids.new_job_id(options.name or old.origin.name, now)
   spec = dataclasses.replace(
@@ -84,6 +87,13 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
     resources=context.resources(accelerator, backend, options),
     limits=dataclasses.replace(old.limits, timeout=options.timeout),
     target=Target(backend.name, store.uri, backend.place),
+    image=image.again(
+      old,
+      wanted,
+      contains=backend.contains,
+      builder=None,
+      report=Console().report,
+    ),
   )
   runner = runner_archive.runner_archive(ensure(place.cache))
   payload = job.directory.open_payload() if old.payload else None

@@ -48,6 +48,9 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "queue": lambda rank: f"queue{rank}",
   "priority_class": lambda rank: f"class{rank}",
   "service_account": lambda rank: f"account{rank}",
+  "image": lambda rank: f"image{rank}",
+  "base_image": lambda rank: f"base{rank}",
+  "dependencies": lambda rank: f"/requirements{rank}.txt",
 }
 # What it then is.
 _RESOLVED: Mapping[str, Callable[[int], Any]] = {
@@ -56,6 +59,7 @@ _RESOLVED: Mapping[str, Callable[[int], Any]] = {
   "capture_env_vars": lambda rank: (f"PATTERN{rank}_*",),
   "working_dir": lambda rank: Path(f"/work{rank}"),
   "timeout": lambda rank: float(rank),
+  "dependencies": lambda rank: Path(f"/requirements{rank}.txt"),
 }
 
 

@@ -27,6 +27,8 @@ class Launch:
     last_words: path of a file for what cannot be said through the store; in
       one that is there already the ending is told too, see last_words.py.
     by_line: whether who looks on live sees whole lines only.
+    recipe: path of a file that says what is to be installed first; "" where
+      nothing is.
   """
 
   store: str
@@ -40,6 +42,7 @@ class Launch:
   leader: str
   last_words: str
   by_line: bool = False
+  recipe: str = ""
 
   def environ(self) -> dict[str, str]:
     """The variables that `from_environ` reads."""
@@ -75,6 +78,7 @@ class Launch:
       leader=values["leader"],
       last_words=values["last_words"],
       by_line=values["by_line"] == str(True),
+      recipe=values["recipe"],
     )
 
 
@@ -82,6 +86,8 @@ class Launch:
 ALLOCATION_VARIABLE = _PREFIX + "ALLOCATION"
 # Beside it, which a worker's whole tree has, first processes alone have this.
 HOST_VARIABLE = _PREFIX + "HOST"
+# Set and not empty where something is to be installed first.
+RECIPE_VARIABLE = _PREFIX + "RECIPE"
 # What user code and its child processes know of their job.
 JOB_VARIABLE = "KERAS_REMOTE_JOB"
 

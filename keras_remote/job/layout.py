@@ -5,6 +5,7 @@ import hashlib
 JOBS = "jobs/"
 INDEX = "index/"
 CONTEXTS = "contexts/"
+ENVIRONMENTS = "environments/"
 
 
 def job(job_id: str, name: str = "") -> str:
@@ -60,6 +61,11 @@ def result(digest: str) -> str:
 def context(digest: str) -> str:
   """The key of a context, which jobs share."""
   return f"{CONTEXTS}{digest}.zip"
+
+
+def environment(owner: str, digest: str, machine: str) -> str:
+  """The key of an installed environment, which jobs of one owner share."""
+  return f"{ENVIRONMENTS}{owner}/{digest}-{machine}.tar"
 
 
 def digest(data: bytes) -> str:

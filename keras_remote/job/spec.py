@@ -136,6 +136,25 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Image:
+  """What the job's container is made of.
+
+  Attributes:
+    reference: of the image; "" where there is no container.
+    requirements: PEP 508 lines that are installed in it at the start; none
+      where the image has all.
+    category: of the accelerators that it is for; "" where it is an image of
+      the user's own.
+    dependencies: the lines that the user asked for, of which it is made.
+  """
+
+  reference: str = ""
+  requirements: tuple[str, ...] = ()
+  category: str = ""
+  dependencies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class JobSpec:
   """What to run and where; `spec.json` in the job's directory.
 
@@ -152,6 +171,7 @@ class JobSpec:
   target: Target
   payload: str | None
   context: str
+  image: Image = Image()
 
   @property
   def job_id(self) -> str:

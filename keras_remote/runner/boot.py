@@ -15,11 +15,22 @@ def boot() -> int:
   signals.install()
   try:
     signals.forget_inherited()
-    from keras_remote.job.launch import worker_environ
-    from keras_remote.runner.process import Worker
+    from keras_remote.job.launch import (
+      RECIPE_VARIABLE,
+      Launch,
+      worker_environ,
+    )
+    from keras_remote.runner import process, scratch
 
+    runner, environ = os.path.abspath(sys.argv[0]), worker_environ(os.environ)
     # Both processes start side by side: the worker before anything else.
-    worker = Worker(os.path.abspath(sys.argv[0]), worker_environ(os.environ))
+    if os.environ.get(RECIPE_VARIABLE):
+      launch = Launch.from_environ(os.environ)
+      place = str(scratch.environment(launch.scratch))
+      what = (launch.recipe, launch.store, place)
+      worker = process.Worker(runner, environ, process.INSTALLER, what)
+    else:
+      worker = process.Worker(runner, environ)
     from keras_remote.runner import remote_runner
 
     return remote_runner.main(worker)

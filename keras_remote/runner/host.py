@@ -96,14 +96,17 @@ class Host:
       pump.note,
     )
 
-  def run(self) -> int:
+  def run(self, refusal: Exception | None = None) -> int:
     """Takes the job to its end; the exit code of this process.
+
+    Args:
+      refusal: why the function cannot be called here.
 
     Raises:
       StoreError: the ending could not be stored.
     """
     try:
-      ended: HostReport | Outcome | None = self._attempt()
+      ended: HostReport | Outcome | None = self._attempt(refusal)
       signals.ignore()
     except signals.Stopped:
       ended = self._stop()
@@ -121,7 +124,7 @@ class Host:
       return signals.STOPPED_EXIT
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
-  def _attempt(self) -> HostReport | Outcome:
+  def _attempt(self, refusal: Exception | None) -> HostReport | Outcome:
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec
     self._worker.send(orders.prepare(spec))
@@ -139,6 +142,8 @@ class Host:
       self._start_heart(started),
       heartbeat.Routine("files", heartbeat.SECONDS, self._output.push),
     ]
+    if refusal is not None:
+      raise refusal
     context = self._scratch / scratch.CONTEXT
     fetch.fetch_context(self._directory, spec, context)
     if spec.entry.kind is EntryKind.CALL:

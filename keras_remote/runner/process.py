@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,12 @@ _PR_SET_CHILD_SUBREAPER = 36
 # file server does not die, and must not keep this one from telling.
 _KILL_SECONDS = 5.0
 _LOOK = 0.005
-_WORKER = (
-  "import sys; sys.path.insert(0, sys.argv[1]); "
-  "from keras_remote.runner.worker import main; main()"
+_FROM_RUNNER = "import sys; sys.path.insert(0, sys.argv[1]); "
+_WORKER = _FROM_RUNNER + "from keras_remote.runner.worker import main; main()"
+# Becomes the worker when it has installed what that needs.
+INSTALLER = (
+  f"{_FROM_RUNNER}from keras_remote.runner.installing import main; "
+  f"main({_WORKER!r})"
 )
 
 
@@ -59,7 +62,11 @@ class Worker:
   """
 
   def __init__(
-    self, runner: str, environ: Mapping[str, str], program: str = _WORKER
+    self,
+    runner: str,
+    environ: Mapping[str, str],
+    program: str = _WORKER,
+    arguments: Sequence[str] = (),
   ) -> None:
     orders, self._orders = os.pipe()
     self._answers, answers = os.pipe()
@@ -67,7 +74,7 @@ class Worker:
     self._process = subprocess.Popen(
       [
         *(sys.executable, "-P", "-c", program),
-        *(runner, str(orders), str(answers)),
+        *(runner, str(orders), str(answers), *arguments),
       ],
       stdin=subprocess.DEVNULL,
       stdout=log,
@@ -102,8 +109,11 @@ class Worker:
         for line in answers:
           # A worker that is killed while it writes leaves half a line.
           with contextlib.suppress(TypeError, ValueError):
-            self._answer = dict(json.loads(line))
-            heard(self._answer)
+            answer = dict(json.loads(line))
+            # What an installer tells is none yet.
+            if "site" not in answer:
+              self._answer = answer
+            heard(answer)
 
     # A grandchild may hold the pipe open for ever: nobody waits for that.
     self._listener = threading.Thread(target=read, name="answers", daemon=True)

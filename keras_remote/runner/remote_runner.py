@@ -43,9 +43,15 @@ def main(worker: process.Worker) -> int:
       stack.callback(pump.close, 0)
       stack.callback(process.end_descendants)
       stack.callback(worker.end, 0)
+      installed = None
+      if launch.recipe:
+        from keras_remote.runner.installed import Installed
+
+        installed = Installed(launch, worker, events)
       key = Path(launch.key_file).read_bytes()
       directory = JobDirectory(open_store(launch.store), launch.job_id, key)
-      return Host(launch, directory, key, worker, pump, events, folder).run()
+      host = Host(launch, directory, key, worker, pump, events, folder)
+      return installed.run(host, pump.note) if installed else host.run()
     except (errors.KerasRemoteError, OSError) as error:
       # The store itself fails: only whoever started this process can be told.
       with contextlib.suppress(OSError):

@@ -18,6 +18,11 @@ RESERVE = "reserve"
 RESERVE_BYTES = 64 * KIB
 
 
+def environment(scratch: str) -> Path:
+  """Beside the scratch folder: what was installed for the job."""
+  return Path(scratch).with_name("environment")
+
+
 def make(scratch: Path) -> None:
   """Makes the scratch folder anew: an earlier start may have left its own."""
   remove(scratch)

@@ -16,7 +16,7 @@ from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
 from keras_remote.home import Home
 from keras_remote.job.outcome import Cause
-from keras_remote.job.spec import JobSpec
+from keras_remote.job.spec import Image, JobSpec
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
@@ -40,7 +40,7 @@ class GKEBackendTest(backend_contract.BackendContract):
   def setUpClass(cls) -> None:
     super().setUpClass()
     cls.cluster = harness.cluster()
-    cls.image = job_image()
+    cls.image = Image(job_image())
     kubeconfig = cls.cluster.kubeconfig
     cls.api: Any = config.new_client_from_config(
       config_file=kubeconfig and str(kubeconfig), context=cls.cluster.context
@@ -57,12 +57,11 @@ class GKEBackendTest(backend_contract.BackendContract):
     cls.uri = f"{cls.cluster.bucket}/{cls.namespace}"
     cls.addClassCleanup(empty, cls.uri, cls.cluster.environ)
 
-  def backend(self, image: str | None = None) -> GKEBackend:
+  def backend(self) -> GKEBackend:
     folder = Path(self.create_tempdir("home").full_path)
     folder.chmod(0o700)
     self.home = Home(folder)
-    image = image or self.image
-    wanted = Wanted(self.cluster.context, self.namespace, image)
+    wanted = Wanted(self.cluster.context, self.namespace)
     return GKEBackend(self.home, wanted, None)
 
   def store(self) -> Store:
@@ -152,7 +151,7 @@ class GKEBackendTest(backend_contract.BackendContract):
   def test_an_image_that_does_not_exist(self) -> None:
     """The job waits, and says for what; it can be cancelled."""
     image = f"{self.cluster.registry}/no-such-image:1"
-    self.used = self.backend(image)
+    self.image = Image(image)
     spec = self.submit("")
     seen = self.saying(spec, f"its image {image} cannot be pulled")
     self.assertEqual(seen.state, State.PENDING)
@@ -165,7 +164,7 @@ class GKEBackendTest(backend_contract.BackendContract):
   )
   def test_an_image_that_lacks_something(self, image: str, words: str) -> None:
     """The job is lost, and says what is missing."""
-    self.used = self.backend(getattr(self.cluster, image))
+    self.image = Image(getattr(self.cluster, image))
     spec = self.submit("")
     seen = self.watch(spec)[-1]
     self.assertEqual(seen.state, State.LOST)
@@ -202,7 +201,7 @@ class GKEBackendTest(backend_contract.BackendContract):
 
   def test_no_such_namespace(self) -> None:
     """The error says how to make it."""
-    wanted = Wanted(self.cluster.context, "no-such", self.image)
+    wanted = Wanted(self.cluster.context, "no-such")
     backend = GKEBackend(self.home, wanted, None)
     with self.assertRaisesRegex(errors.ClusterError, "create namespace"):
       backend.signing_key()

@@ -214,7 +214,7 @@ def _pod(
         "name": "key",
         "secret": {
           "secretName": spec.job_id,
-          "items": [{"key": secrets.KEY, "path": secrets.KEY}],
+          "items": [{"key": each, "path": each} for each in _files(spec)],
         },
       },
       {"name": "work", "emptyDir": {}},
@@ -251,6 +251,11 @@ def _restrict(pod: dict[str, Any], variables: Iterable[str]) -> None:
   ]
 
 
+def _files(spec: JobSpec) -> list[str]:
+  """What of the job's Secret its first process reads as files."""
+  return [secrets.KEY, *([secrets.RECIPE] if spec.image.requirements else [])]
+
+
 def _launch(spec: JobSpec, digest: str) -> list[dict[str, Any]]:
   launch = Launch(
     store=spec.target.store,
@@ -264,6 +269,7 @@ def _launch(spec: JobSpec, digest: str) -> list[dict[str, Any]]:
     leader="127.0.0.1",
     last_words=_LAST_WORDS,
     by_line=True,
+    recipe=f"{_FOLDER}/key/{secrets.RECIPE}" if spec.image.requirements else "",
   )
   values = launch.environ()
   # Each pod of the Job is another one.

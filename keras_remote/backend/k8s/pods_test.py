@@ -8,9 +8,9 @@ from typing import Any
 
 from absl.testing import absltest, parameterized
 
-from keras_remote.backend.k8s import pods
-from keras_remote.job.launch import ENDED_EXIT
-from keras_remote.job.spec import EntryKind, JobSpec, Limits, Target
+from keras_remote.backend.k8s import pods, secrets
+from keras_remote.job.launch import ENDED_EXIT, RECIPE_VARIABLE
+from keras_remote.job.spec import EntryKind, Image, JobSpec, Limits, Target
 from tests.fakes.specs import JOB_ID, job_spec
 
 _GOLDEN = Path(__file__).parents[3] / "tests" / "golden" / "k8s"
@@ -103,6 +103,19 @@ class ManifestTest(parameterized.TestCase):
     spec = dataclasses.replace(_spec("cpu"), limits=Limits(timeout=3e9))
     job = _manifest(spec)["spec"]
     self.assertEqual(job["activeDeadlineSeconds"], 2**31 - 1)
+
+  def test_what_it_installs(self) -> None:
+    """The first process is told where it is said, of what is in the Secret."""
+    spec = dataclasses.replace(_spec("cpu"), image=Image("python:3", ("a",)))
+    pod = _manifest(spec)["spec"]["template"]["spec"]
+    variables = {v["name"]: v.get("value") for v in pod["containers"][0]["env"]}
+    path = Path(variables[RECIPE_VARIABLE] or "")
+    mounts = {m["name"]: m for m in pod["containers"][0]["volumeMounts"]}
+    self.assertEqual(str(path.parent), mounts["key"]["mountPath"])
+    volumes = {v["name"]: v for v in pod["volumes"]}
+    items = [item["path"] for item in volumes["key"]["secret"]["items"]]
+    self.assertEqual(items, [secrets.KEY, path.name])
+    self.assertEqual(path.name, secrets.RECIPE)
 
   def test_odd_names(self) -> None:
     """Labels hold what they can; annotations hold what it is."""

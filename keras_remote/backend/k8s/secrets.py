@@ -13,6 +13,8 @@ from keras_remote.home import KEY_BYTES
 KEY_SECRET = "keras-remote-key"
 # The item of a Secret that holds a key; names of variables have a prefix.
 KEY = "key"
+# The item of a job's Secret that says what it installs.
+RECIPE = "recipe"
 _VARIABLE = "env."
 # What every version of Kubernetes takes for a variable's name.
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
@@ -54,9 +56,16 @@ def job_secret(
   labels: Mapping[str, str],
   key: bytes,
   environ: Mapping[str, str],
+  recipe: bytes = b"",
 ) -> Object:
-  """The Secret of a job: its key, and the values of its variables."""
+  """The Secret of a job: its key, and the values of its variables.
+
+  Args:
+    recipe: of what it installs, with another key; empty where it does not.
+  """
   values = {_VARIABLE + each: text.encode() for each, text in environ.items()}
+  if recipe:
+    values[RECIPE] = recipe
   return _secret(name, labels, {KEY: key, **values})
 
 

@@ -34,6 +34,14 @@ class NamesTest(parameterized.TestCase):
     self.assertEqual(base64.b64decode(found["data"][item]), b"hunter2")
     self.assertEqual(base64.b64decode(found["data"][secrets.KEY]), b"the key")
 
+  def test_what_it_installs(self) -> None:
+    """It has an item of its own, and none where that is nothing."""
+    found = secrets.job_secret("job", {}, b"the key", {"recipe": "x"}, b"{}")
+    self.assertEqual(base64.b64decode(found["data"][secrets.RECIPE]), b"{}")
+    self.assertLen(found["data"], 3)
+    bare = secrets.job_secret("job", {}, b"the key", {"recipe": "x"})
+    self.assertNotIn(secrets.RECIPE, bare["data"])
+
 
 class ClusterKeyTest(KubernetesCase):
   def test_the_first_makes_it(self) -> None:

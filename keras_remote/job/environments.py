@@ -1,0 +1,101 @@
+"""Environments that jobs install, and that the store keeps for the next ones.
+
+One is kept by what it is made of, for one owner. It is signed with a key of
+its own, made from the cluster key: a job of another owner, which does not have
+that key, cannot put one there.
+"""
+
+import dataclasses
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from keras_remote import errors
+from keras_remote.accelerators.parse import parse_accelerator
+from keras_remote.job import layout, wire
+from keras_remote.job.spec import JobSpec
+
+# Before the archive stands its signature, in hex: so it is there with it.
+SIGNATURE_BYTES = 2 * hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class Recipe:
+  """What an environment is made of: all that who installs it is given.
+
+  It is as secret as the key in it, and lies beside the job's own.
+
+  Attributes:
+    requirements: PEP 508 lines, sorted.
+    python: the minor version that it has to have, such as "3.11".
+    base: the image that it is installed in.
+    category: cpu, gpu or tpu.
+    owner: whose jobs may use it.
+    key: signs the archive, in hex.
+  """
+
+  requirements: tuple[str, ...]
+  python: str
+  base: str
+  category: str
+  owner: str
+  key: str = ""
+
+
+def recipe(spec: JobSpec, cluster_key: bytes) -> Recipe | None:
+  """What the job's first process is to install; None where nothing is."""
+  if not spec.image.requirements:
+    return None
+  who = spec.origin.who
+  unsigned = Recipe(
+    requirements=spec.image.requirements,
+    python=".".join(spec.environment.python.split(".")[:2]),
+    base=spec.image.reference,
+    category=parse_accelerator(spec.resources.accelerator).category,
+    # As in lists: what one user submits on several machines is theirs.
+    owner=who.rpartition("@")[0] or who,
+  )
+  # No job has an id with a colon: this is none of their keys.
+  purpose = f"environment:{unsigned.owner}:{digest(unsigned)}".encode()
+  key = hmac.digest(cluster_key, purpose, hashlib.sha256)
+  return dataclasses.replace(unsigned, key=key.hex())
+
+
+def address(made_of: Recipe, machine: str) -> str:
+  """The key in the store of its archive.
+
+  Args:
+    machine: what it runs on, such as "x86_64".
+  """
+  owner = layout.digest(made_of.owner.encode())
+  return layout.environment(owner, digest(made_of), machine)
+
+
+def digest(made_of: Recipe) -> str:
+  """By what an environment is known: all that it is made of, and not whose."""
+  anonymous = dataclasses.replace(made_of, owner="", key="")
+  return layout.digest(wire.encode(anonymous))
+
+
+def sign(made_of: Recipe, machine: str, archive: str) -> str:
+  """The signature of the archive with this sha256."""
+  key = bytes.fromhex(made_of.key)
+  text = f"environment {machine} {archive}".encode()
+  return hmac.new(key, text, hashlib.sha256).hexdigest()
+
+
+def verify(
+  made_of: Recipe, machine: str, archive: str, signature: bytes
+) -> None:
+  """Passes for an archive that a job of the same owner has stored.
+
+  Raises:
+    IntegrityError: it is any other.
+  """
+  expected = sign(made_of, machine, archive).encode()
+  if not hmac.compare_digest(signature, expected):
+    raise errors.IntegrityError(
+      "the environment in the store is not signed by a job of "
+      f"{made_of.owner}: it was cut short or changed, and nothing of it was "
+      "used"
+    )
