@@ -7,6 +7,7 @@ builds: no layer cache, which Cloud Build's fresh machines do not have.
 """
 
 import base64
+import datetime
 import hashlib
 import json
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from keras_remote.images.requirements import Requirements
 _DOCKERFILE = "Dockerfile.runner"
 # Has docker, a shell and the right to push, on every machine of Cloud Build.
 _BUILDER = "gcr.io/cloud-builders/docker"
+_LONGEST = datetime.timedelta(hours=1)
 _WRITE = """\
 mkdir -p "$FOLDER"
 echo "$DOCKERFILE" | base64 -d > "$FOLDER/Dockerfile"
@@ -95,14 +97,38 @@ def runner_dockerfile() -> str:
   return (installed if installed.exists() else clone).read_text("utf-8")
 
 
-def steps(recipe: Recipe, image: str) -> list[dict[str, Any]]:
-  """The build's steps, as Cloud Build takes them.
+def mark(tag: str) -> str:
+  """The mark by which builds of this tag are found, whoever began them."""
+  return f"keras-remote-{tag}"
 
-  They carry the files along, so no bucket holds a source, and who builds
-  need not be allowed to read one.
+
+def build_request(
+  recipe: Recipe, image: str, logs: str | None
+) -> dict[str, Any]:
+  """The build, as Cloud Build takes it.
 
   Args:
     image: the image's name, without a tag.
+    logs: gs://…, the folder of its log; None for the project's default.
+  """
+  options = {"log_streaming_option": "STREAM_ON"}
+  request: dict[str, Any] = {
+    "steps": _steps(recipe, image),
+    "images": [f"{image}:{recipe.tag}"],
+    "tags": ["keras-remote", mark(recipe.tag)],
+    "timeout": _LONGEST,
+    "options": options,
+  }
+  if logs:
+    options["logging"] = "GCS_ONLY"
+    request["logs_bucket"] = logs
+  return request
+
+
+def _steps(recipe: Recipe, image: str) -> list[dict[str, Any]]:
+  """They carry the files along, so that no bucket holds a source.
+
+  Who builds then need not be allowed to read one.
   """
   stack, rest = recipe.requirements.stack, recipe.requirements.rest
   stack_image = f"{image}:{recipe.stack_tag}"

@@ -56,7 +56,7 @@ class StepsTest(parameterized.TestCase):
   def steps(self, *rest: str) -> list[dict[str, Any]]:
     requirements = Requirements(("jax==1", "keras==3"), rest)
     recipe = Recipe("python:3.11-slim", "cpu", requirements, "FROM $x\n")
-    found = recipes.steps(recipe, _IMAGE)
+    found = recipes.build_request(recipe, _IMAGE, None)["steps"]
     for step in found:
       step["env"] = dict(each.split("=", 1) for each in step["env"])
     return found

@@ -11,10 +11,11 @@ from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.home import Home
-from keras_remote.images.container_builder import ImageBuilder
+from keras_remote.images.builder import ImageBuilder, image_builder
 from keras_remote.images.requirements import Requirements
 from keras_remote.progress import Step
 from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
+from tests.fakes.environment import environment
 from tests.fakes.memory_store import MemoryStore
 
 _ONE = Requirements(("jax==0.10",), ("six",))
@@ -166,15 +167,21 @@ class ImageBuilderTest(_Case):
     self.assertLen(self.server.builds, 1)
 
   def test_it_is_started_and_not_waited_for(self) -> None:
-    """`start` returns while the build runs, and begins no second one."""
+    """`start` returns while the build runs, and begins no second one.
+
+    In one process it asks once.
+    """
     self.worker.go_on.clear()
     builder = self.builder()
     self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
     self.assertIsNone(builder.find("python:3.11-slim", "cpu", _ONE))
+    asked = len(self.server.requests)
     self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertLen(self.server.requests, asked)
+    self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.worker.go_on.set()
     builder.ensure("python:3.11-slim", "cpu", _ONE)
-    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 1)
 
   def test_what_failed_is_not_started_again_by_nobody(self) -> None:
@@ -184,12 +191,12 @@ class ImageBuilderTest(_Case):
     for _ in range(2):
       with self.assertRaises(errors.ImageBuildError):
         builder.ensure("python:3.11-slim", "cpu", _ONE)
-    self.assertFalse(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertFalse(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 2)
     for build in self.server.builds:
       old: Any = build
       old.finish_time -= datetime.timedelta(days=2)
-    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
 
   def test_the_repository_is_made(self) -> None:
     """The first call of a project makes it."""
@@ -227,6 +234,18 @@ class ImageBuilderTest(_Case):
 
   def builds(self) -> Any:
     return self.server.builds
+
+  def test_one_a_process(self) -> None:
+    """Calls are given the same builder, and so share its builds."""
+    with environment(CLOUD_BUILD_EMULATOR_HOST=self.server.address):
+      one, other, elsewhere = (
+        image_builder("my-project", location, self.home, "gs://logs")
+        for location in ("us", "us", "europe")
+      )
+      self.assertIsNone(one.find("python:3.11-slim", "cpu", _ONE))
+    self.assertIs(one, other)
+    self.assertIsNot(one, elsewhere)
+    self.assertEqual(self.server.requests, ["GetTag"])
 
 
 class FailuresTest(_Case):
