@@ -401,6 +401,18 @@ class FailuresTest(_Case):
       self.builder().ensure("python:3.11-slim", "cpu", _ONE)
     self.assertIs(type(caught.exception), kind)
 
+  def test_nobody_has_logged_in(self) -> None:
+    """It is told as a refusal is, so that a call may go another way."""
+    home = self.create_tempdir().full_path
+    builder = ImageBuilder("my-project", "us", self.home)
+    with (
+      environment(HOME=home, NO_GCE_CHECK="true"),
+      self.assertRaisesRegex(
+        errors.ImageAccessError, "gcloud auth application-default login"
+      ),
+    ):
+      builder.find("python:3.11-slim", "cpu", _ONE)
+
   def test_a_service_that_is_away_for_a_moment(self) -> None:
     """Requests are made again, at each of the places."""
     failed: set[str] = set()

@@ -14,7 +14,7 @@ from google.api_core.retry import Retry, if_exception_type
 from google.cloud import artifactregistry_v1
 from google.cloud.devtools import cloudbuild_v1
 
-from keras_remote import clock, credentials
+from keras_remote import clock, credentials, errors
 from keras_remote.images import recipe as recipes
 from keras_remote.images import refusals
 from keras_remote.images.recipe import Recipe
@@ -217,7 +217,11 @@ class ContainerBuilder:
       return transport(channel=self._given)
     if emulator:
       return transport(channel=grpc.insecure_channel(emulator))
-    return transport(credentials=credentials.google_credentials())
+    try:
+      return transport(credentials=credentials.google_credentials())
+    except errors.CredentialsError as error:
+      message = f"images need a log-in: {error}; {refusals.INSTALL}"
+      raise errors.ImageAccessError(message) from error
 
   @contextlib.contextmanager
   def _translated(

@@ -84,12 +84,6 @@ def image_tag(
   return hashlib.sha256(content.encode()).hexdigest()
 
 
-def default_base(python: str) -> str:
-  """A plain image with this Python, such as 3.11.7: of its minor version."""
-  minor = ".".join(python.split(".")[:2])
-  return f"python:{minor}-slim"
-
-
 def runner_dockerfile() -> str:
   """The text of Dockerfile.runner: here in a wheel, at the top of a clone."""
   installed = Path(__file__).with_name(_DOCKERFILE)

@@ -135,7 +135,7 @@ class CloudBuildServer:
     trace: TracebackType | None,
   ) -> None:
     self._threads.shutdown(wait=True)
-    self._server.stop(None).wait()
+    self._server.stop(grace=1).wait()
     for each in self._running:
       each.result()
 
