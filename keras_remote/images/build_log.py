@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from keras_remote import errors
-from keras_remote.images.container_builder import Build
 from keras_remote.storage.store import Store
+
+if TYPE_CHECKING:
+  from keras_remote.images.container_builder import Build
 
 # `Step #1 - "image": text`, as Cloud Build marks what each step prints.
 _PRINTED = re.compile(r'Step #(\d+)(?: - "[^"]*")?: ?(.*)')
@@ -59,7 +62,7 @@ def last_lines(lines: Iterable[str], step: int | None) -> str:
   return "\n".join((of_step or everything)[-_LAST:])
 
 
-def story(build: Build, log: BuildLog, project: str) -> str:
+def story(build: "Build", log: BuildLog, project: str) -> str:
   """Why there is no image, with the last lines of the step that failed."""
   how = f"it ended with {build.status}"
   if build.step is not None:

@@ -6,25 +6,25 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-
-import grpc
+from typing import TYPE_CHECKING
 
 from keras_remote import errors, home
 from keras_remote.images import recipe as recipes
 from keras_remote.images.build_log import BuildLog, printed, story
-from keras_remote.images.container_builder import (
-  EMULATOR_VARIABLE,
-  PATIENCE,
-  Build,
-  ContainerBuilder,
-)
 from keras_remote.images.recipe import Recipe
 from keras_remote.images.requirements import Requirements
 from keras_remote.progress import Report, Step, silent
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
 
+if TYPE_CHECKING:  # What is remembered needs no client, which takes a second.
+  from keras_remote.images.container_builder import Build, ContainerBuilder
+
+# As STORAGE_EMULATOR_HOST is for buckets: a stand-in's host and port.
+EMULATOR_VARIABLE = "CLOUD_BUILD_EMULATOR_HOST"
 REPOSITORY = "keras-remote"
+# Seconds for which a request that fails is made again.
+_PATIENCE = 120.0
 # What is remembered: an image's digest by its name and tag.
 _MEMORY = "images"
 # Seconds between two looks at a build: without a topic of Pub/Sub in the
@@ -37,19 +37,19 @@ def image_builder(
 ) -> "ImageBuilder":
   """The one of this process: calls that need the same image share a build."""
   emulator = os.environ.get(EMULATOR_VARIABLE)
-  return _builder(os.getpid(), emulator, project, location, memory, logs)
+  return _builder(os.getpid(), project, location, memory, logs, emulator)
 
 
 @functools.cache
 def _builder(
   process: int,
-  emulator: str | None,
   project: str,
   location: str,
   memory: home.Home,
   logs: str | None,
+  emulator: str | None,
 ) -> "ImageBuilder":
-  return ImageBuilder(project, location, memory, logs=logs)
+  return ImageBuilder(project, location, memory, logs=logs, emulator=emulator)
 
 
 class ImageBuilder:
@@ -65,11 +65,14 @@ class ImageBuilder:
     repository: in Artifact Registry; made if it is not there.
     logs: gs://…, the folder that builds write their logs to; None for the
       project's default, which only its viewers can read.
-    channel: what to talk through; Google's services where there is none.
+    emulator: host and port of a stand-in for Google's services.
     look: seconds between two looks at a build.
     patience: seconds for which a request that fails is made again.
     open_logs: opens the folder of logs by its address.
     dockerfile: a text in place of Dockerfile.runner's.
+
+  Attributes:
+    image: the name of all images, without a tag.
 
   Its methods raise ImageBuildError, ImageAccessError where whoever is logged
   in may not do this, or nobody is, and StoreError where the memory fails.
@@ -83,29 +86,22 @@ class ImageBuilder:
     *,
     repository: str = REPOSITORY,
     logs: str | None = None,
-    channel: grpc.Channel | None = None,
+    emulator: str | None = None,
     look: float = _LOOK,
-    patience: float = PATIENCE,
+    patience: float = _PATIENCE,
     open_logs: Callable[[str], Store] = open_store,
     dockerfile: str | None = None,
   ) -> None:
-    self._google = ContainerBuilder(
-      *(project, location, repository),
-      logs=logs,
-      channel=channel,
-      patience=patience,
-    )
+    self.image = recipes.image_name(project, location, repository)
+    self._project, self._location = project, location
+    self._repository, self._logs = repository, logs
+    self._emulator, self._patience = emulator, patience
     self._memory = memory
     self._look, self._open_logs = look, open_logs
     self._dockerfile = dockerfile or recipes.runner_dockerfile()
     self._ensuring: dict[str, Future[str]] = {}
     self._started: set[str] = set()
     self._lock = threading.Lock()
-
-  @property
-  def image(self) -> str:
-    """The name of all images, without a tag."""
-    return self._google.image
 
   def find(
     self, base: str, category: str, requirements: Requirements
@@ -162,6 +158,17 @@ class ImageBuilder:
     if key is not None:
       self._memory.forget(_MEMORY, key.decode())
 
+  @functools.cached_property
+  def _google(self) -> "ContainerBuilder":
+    from keras_remote.images.container_builder import ContainerBuilder
+
+    return ContainerBuilder(
+      *(self._project, self._location, self._repository),
+      logs=self._logs,
+      emulator=self._emulator,
+      patience=self._patience,
+    )
+
   def _recipe(
     self, base: str, category: str, requirements: Requirements
   ) -> Recipe:
@@ -200,14 +207,14 @@ class ImageBuilder:
     self._memory.remember(_MEMORY, image, key.encode())  # For `forget`.
     return image
 
-  def _begin(self, recipe: Recipe, *, after_failure: bool) -> Build | None:
+  def _begin(self, recipe: Recipe, *, after_failure: bool) -> "Build | None":
     home.ensure_apart(self._memory.path)
     folder = home.ensure(self._memory.cache / _MEMORY)
     # On one machine only one begins; two machines build twice at worst.
     with home.holding(folder / f"{recipe.tag}.lock"):
       return self._google.begin(recipe, after_failure=after_failure)
 
-  def _follow(self, build: Build, tag: str, report: Report) -> str:
+  def _follow(self, build: "Build", tag: str, report: Report) -> str:
     """The image, once the build has ended well; shows its log until then."""
     report(Step(f"building the image: {build.url}"))
     log = BuildLog(self._open_logs(build.log), build.log_key)
@@ -222,7 +229,7 @@ class ImageBuilder:
       time.sleep(self._look)
     if not build.well:
       log.more()
-      raise errors.ImageBuildError(story(build, log, self._google.project))
+      raise errors.ImageBuildError(story(build, log, self._project))
     image = f"{self.image}:{tag}"
     digest = build.digests.get(image) or self._google.look_up(tag)
     if not digest:

@@ -1,5 +1,7 @@
 import contextlib
 import datetime
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,17 @@ _ONE = Requirements(("jax==0.10",), ("six",))
 _OTHER = Requirements(("jax==0.10",), ("iniconfig",))
 _NAME = "us-docker.pkg.dev/my-project/keras-remote/job"
 
+_WARM = """
+import pathlib, sys
+from keras_remote.home import Home
+from keras_remote.images.builder import image_builder
+from keras_remote.images.requirements import Requirements
+builder = image_builder("my-project", "us", Home(pathlib.Path({!r})), None)
+wanted = Requirements(("jax==0.10",), ("six",))
+print(builder.find("python:3.11-slim", "cpu", wanted))
+print("google.api_core" in sys.modules)
+"""
+
 
 class _Case(parameterized.TestCase):
   """Tests with a Cloud Build that runs nothing.
@@ -41,7 +54,6 @@ class _Case(parameterized.TestCase):
     self.server = stack.enter_context(
       CloudBuildServer(self.worker, self.open_logs)
     )
-    self.channel = stack.enter_context(self.server.channel())
     self.addCleanup(self.worker.go_on.set)
     self.home = self.new_home()
 
@@ -53,7 +65,7 @@ class _Case(parameterized.TestCase):
 
   def builder(self, home: Home | None = None, **options: Any) -> ImageBuilder:
     standard: dict[str, Any] = {
-      "channel": self.channel,
+      "emulator": self.server.address,
       "look": 0.01,
       "patience": 5,
       "open_logs": self.open_logs,
@@ -92,6 +104,15 @@ class ImageBuilderTest(_Case):
     self.assertIsNone(again.find("python:3.11-slim", "cpu", _ONE))
     second = again.ensure("python:3.11-slim", "cpu", _ONE)
     self.assertNotEqual(second, first)
+
+  def test_what_is_remembered_needs_no_client(self) -> None:
+    """A warm call does not wait for Google's packages to be imported."""
+    found = self.builder().ensure("python:3.11-slim", "cpu", _ONE)
+    script = _WARM.format(str(self.home.path))
+    done = subprocess.run(
+      [sys.executable, "-c", script], text=True, capture_output=True
+    )
+    self.assertEqual(done.stdout, f"{found}\nFalse\n", done.stderr)
 
   def test_what_was_not_found_is_not_remembered(self) -> None:
     """`find` asks again, and so sees what another machine has built."""
@@ -432,7 +453,7 @@ class FailuresTest(_Case):
     """It is told after a while, with what was to be done."""
     self.server.fault = lambda method: (grpc.StatusCode.UNAVAILABLE, "away")
     builder = ImageBuilder(
-      "my-project", "us", self.home, channel=self.channel, patience=0.1
+      "my-project", "us", self.home, emulator=self.server.address, patience=0.1
     )
     with self.assertRaisesRegex(errors.ImageBuildError, "did not answer.*away"):
       builder.find("python:3.11-slim", "cpu", _ONE)

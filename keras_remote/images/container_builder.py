@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +18,6 @@ from keras_remote.images import recipe as recipes
 from keras_remote.images import refusals
 from keras_remote.images.recipe import Recipe
 
-# As STORAGE_EMULATOR_HOST is for buckets: a stand-in's host and port.
-EMULATOR_VARIABLE = "CLOUD_BUILD_EMULATOR_HOST"
-IMAGE = "job"
 # Builds of every place run there: of some regions a project has no quota.
 _WHERE = "global"
 # Seconds for one request, and for which one that fails is made again.
@@ -78,7 +74,7 @@ class ContainerBuilder:
     repository: there.
     logs: gs://…, the folder that builds write their logs to; None for the
       project's default, which only its viewers can read.
-    channel: what to talk through; Google's services where there is none.
+    emulator: host and port of a stand-in for Google's services.
     patience: seconds for which a request that fails is made again.
 
   Its methods raise ImageBuildError, and ImageAccessError where whoever is
@@ -92,27 +88,20 @@ class ContainerBuilder:
     repository: str,
     *,
     logs: str | None = None,
-    channel: grpc.Channel | None = None,
+    emulator: str | None = None,
     patience: float = PATIENCE,
   ) -> None:
-    self.project = project
-    self._location, self._repository = location, repository
-    self._logs, self._given = logs, channel
+    self._project, self._location = project, location
+    self._repository, self._logs = repository, logs
+    self._emulator = emulator
+    self._image = recipes.image_name(project, location, repository)
     self._retry = Retry(_TRANSIENT, initial=0.2, maximum=5.0, timeout=patience)
     self._patient: dict[str, Any] = {"retry": self._retry, "timeout": _SECONDS}
     self._once: dict[str, Any] = {"retry": None, "timeout": _SECONDS}
 
-  @property
-  def image(self) -> str:
-    """The name of all images, without a tag."""
-    # A project of a domain, example.com:name, is a folder there.
-    project = self.project.replace(":", "/")
-    host = f"{self._location}-docker.pkg.dev"
-    return f"{host}/{project}/{self._repository}/{IMAGE}"
-
   def look_up(self, tag: str) -> str | None:
     """The digest of the image with this tag; None where there is none."""
-    name = f"{self._repository_name}/packages/{IMAGE}/tags/{tag}"
+    name = f"{self._repository_name}/packages/{recipes.IMAGE}/tags/{tag}"
     with self._translated(refusals.ARTIFACTS, "look for the image"):
       try:
         found = self._artifacts.get_tag(name=name, **self._patient)
@@ -143,7 +132,7 @@ class ContainerBuilder:
   def look(self, build_id: str) -> Build:
     """The build as it is now."""
     name = f"{self._parent}/builds/{build_id}"
-    request = {"name": name, "id": build_id, "project_id": self.project}
+    request = {"name": name, "id": build_id, "project_id": self._project}
     with self._translated(refusals.BUILDS, "look at the build"):
       return _build(
         self._cloud_build.get_build(request=request, **self._patient)
@@ -153,7 +142,7 @@ class ContainerBuilder:
     """The latest builds of the tag, the newest first."""
     request = {
       "parent": self._parent,
-      "project_id": self.project,
+      "project_id": self._project,
       "filter": f'tags="{recipes.mark(tag)}"',
       "page_size": 10,
     }
@@ -163,8 +152,8 @@ class ContainerBuilder:
   def _create(self, recipe: Recipe) -> Build:
     request = {
       "parent": self._parent,
-      "project_id": self.project,
-      "build": recipes.build_request(recipe, self.image, self._logs),
+      "project_id": self._project,
+      "build": recipes.build_request(recipe, self._image, self._logs),
     }
     operation: Any = self._cloud_build.create_build(
       request=request, **self._once
@@ -194,11 +183,11 @@ class ContainerBuilder:
 
   @property
   def _parent(self) -> str:
-    return f"projects/{self.project}/locations/{_WHERE}"
+    return f"projects/{self._project}/locations/{_WHERE}"
 
   @property
   def _repository_name(self) -> str:
-    place = f"projects/{self.project}/locations/{self._location}"
+    place = f"projects/{self._project}/locations/{self._location}"
     return f"{place}/repositories/{self._repository}"
 
   @functools.cached_property
@@ -212,11 +201,8 @@ class ContainerBuilder:
     return client(transport=self._linked(client.get_transport_class("grpc")))
 
   def _linked(self, transport: Any) -> Any:
-    emulator = os.environ.get(EMULATOR_VARIABLE)
-    if self._given:
-      return transport(channel=self._given)
-    if emulator:
-      return transport(channel=grpc.insecure_channel(emulator))
+    if self._emulator:
+      return transport(channel=grpc.insecure_channel(self._emulator))
     try:
       return transport(credentials=credentials.google_credentials())
     except errors.CredentialsError as error:
@@ -236,7 +222,7 @@ class ContainerBuilder:
       grpc.RpcError,
     ) as error:
       raise refusals.translate(
-        error, service, what, self.project, self._location
+        error, service, what, self._project, self._location
       ) from error
 
 

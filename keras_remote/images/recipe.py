@@ -16,6 +16,8 @@ from typing import Any
 
 from keras_remote.images.requirements import Requirements
 
+# What all images of a repository are called; their tags tell them apart.
+IMAGE = "job"
 _DOCKERFILE = "Dockerfile.runner"
 # Has docker, a shell and the right to push, on every machine of Cloud Build.
 _BUILDER = "gcr.io/cloud-builders/docker"
@@ -82,6 +84,13 @@ def image_tag(
   stack, rest = list(requirements.stack), list(requirements.rest)
   content = json.dumps([base_image, category, stack, rest, dockerfile])
   return hashlib.sha256(content.encode()).hexdigest()
+
+
+def image_name(project: str, location: str, repository: str) -> str:
+  """What Artifact Registry calls a project's images, without a tag."""
+  # A project of a domain, example.com:name, is a folder there.
+  folder = project.replace(":", "/")
+  return f"{location}-docker.pkg.dev/{folder}/{repository}/{IMAGE}"
 
 
 def runner_dockerfile() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from google.cloud.devtools import cloudbuild_v1
 
-from keras_remote.images.container_builder import EMULATOR_VARIABLE
+from keras_remote.images.builder import EMULATOR_VARIABLE
 from keras_remote.storage.open import open_store
 from tests.cluster import images
 from tests.cluster.layout import ARTIFACTS, REGISTRY
