@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from keras_remote import errors
 from keras_remote.storage.store import Store
 
+if TYPE_CHECKING:
+  from keras_remote.images.container_builder import Build
+
 # `Step #1 - "image": text`, as Cloud Build marks what each step prints.
 _PRINTED = re.compile(r'Step #(\d+)(?: - "[^"]*")?: ?(.*)')
 _LAST = 30
+_MAY_NOT_PUSH = "artifactregistry.repositories.uploadArtifacts"
 
 
 class BuildLog:
@@ -55,3 +60,24 @@ def last_lines(lines: Iterable[str], step: int | None) -> str:
   matches = [_PRINTED.fullmatch(line) for line in everything]
   of_step = [m[2] for m in matches if m and step == int(m[1])]
   return "\n".join((of_step or everything)[-_LAST:])
+
+
+def story(build: "Build", log: BuildLog, project: str) -> str:
+  """Why there is no image, with the last lines of the step that failed."""
+  how = f"it ended with {build.status}"
+  if build.step is not None:
+    how = f"its step '{build.step_name}' failed"
+  said = [f"the image could not be built: {how}", build.detail]
+  if log.lines:
+    said.append(last_lines(log.lines, build.step))
+  if log.unread:
+    said.append(f"its log cannot be read: {log.unread}")
+  if any(_MAY_NOT_PUSH in line for line in log.lines):
+    said.append(
+      "the build's service account may not push there: `gcloud projects "
+      f"add-iam-policy-binding {project} "
+      f"--member=serviceAccount:{build.account or 'ACCOUNT'} "
+      "--role=roles/artifactregistry.writer`"
+    )
+  said.append(f"the whole log: {build.url}")
+  return "\n".join(filter(None, said))

@@ -1,7 +1,13 @@
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
-from keras_remote.images.build_log import BuildLog, last_lines, printed
+from keras_remote.images.build_log import (
+  BuildLog,
+  last_lines,
+  printed,
+  story,
+)
+from keras_remote.images.container_builder import Build
 from tests.fakes.memory_store import MemoryStore
 
 _MARKED = 'Step #1 - "image": '
@@ -62,6 +68,42 @@ class LinesTest(parameterized.TestCase):
     """The end of everything is shown."""
     self.assertEqual(last_lines(["BUILD", "", "ERROR"], None), "BUILD\nERROR")
     self.assertEqual(last_lines(["BUILD", "ERROR"], 7), "BUILD\nERROR")
+
+
+class StoryTest(absltest.TestCase):
+  def test_an_account_that_may_not_push(self) -> None:
+    """The command that allows it names the account."""
+    log = BuildLog(MemoryStore(), "log")
+    log.lines.append(
+      f"{_MARKED}denied: Permission "
+      '"artifactregistry.repositories.uploadArtifacts" denied on resource'
+    )
+    build = Build(
+      id="1",
+      status="FAILURE",
+      waits=False,
+      ended=True,
+      failed_lately=True,
+      log="gs://logs",
+      log_key="log-1.txt",
+      url="https://log",
+      digests={},
+      step=1,
+      step_name="image",
+      detail="",
+      account="12-compute@developer.example",
+    )
+    self.assertEqual(
+      story(build, log, "p"),
+      "the image could not be built: its step 'image' failed\n"
+      'denied: Permission "artifactregistry.repositories.uploadArtifacts" '
+      "denied on resource\n"
+      "the build's service account may not push there: `gcloud projects "
+      "add-iam-policy-binding p "
+      "--member=serviceAccount:12-compute@developer.example "
+      "--role=roles/artifactregistry.writer`\n"
+      "the whole log: https://log",
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ builds: no layer cache, which Cloud Build's fresh machines do not have.
 """
 
 import base64
+import datetime
 import hashlib
 import json
 from dataclasses import dataclass
@@ -15,9 +16,12 @@ from typing import Any
 
 from keras_remote.images.requirements import Requirements
 
+# What all images of a repository are called; their tags tell them apart.
+IMAGE = "job"
 _DOCKERFILE = "Dockerfile.runner"
 # Has docker, a shell and the right to push, on every machine of Cloud Build.
 _BUILDER = "gcr.io/cloud-builders/docker"
+_LONGEST = datetime.timedelta(hours=1)
 _WRITE = """\
 mkdir -p "$FOLDER"
 echo "$DOCKERFILE" | base64 -d > "$FOLDER/Dockerfile"
@@ -82,10 +86,11 @@ def image_tag(
   return hashlib.sha256(content.encode()).hexdigest()
 
 
-def default_base(python: str) -> str:
-  """A plain image with this Python, such as 3.11.7: of its minor version."""
-  minor = ".".join(python.split(".")[:2])
-  return f"python:{minor}-slim"
+def image_name(project: str, location: str, repository: str) -> str:
+  """What Artifact Registry calls a project's images, without a tag."""
+  # A project of a domain, example.com:name, is a folder there.
+  folder = project.replace(":", "/")
+  return f"{location}-docker.pkg.dev/{folder}/{repository}/{IMAGE}"
 
 
 def runner_dockerfile() -> str:
@@ -95,14 +100,38 @@ def runner_dockerfile() -> str:
   return (installed if installed.exists() else clone).read_text("utf-8")
 
 
-def steps(recipe: Recipe, image: str) -> list[dict[str, Any]]:
-  """The build's steps, as Cloud Build takes them.
+def mark(tag: str) -> str:
+  """The mark by which builds of this tag are found, whoever began them."""
+  return f"keras-remote-{tag}"
 
-  They carry the files along, so no bucket holds a source, and who builds
-  need not be allowed to read one.
+
+def build_request(
+  recipe: Recipe, image: str, logs: str | None
+) -> dict[str, Any]:
+  """The build, as Cloud Build takes it.
 
   Args:
     image: the image's name, without a tag.
+    logs: gs://…, the folder of its log; None for the project's default.
+  """
+  options = {"log_streaming_option": "STREAM_ON"}
+  request: dict[str, Any] = {
+    "steps": _steps(recipe, image),
+    "images": [f"{image}:{recipe.tag}"],
+    "tags": ["keras-remote", mark(recipe.tag)],
+    "timeout": _LONGEST,
+    "options": options,
+  }
+  if logs:
+    options["logging"] = "GCS_ONLY"
+    request["logs_bucket"] = logs
+  return request
+
+
+def _steps(recipe: Recipe, image: str) -> list[dict[str, Any]]:
+  """They carry the files along, so that no bucket holds a source.
+
+  Who builds then need not be allowed to read one.
   """
   stack, rest = recipe.requirements.stack, recipe.requirements.rest
   stack_image = f"{image}:{recipe.stack_tag}"

@@ -5,20 +5,23 @@ registry. As on Cloud Build, each build finds an empty machine: nothing that
 an earlier one left is there, save in the registry.
 """
 
+import contextlib
 import os
-import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from google.cloud.devtools import cloudbuild_v1
 
+from keras_remote.images.builder import EMULATOR_VARIABLE
+from keras_remote.storage.open import open_store
 from tests.cluster import images
-from tests.fakes.cloud_build import StepFailedError
+from tests.cluster.layout import ARTIFACTS, REGISTRY
+from tests.fakes.cloud_build import CloudBuildServer, StepFailedError
+from tests.fakes.environment import environment
 
-_HOSTS = re.compile(r"[a-z0-9-]+-docker\.pkg\.dev(?=/)")
 # Runs a command with the given folder, its first argument, as /var/lib.
 _OWN_VAR_LIB = 'mount --bind "$0" /var/lib && exec "$@"'
 _DOCKER = """\
@@ -31,20 +34,28 @@ buildah() {
 case $what in
   build) buildah build --isolation chroot --tls-verify=false \\
     --cni-config-dir /var/lib/networks "$@" ;;
+  # The registry then has the base's layer already.
+  push) buildah push --disable-compression --tls-verify=false "$@" ;;
   *) buildah "$what" --tls-verify=false "$@" ;;
 esac
 """
 
 
-class BuildahWorker:
-  """Runs the steps on this machine, and pushes to a registry.
+@contextlib.contextmanager
+def cloud_build() -> Iterator[CloudBuildServer]:
+  """A Cloud Build of the cluster's; clients within the block are led to it.
 
-  Args:
-    registry: the host and port that stand for all of Artifact Registry.
+  Its logs go to the bucket that STORAGE_EMULATOR_HOST leads to.
   """
+  with (
+    CloudBuildServer(BuildahWorker(), open_store) as server,
+    environment(**{EMULATOR_VARIABLE: server.address}),
+  ):
+    yield server
 
-  def __init__(self, registry: str) -> None:
-    self._registry = registry
+
+class BuildahWorker:
+  """Runs the steps on this machine, and pushes to the cluster's registry."""
 
   def build(
     self, build: cloudbuild_v1.Build, log: Callable[[str], None]
@@ -61,24 +72,25 @@ class BuildahWorker:
         shebang = "" if step.script.startswith("#!") else "#!/bin/sh\n"
         script.write_text(shebang + step.script)
         script.chmod(0o755)
-        environ = dict(self.here(each).split("=", 1) for each in step.env)
+        environ = dict(_here(each).split("=", 1) for each in step.env)
         code = _run(folder, (str(script),), environ, _marked(log, number, step))
         if code:
           raise StepFailedError(number, code)
         log(f'Finished Step #{number} - "{step.id}"')
       log("PUSH")
       for image in build.images:
-        code = _run(folder, ("docker", "push", self.here(image)), {}, log)
+        code = _run(folder, ("docker", "push", _here(image)), {}, log)
         if code:
           raise StepFailedError(len(build.steps) - 1, code)
     return {image: self.digest(image) or "" for image in build.images}
 
   def digest(self, image: str) -> str | None:
-    return images.digest(self.here(image))
+    return images.digest(_here(image))
 
-  def here(self, text: str) -> str:
-    """The text, with the registry for Artifact Registry's hosts."""
-    return _HOSTS.sub(self._registry, text)
+
+def _here(text: str) -> str:
+  """The text, with the cluster's registry for Artifact Registry."""
+  return text.replace(f"{ARTIFACTS}/", f"{REGISTRY}/")
 
 
 def _marked(

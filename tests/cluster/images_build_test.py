@@ -13,13 +13,12 @@ from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.home import Home
-from keras_remote.images.container_builder import ImageBuilder
+from keras_remote.images.builder import ImageBuilder
 from keras_remote.images.recipe import runner_dockerfile
 from keras_remote.images.requirements import Requirements
 from keras_remote.progress import Step
-from keras_remote.storage.open import open_store
-from tests.cluster import harness
-from tests.cluster.cloud_build import BuildahWorker
+from tests.cluster import harness, layout
+from tests.cluster.cloud_build import cloud_build
 from tests.cluster.namespace import NamespaceTest
 from tests.fakes.cloud_build import CloudBuildServer
 from tests.fakes.environment import environment
@@ -37,7 +36,6 @@ print("uid", os.getuid(), os.path.expanduser("~"))
 
 
 class ImagesBuildTest(NamespaceTest):
-  worker: ClassVar[BuildahWorker]
   server: ClassVar[CloudBuildServer]
 
   @classmethod
@@ -49,12 +47,7 @@ class ImagesBuildTest(NamespaceTest):
     stack = contextlib.ExitStack()
     cls.addClassCleanup(stack.close)
     stack.enter_context(environment(**cluster.environ))
-    cls.worker = BuildahWorker(cluster.registry)
-    cls.server = stack.enter_context(CloudBuildServer(cls.worker, open_store))
-    # As a user is led to it, and not by a channel.
-    stack.enter_context(
-      environment(CLOUD_BUILD_EMULATOR_HOST=cls.server.address)
-    )
+    cls.server = stack.enter_context(cloud_build())
 
   def setUp(self) -> None:
     super().setUp()
@@ -68,7 +61,7 @@ class ImagesBuildTest(NamespaceTest):
     home = Home(Path(self.create_tempdir().full_path))
     logs = f"{self.cluster.bucket}/builds"
     return ImageBuilder(
-      self.project, "us", home, logs=logs, look=0.2, **options
+      self.project, layout.LOCATION, home, logs=logs, look=0.2, **options
     )
 
   @property
@@ -96,7 +89,7 @@ class ImagesBuildTest(NamespaceTest):
       pod = self.create_pod(
         *("python3", "-c", _IMPORT, "iniconfig", "six", "google.cloud.storage"),
         name=f"user-{user}",
-        image=self.worker.here(image),
+        image=image,
         securityContext={"runAsUser": user},
       )
       self.assertIn(f"uid {user}", self.output(pod))
@@ -139,7 +132,7 @@ class ImagesBuildTest(NamespaceTest):
     """The error has uv's words; the stack stays for who mends them."""
     for rest, words in (
       ("keras-remote-no-such-package", "keras-remote-no-such-package was not"),
-      ("iniconfig<2", "your requirements are unsatisfiable"),
+      ("iniconfig<2", "requirements are unsatisfiable"),
     ):
       with self.assertRaises(errors.ImageBuildError) as caught:
         self.builder().ensure(self.base, "cpu", Requirements(_STACK, (rest,)))
@@ -172,9 +165,9 @@ class ImagesBuildTest(NamespaceTest):
 
   def layers(self, image: str) -> list[str]:
     """The digests of the image's layers."""
-    registry, _, path = self.worker.here(image).partition("/")
+    _, _, path = image.partition("/")
     name, _, digest = path.partition("@")
-    connection = http.client.HTTPConnection(registry, timeout=10)
+    connection = http.client.HTTPConnection(layout.REGISTRY, timeout=10)
     with contextlib.closing(connection):
       kinds = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
       target = f"/v2/{name}/manifests/{digest}"

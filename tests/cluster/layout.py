@@ -50,6 +50,9 @@ GCS_PORT = 21011
 
 REGISTRY = f"{HOST}:{REGISTRY_PORT}"
 GCS = f"http://{HOST}:{GCS_PORT}"
+# What the nodes pull from there as well: Artifact Registry of this location.
+LOCATION = "us"
+ARTIFACTS = f"{LOCATION}-docker.pkg.dev"
 PYTHON_IMAGE = f"{REGISTRY}/python:3.11"
 BUSYBOX_IMAGE = f"{REGISTRY}/busybox:1"
 PAUSE_IMAGE = f"{REGISTRY}/pause:3"

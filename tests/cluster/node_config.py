@@ -5,6 +5,7 @@ The paths in it are those that they have within the node.
 
 from tests.cluster import cgroups, pki
 from tests.cluster.layout import (
+  ARTIFACTS,
   BRIDGE,
   HOST,
   MTU,
@@ -32,6 +33,8 @@ state = "/run/containerd"
     bin_dir = "/usr/lib/cni"
     conf_dir = "/run/cni"
   [plugins."io.containerd.grpc.v1.cri".registry.mirrors."{REGISTRY}"]
+    endpoint = ["http://{REGISTRY}"]
+  [plugins."io.containerd.grpc.v1.cri".registry.mirrors."{ARTIFACTS}"]
     endpoint = ["http://{REGISTRY}"]
 """
 CNI = {

@@ -5,7 +5,6 @@ steps, and where its images then are, is a `Worker`: one in memory for unit
 tests, one with buildah and a registry on the cluster.
 """
 
-import contextlib
 import datetime
 import re
 import threading
@@ -135,15 +134,9 @@ class CloudBuildServer:
     trace: TracebackType | None,
   ) -> None:
     self._threads.shutdown(wait=True)
-    self._server.stop(None).wait()
+    self._server.stop(grace=1).wait()
     for each in self._running:
       each.result()
-
-  @contextlib.contextmanager
-  def channel(self) -> Iterator[grpc.Channel]:
-    """What a client talks to it through."""
-    with grpc.insecure_channel(self.address) as channel:
-      yield channel
 
   def cancel(self, build_id: str) -> cloud_build.Build:
     """As somebody who presses the button; what it still does is ignored."""

@@ -1,5 +1,7 @@
 import contextlib
 import datetime
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +13,27 @@ from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.home import Home
-from keras_remote.images.container_builder import ImageBuilder
+from keras_remote.images.builder import ImageBuilder, image_builder
 from keras_remote.images.requirements import Requirements
 from keras_remote.progress import Step
 from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
+from tests.fakes.environment import environment
 from tests.fakes.memory_store import MemoryStore
 
 _ONE = Requirements(("jax==0.10",), ("six",))
 _OTHER = Requirements(("jax==0.10",), ("iniconfig",))
 _NAME = "us-docker.pkg.dev/my-project/keras-remote/job"
+
+_WARM = """
+import pathlib, sys
+from keras_remote.home import Home
+from keras_remote.images.builder import image_builder
+from keras_remote.images.requirements import Requirements
+builder = image_builder("my-project", "us", Home(pathlib.Path({!r})), None)
+wanted = Requirements(("jax==0.10",), ("six",))
+print(builder.find("python:3.11-slim", "cpu", wanted))
+print("google.api_core" in sys.modules)
+"""
 
 
 class _Case(parameterized.TestCase):
@@ -40,7 +54,6 @@ class _Case(parameterized.TestCase):
     self.server = stack.enter_context(
       CloudBuildServer(self.worker, self.open_logs)
     )
-    self.channel = stack.enter_context(self.server.channel())
     self.addCleanup(self.worker.go_on.set)
     self.home = self.new_home()
 
@@ -52,7 +65,7 @@ class _Case(parameterized.TestCase):
 
   def builder(self, home: Home | None = None, **options: Any) -> ImageBuilder:
     standard: dict[str, Any] = {
-      "channel": self.channel,
+      "emulator": self.server.address,
       "look": 0.01,
       "patience": 5,
       "open_logs": self.open_logs,
@@ -91,6 +104,15 @@ class ImageBuilderTest(_Case):
     self.assertIsNone(again.find("python:3.11-slim", "cpu", _ONE))
     second = again.ensure("python:3.11-slim", "cpu", _ONE)
     self.assertNotEqual(second, first)
+
+  def test_what_is_remembered_needs_no_client(self) -> None:
+    """A warm call does not wait for Google's packages to be imported."""
+    found = self.builder().ensure("python:3.11-slim", "cpu", _ONE)
+    script = _WARM.format(str(self.home.path))
+    done = subprocess.run(
+      [sys.executable, "-c", script], text=True, capture_output=True
+    )
+    self.assertEqual(done.stdout, f"{found}\nFalse\n", done.stderr)
 
   def test_what_was_not_found_is_not_remembered(self) -> None:
     """`find` asks again, and so sees what another machine has built."""
@@ -166,15 +188,21 @@ class ImageBuilderTest(_Case):
     self.assertLen(self.server.builds, 1)
 
   def test_it_is_started_and_not_waited_for(self) -> None:
-    """`start` returns while the build runs, and begins no second one."""
+    """`start` returns while the build runs, and begins no second one.
+
+    In one process it asks once.
+    """
     self.worker.go_on.clear()
     builder = self.builder()
     self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
     self.assertIsNone(builder.find("python:3.11-slim", "cpu", _ONE))
+    asked = len(self.server.requests)
     self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertLen(self.server.requests, asked)
+    self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.worker.go_on.set()
     builder.ensure("python:3.11-slim", "cpu", _ONE)
-    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 1)
 
   def test_what_failed_is_not_started_again_by_nobody(self) -> None:
@@ -184,12 +212,12 @@ class ImageBuilderTest(_Case):
     for _ in range(2):
       with self.assertRaises(errors.ImageBuildError):
         builder.ensure("python:3.11-slim", "cpu", _ONE)
-    self.assertFalse(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertFalse(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 2)
     for build in self.server.builds:
       old: Any = build
       old.finish_time -= datetime.timedelta(days=2)
-    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
 
   def test_the_repository_is_made(self) -> None:
     """The first call of a project makes it."""
@@ -227,6 +255,18 @@ class ImageBuilderTest(_Case):
 
   def builds(self) -> Any:
     return self.server.builds
+
+  def test_one_a_process(self) -> None:
+    """Calls are given the same builder, and so share its builds."""
+    with environment(CLOUD_BUILD_EMULATOR_HOST=self.server.address):
+      one, other, elsewhere = (
+        image_builder("my-project", location, self.home, "gs://logs")
+        for location in ("us", "us", "europe")
+      )
+      self.assertIsNone(one.find("python:3.11-slim", "cpu", _ONE))
+    self.assertIs(one, other)
+    self.assertIsNot(one, elsewhere)
+    self.assertEqual(self.server.requests, ["GetTag"])
 
 
 class FailuresTest(_Case):
@@ -382,6 +422,18 @@ class FailuresTest(_Case):
       self.builder().ensure("python:3.11-slim", "cpu", _ONE)
     self.assertIs(type(caught.exception), kind)
 
+  def test_nobody_has_logged_in(self) -> None:
+    """It is told as a refusal is, so that a call may go another way."""
+    home = self.create_tempdir().full_path
+    builder = ImageBuilder("my-project", "us", self.home)
+    with (
+      environment(HOME=home, NO_GCE_CHECK="true"),
+      self.assertRaisesRegex(
+        errors.ImageAccessError, "gcloud auth application-default login"
+      ),
+    ):
+      builder.find("python:3.11-slim", "cpu", _ONE)
+
   def test_a_service_that_is_away_for_a_moment(self) -> None:
     """Requests are made again, at each of the places."""
     failed: set[str] = set()
@@ -401,7 +453,7 @@ class FailuresTest(_Case):
     """It is told after a while, with what was to be done."""
     self.server.fault = lambda method: (grpc.StatusCode.UNAVAILABLE, "away")
     builder = ImageBuilder(
-      "my-project", "us", self.home, channel=self.channel, patience=0.1
+      "my-project", "us", self.home, emulator=self.server.address, patience=0.1
     )
     with self.assertRaisesRegex(errors.ImageBuildError, "did not answer.*away"):
       builder.find("python:3.11-slim", "cpu", _ONE)

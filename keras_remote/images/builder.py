@@ -1,0 +1,239 @@
+"""Images with what a job needs: remembered, found by their tag, or built."""
+
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from keras_remote import errors, home
+from keras_remote.images import recipe as recipes
+from keras_remote.images.build_log import BuildLog, printed, story
+from keras_remote.images.recipe import Recipe
+from keras_remote.images.requirements import Requirements
+from keras_remote.progress import Report, Step, silent
+from keras_remote.storage.open import open_store
+from keras_remote.storage.store import Store
+
+if TYPE_CHECKING:  # What is remembered needs no client, which takes a second.
+  from keras_remote.images.container_builder import Build, ContainerBuilder
+
+# As STORAGE_EMULATOR_HOST is for buckets: a stand-in's host and port.
+EMULATOR_VARIABLE = "CLOUD_BUILD_EMULATOR_HOST"
+REPOSITORY = "keras-remote"
+# Seconds for which a request that fails is made again.
+_PATIENCE = 120.0
+# What is remembered: an image's digest by its name and tag.
+_MEMORY = "images"
+# Seconds between two looks at a build: without a topic of Pub/Sub in the
+# project Cloud Build tells nobody of its end.
+_LOOK = 2.0
+
+
+def image_builder(
+  project: str, location: str, memory: home.Home, logs: str | None
+) -> "ImageBuilder":
+  """The one of this process: calls that need the same image share a build."""
+  emulator = os.environ.get(EMULATOR_VARIABLE)
+  return _builder(os.getpid(), project, location, memory, logs, emulator)
+
+
+@functools.cache
+def _builder(
+  process: int,
+  project: str,
+  location: str,
+  memory: home.Home,
+  logs: str | None,
+  emulator: str | None,
+) -> "ImageBuilder":
+  return ImageBuilder(project, location, memory, logs=logs, emulator=emulator)
+
+
+class ImageBuilder:
+  """Finds and builds the images of a project, from any thread.
+
+  Calls that need the same image share one build: of this object, as they
+  wait for one another; on one machine and on several, as they find the
+  build that runs.
+
+  Args:
+    location: of Artifact Registry, such as "us".
+    memory: where a found image is remembered for a day.
+    repository: in Artifact Registry; made if it is not there.
+    logs: gs://…, the folder that builds write their logs to; None for the
+      project's default, which only its viewers can read.
+    emulator: host and port of a stand-in for Google's services.
+    look: seconds between two looks at a build.
+    patience: seconds for which a request that fails is made again.
+    open_logs: opens the folder of logs by its address.
+    dockerfile: a text in place of Dockerfile.runner's.
+
+  Attributes:
+    image: the name of all images, without a tag.
+
+  Its methods raise ImageBuildError, ImageAccessError where whoever is logged
+  in may not do this, or nobody is, and StoreError where the memory fails.
+  """
+
+  def __init__(
+    self,
+    project: str,
+    location: str,
+    memory: home.Home,
+    *,
+    repository: str = REPOSITORY,
+    logs: str | None = None,
+    emulator: str | None = None,
+    look: float = _LOOK,
+    patience: float = _PATIENCE,
+    open_logs: Callable[[str], Store] = open_store,
+    dockerfile: str | None = None,
+  ) -> None:
+    self.image = recipes.image_name(project, location, repository)
+    self._project, self._location = project, location
+    self._repository, self._logs = repository, logs
+    self._emulator, self._patience = emulator, patience
+    self._memory = memory
+    self._look, self._open_logs = look, open_logs
+    self._dockerfile = dockerfile or recipes.runner_dockerfile()
+    self._ensuring: dict[str, Future[str]] = {}
+    self._started: set[str] = set()
+    self._lock = threading.Lock()
+
+  def find(
+    self, base: str, category: str, requirements: Requirements
+  ) -> str | None:
+    """The image by its digest, or None where it has to be built."""
+    return self._find(self._recipe(base, category, requirements).tag)
+
+  def start(self, base: str, category: str, requirements: Requirements) -> bool:
+    """Has the image built, and does not wait: True if that goes on.
+
+    False: the last build of this very image failed, within a day. `ensure`
+    tries again, and tells why it fails. A process begins none twice.
+    """
+    recipe = self._recipe(base, category, requirements)
+    with self._lock:
+      if recipe.tag in self._started:
+        return True
+      self._started.add(recipe.tag)
+    if self._find(recipe.tag):
+      return True
+    return self._begin(recipe, after_failure=False) is not None
+
+  def ensure(
+    self,
+    base: str,
+    category: str,
+    requirements: Requirements,
+    report: Report = silent,
+  ) -> str:
+    """The image by its digest; built, where nobody has before.
+
+    Args:
+      base: what it is built on; has the client's minor version of Python.
+      category: cpu, gpu or tpu.
+    """
+    recipe = self._recipe(base, category, requirements)
+    with self._lock:
+      future = self._ensuring.get(recipe.tag)
+      first = future is None
+      future = self._ensuring.setdefault(recipe.tag, future or Future())
+    if first:
+      self._ensure(recipe, future, report)
+    else:
+      report(Step("waiting for the image, which another call has built"))
+    return future.result()
+
+  def forget(self, image: str) -> None:
+    """Has the image looked for anew, since a cluster did not find it.
+
+    Args:
+      image: what `find` or `ensure` gave.
+    """
+    key = self._memory.recall(_MEMORY, image)
+    if key is not None:
+      self._memory.forget(_MEMORY, key.decode())
+
+  @functools.cached_property
+  def _google(self) -> "ContainerBuilder":
+    from keras_remote.images.container_builder import ContainerBuilder
+
+    return ContainerBuilder(
+      *(self._project, self._location, self._repository),
+      logs=self._logs,
+      emulator=self._emulator,
+      patience=self._patience,
+    )
+
+  def _recipe(
+    self, base: str, category: str, requirements: Requirements
+  ) -> Recipe:
+    return Recipe(base, category, requirements, self._dockerfile)
+
+  def _ensure(
+    self, recipe: Recipe, future: "Future[str]", report: Report
+  ) -> None:
+    try:
+      found = self._find(recipe.tag)
+      if not found:
+        build = self._begin(recipe, after_failure=True)
+        assert build
+        found = self._follow(build, recipe.tag, report)
+      future.set_result(found)
+    except Exception as error:
+      future.set_exception(error)
+    except BaseException:  # A Ctrl-C here is not one of the others'.
+      stopped = "the call that waited for the image was stopped: call again"
+      future.set_exception(errors.ImageBuildError(stopped))
+      raise
+    finally:
+      with self._lock:
+        del self._ensuring[recipe.tag]
+
+  def _find(self, tag: str) -> str | None:
+    remembered = self._memory.recall(_MEMORY, f"{self.image}:{tag}")
+    if remembered:
+      return f"{self.image}@{remembered.decode()}"
+    digest = self._google.look_up(tag)
+    return self._found(tag, digest) if digest else None
+
+  def _found(self, tag: str, digest: str) -> str:
+    image, key = f"{self.image}@{digest}", f"{self.image}:{tag}"
+    self._memory.remember(_MEMORY, key, digest.encode())
+    self._memory.remember(_MEMORY, image, key.encode())  # For `forget`.
+    return image
+
+  def _begin(self, recipe: Recipe, *, after_failure: bool) -> "Build | None":
+    home.ensure_apart(self._memory.path)
+    folder = home.ensure(self._memory.cache / _MEMORY)
+    # On one machine only one begins; two machines build twice at worst.
+    with home.holding(folder / f"{recipe.tag}.lock"):
+      return self._google.begin(recipe, after_failure=after_failure)
+
+  def _follow(self, build: "Build", tag: str, report: Report) -> str:
+    """The image, once the build has ended well; shows its log until then."""
+    report(Step(f"building the image: {build.url}"))
+    log = BuildLog(self._open_logs(build.log), build.log_key)
+    while True:
+      build = self._google.look(build.id)
+      for line in filter(None, map(printed, log.more())):
+        report(Step(f"building the image: {line}"))
+      if build.ended:
+        break
+      if build.waits:
+        report(Step("the image waits for a machine of Cloud Build"))
+      time.sleep(self._look)
+    if not build.well:
+      log.more()
+      raise errors.ImageBuildError(story(build, log, self._project))
+    image = f"{self.image}:{tag}"
+    digest = build.digests.get(image) or self._google.look_up(tag)
+    if not digest:
+      raise errors.ImageBuildError(
+        f"Cloud Build ended well, but {image} is not there: {build.url}"
+      )
+    return self._found(tag, digest)
