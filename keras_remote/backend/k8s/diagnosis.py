@@ -1,5 +1,6 @@
 """What a Job and its pods say, as sentences: pure functions of their JSON."""
 
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _UNPULLED = (
   "InvalidImageName",
   "ErrImageNeverPull",
 )
+_NO_RUNNER = re.compile(r'configmap "(keras-remote-runner-\w+)" not found')
 # A shell and Kubernetes say a signal's number so.
 _SIGNALLED = 128
 
@@ -185,6 +187,17 @@ def untold(job: Json | None, pods: Sequence[Json]) -> bool:
     return True
   now = view(job, pods)
   return now.dead and not now.told
+
+
+def missing_runner(pods: Sequence[Json], events: Sequence[Json]) -> str | None:
+  """The name of the runner's ConfigMap, where a pod waits for it in vain."""
+  names = {pod["metadata"]["name"] for pod in pods if not has_started(pod)}
+  for event in events:
+    if event["involvedObject"].get("name") in names:
+      found = _NO_RUNNER.search(event.get("message", ""))
+      if found:
+        return found[1]
+  return None
 
 
 def _phase(pod: Json) -> str:
