@@ -30,10 +30,12 @@ from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   JOBS,
+  NODES,
   PODS,
   SECRETS,
   Object,
 )
+from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.target import open_target, target_place
 from keras_remote.home import Home
 from keras_remote.job import signing
@@ -289,7 +291,7 @@ class GKEBackend:
     Args:
       present: whether something of it was seen before.
     """
-    view = diagnosis.view(seen.job, seen.pods)
+    view = self._view(seen)
     if view.told or view.dead or view.over:
       outcome = directory.outcome()
       if outcome is not None:
@@ -304,6 +306,20 @@ class GKEBackend:
     if present or seen.job is not None or seen.pods:
       return gone
     return self._absent(directory, spec, gone, preparing=preparing)
+
+  def _view(self, seen: Seen) -> diagnosis.View:
+    """How it stands; which pools there are is asked where that says more."""
+    known = None
+    if diagnosis.seeks_node(seen.pods):
+      known = self._pools
+    return diagnosis.view(seen.job, seen.pods, seen.events, known)
+
+  @functools.cached_property
+  def _pools(self) -> tuple[Pool, ...] | None:
+    """The pools that have nodes, as of now; None for who may not look."""
+    with contextlib.suppress(errors.KerasRemoteError):
+      return pools(self._cluster.list(NODES, "").items)
+    return None
 
   def _absent(
     self,
