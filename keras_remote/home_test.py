@@ -151,6 +151,13 @@ class RememberTest(absltest.TestCase):
     super().setUp()
     self.home = Home(Path(self.create_tempdir().full_path) / "home")
 
+  def test_what_turns_out_to_be_gone(self) -> None:
+    """It is forgotten; what was never seen may be too."""
+    self.home.forget("context", "x")
+    self.home.remember("context", "x")
+    self.home.forget("context", "x")
+    self.assertFalse(self.home.remembered("context", "x"))
+
   def test_what_was_never_seen_is_not_remembered(self) -> None:
     """A home that is not there remembers nothing, and is not made."""
     self.assertFalse(self.home.remembered("context", "x"))

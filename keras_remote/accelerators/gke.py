@@ -16,6 +16,18 @@ from keras_remote.accelerators.config import (
 _LABEL = "cloud.google.com/gke-"
 _SPOT = f"{_LABEL}spot"
 _GPU, _TPU = "nvidia.com/gpu", "google.com/tpu"
+# The name of a node's pool.
+POOL_LABEL = f"{_LABEL}nodepool"
+# Labels that tell what a node has.
+_TELLING = tuple(
+  f"{_LABEL}{each}"
+  for each in (
+    "accelerator",
+    "accelerator-count",
+    "tpu-accelerator",
+    "tpu-topology",
+  )
+)
 
 
 @dataclass(frozen=True)
@@ -65,3 +77,9 @@ def placement(accelerator: Accelerator) -> Placement:
       }
     )
   return Placement(limits, selector, tuple(tolerations))
+
+
+def described(labels: Mapping[str, str]) -> str:
+  """What a node with these labels has, in GKE's words; "" for none of it."""
+  words = [labels[name] for name in _TELLING if name in labels]
+  return " ".join([*words, *["spot"] * (labels.get(_SPOT) == "true")])

@@ -1,6 +1,6 @@
 """What a backend is: it starts processes, and says what became of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -118,8 +118,16 @@ class Backend(Protocol):
     """
     ...
 
-  def submit_job(self, submission: Submission) -> None:
+  def submit_job(
+    self,
+    submission: Submission,
+    stored: Callable[[], object] = lambda: None,
+  ) -> None:
     """Starts the job's processes; a second time it does nothing.
+
+    Args:
+      stored: waits until the job's directory is there, and raises where it
+        could not be stored; then nothing is started, and nothing left.
 
     Raises:
       SubmitError: they cannot be started.

@@ -8,9 +8,11 @@ import contextlib
 import datetime
 import functools
 import math
+import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
@@ -24,14 +26,17 @@ from keras_remote.backend.k8s import (
   sweep,
   watch,
 )
+from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   JOBS,
+  NODES,
   PODS,
   SECRETS,
   Object,
 )
+from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.target import open_target, target_place
 from keras_remote.checks import Link
 from keras_remote.home import Home
@@ -48,6 +53,8 @@ _LOOK = 1.0
 # A job that another machine still sends is not here yet: it has so long. Far
 # more than clocks differ.
 _SENDING = datetime.timedelta(hours=1)
+# What the home remembers of runners: where their ConfigMap was seen today.
+_RUNNERS = "config-maps"
 
 
 class GKEBackend:
@@ -67,6 +74,8 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._wanted = wanted
+    # The runners of the jobs that were submitted here, by their ConfigMaps.
+    self._runners: dict[str, Path] = {}
     self._cluster = open_target(home, wanted, place)
 
   @property
@@ -93,7 +102,11 @@ class GKEBackend:
       )
     secrets.check_names(environ)
 
-  def submit_job(self, submission: Submission) -> None:
+  def submit_job(
+    self,
+    submission: Submission,
+    stored: Callable[[], object] = lambda: None,
+  ) -> None:
     spec = submission.spec
     self._check(spec.target.store, submission.environ)
     environ = {
@@ -103,15 +116,7 @@ class GKEBackend:
     }
     labels = pods.labels(spec)
     try:
-      archive = submission.runner.read_bytes()
-      runner = pods.archive_name(archive)
-      if not self._cluster.has(CONFIG_MAPS, runner):
-        self._cluster.create(CONFIG_MAPS, pods.archive_map(archive))
-      # Before the Job: a pod looks for a missing one only every 10 s.
-      secret = secrets.job_secret(
-        spec.job_id, labels, submission.key, environ, submission.recipe
-      )
-      self._cluster.create(SECRETS, secret)
+      runner = self._keep_runner(submission.runner)
       manifest = functools.partial(
         pods.job_manifest,
         spec,
@@ -121,15 +126,61 @@ class GKEBackend:
         variables=environ,
       )
       restricted = admission.restricted(self._cluster, self._home, manifest)
+      # Before the Job: a pod looks for a missing one only every 10 s.
+      secret = secrets.job_secret(
+        spec.job_id, labels, submission.key, environ, submission.recipe
+      )
+      created = self._cluster.create(SECRETS, secret)
+      try:
+        stored()
+      except BaseException:
+        if created:
+          with contextlib.suppress(errors.KerasRemoteError):
+            self._cluster.delete(SECRETS, spec.job_id)
+        raise
       job = self._cluster.create(JOBS, manifest(restricted=restricted))
-      job = job or self._cluster.get(JOBS, spec.job_id)
-      if job:
-        self._cluster.patch(SECRETS, spec.job_id, pods.owned_by(job))
-        self._sweep(job)
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:
       raise errors.SubmitError(str(error)) from error
+    if job:
+      watch.learn(self._cluster, spec, job)
+    # Nobody waits for it but the interpreter's exit.
+    threading.Thread(
+      target=self._own_secret, args=(spec.job_id, job), name="own a secret"
+    ).start()
+
+  def _own_secret(self, job_id: str, job: Object | None) -> None:
+    """Has the Secret go when the Job does; one without owner is swept."""
+    with contextlib.suppress(errors.KerasRemoteError):
+      job = job or self._cluster.get(JOBS, job_id)
+      if job:
+        self._cluster.patch(SECRETS, job_id, pods.owned_by(job))
+        self._sweep(job)
+
+  def _keep_runner(self, path: Path) -> str:
+    """The name of the runner's ConfigMap, which is there, or was today."""
+    archive = path.read_bytes()
+    name = pods.archive_name(archive)
+    self._runners[name] = path
+    if not self._home.remembered(_RUNNERS, self._note(name)):
+      if not self._cluster.has(CONFIG_MAPS, name):
+        self._cluster.create(CONFIG_MAPS, pods.archive_map(archive))
+      self._home.remember(_RUNNERS, self._note(name))
+    return name
+
+  def _restore_runner(self, seen: Seen) -> None:
+    """Makes a runner's ConfigMap again, once, that turns out to be gone."""
+    name = diagnosis.missing_runner(seen.pods, seen.events)
+    if name is None:
+      return
+    self._home.forget(_RUNNERS, self._note(name))
+    path = self._runners.pop(name, None)
+    if path is not None:
+      self._cluster.create(CONFIG_MAPS, pods.archive_map(path.read_bytes()))
+
+  def _note(self, name: str) -> str:
+    return f"{self.place}/{name}"
 
   def _sweep(self, job: Object) -> None:
     """Tidies up in the namespace, once a day, while nobody waits for it."""
@@ -183,7 +234,7 @@ class GKEBackend:
     self._cluster.delete(SECRETS, spec.job_id)
 
   def signing_key(self) -> bytes:
-    return self._key
+    return _key(os.getpid(), self._cluster.identity, self._cluster)
 
   def _job_key(self, spec: JobSpec) -> bytes | None:
     """The job's key; None where this user may only look."""
@@ -196,10 +247,6 @@ class GKEBackend:
     return links.links(
       self._cluster, self._wanted.service_account, self._wanted.queue
     )
-
-  @functools.cached_property
-  def _key(self) -> bytes:
-    return secrets.cluster_key(self._cluster, pods.MANAGED)
 
   def _observations(
     self, spec: JobSpec, directory: JobDirectory, deadline: float
@@ -221,6 +268,7 @@ class GKEBackend:
         while True:
           seen = feed.seen
           present = present or seen.job is not None or bool(seen.pods)
+          self._restore_runner(seen)
           now = _told(directory, seen.pods) or self._observe(
             directory, spec, seen, preparing=preparing, present=present
           )
@@ -249,7 +297,7 @@ class GKEBackend:
     Args:
       present: whether something of it was seen before.
     """
-    view = diagnosis.view(seen.job, seen.pods)
+    view = self._view(seen)
     if view.told or view.dead or view.over:
       outcome = directory.outcome()
       if outcome is not None:
@@ -264,6 +312,20 @@ class GKEBackend:
     if present or seen.job is not None or seen.pods:
       return gone
     return self._absent(directory, spec, gone, preparing=preparing)
+
+  def _view(self, seen: Seen) -> diagnosis.View:
+    """How it stands; which pools there are is asked where that says more."""
+    known = None
+    if diagnosis.seeks_node(seen.pods):
+      known = self._pools
+    return diagnosis.view(seen.job, seen.pods, seen.events, known)
+
+  @functools.cached_property
+  def _pools(self) -> tuple[Pool, ...] | None:
+    """The pools that have nodes, as of now; None for who may not look."""
+    with contextlib.suppress(errors.KerasRemoteError):
+      return pools(self._cluster.list(NODES, "").items)
+    return None
 
   def _absent(
     self,
@@ -302,6 +364,12 @@ def _told(
       outcome, result = told
       return Observation(outcome.state, outcome.message, outcome, result)
   return None
+
+
+@functools.cache
+def _key(process: int, identity: object, cluster: Cluster) -> bytes:
+  """A namespace's key: nobody changes it, so a process asks once."""
+  return secrets.cluster_key(cluster, pods.MANAGED)
 
 
 def _sent_elsewhere(spec: JobSpec) -> bool:

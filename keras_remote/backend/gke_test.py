@@ -4,15 +4,23 @@ import base64
 import dataclasses
 import queue
 import socket
+import threading
 from pathlib import Path
+from typing import Any
 
 from absl.testing import absltest, parameterized
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
 from keras_remote.backend.gke import GKEBackend
-from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, PODS, SECRETS
+from keras_remote.backend.k8s import pods, shared
+from keras_remote.backend.k8s.objects import (
+  CONFIG_MAPS,
+  EVENTS,
+  JOBS,
+  PODS,
+  SECRETS,
+)
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, last_words, layout, signing
 from keras_remote.job.directory import JobDirectory
@@ -95,7 +103,7 @@ class SubmitTest(BackendCase):
     for _ in range(2):
       self.backend.submit_job(self.submission(TOKEN="hunter2"))
     self.assertIsNotNone(self.found(CONFIG_MAPS, pods.archive_name(b"zip")))
-    secret, job = (self.found(kind, JOB_ID) for kind in (SECRETS, JOBS))
+    secret, job = self.owned(), self.found(JOBS, JOB_ID)
     (owner,) = secret["metadata"]["ownerReferences"]
     self.assertEqual(owner["uid"], job["metadata"]["uid"])
     values = {base64.b64decode(v) for v in secret["data"].values()}
@@ -118,6 +126,56 @@ class SubmitTest(BackendCase):
     self.assertTrue(self.home.remembered("swept", self.backend.place))
     self.backend.submit_job(self.submission())
     self.assertTrue(lists.empty())
+
+  def owned(self) -> Any:
+    """The job's Secret, once it has its owner."""
+    deadline = clock.monotonic() + 20
+    while "ownerReferences" not in self.found(SECRETS, JOB_ID)["metadata"]:
+      self.assertLess(clock.monotonic(), deadline, "it gets none")
+      threading.Event().wait(0.01)
+    return self.found(SECRETS, JOB_ID)
+
+  def test_a_warm_call(self) -> None:
+    """Two requests to have the Job: the first beside what is stored."""
+    self.backend.submit_job(self.submission())
+    self.owned()
+    self.backend.cleanup_job(self.submission().spec)
+    again = self.open()  # Every call has a backend of its own.
+    again.signing_key()
+    before = len(self.server.requests)
+    asked: list[str] = []
+
+    def stored() -> None:
+      asked.extend(r.method for r in self.server.requests[before:])
+      self.assertIsNone(self.found(JOBS, JOB_ID))
+
+    again.submit_job(self.submission(), stored)
+    self.owned()
+    self.assertEqual(asked, ["POST"])
+    methods = [r.method for r in self.server.requests[before:]]
+    self.assertEqual(methods, ["POST", "POST", "PATCH"])
+
+  def test_the_key(self) -> None:
+    """A process asks for it once."""
+    key = self.backend.signing_key()
+    before = len(self.server.requests)
+    self.assertEqual(self.open().signing_key(), key)
+    self.assertLen(self.server.requests, before)
+
+  def test_a_directory_that_cannot_be_stored(self) -> None:
+    """Nothing is started, and nothing of it left; another's stays."""
+
+    def stored() -> None:
+      raise errors.StoreError("the bucket is gone")
+
+    with self.assertRaisesRegex(errors.StoreError, "is gone"):
+      self.backend.submit_job(self.submission(), stored)
+    for kind in (JOBS, SECRETS):
+      self.assertIsNone(self.found(kind, JOB_ID))
+    self.put(SECRETS, {"metadata": {"name": JOB_ID}})
+    with self.assertRaisesRegex(errors.StoreError, "is gone"):
+      self.backend.submit_job(self.submission(), stored)
+    self.assertIsNotNone(self.found(SECRETS, JOB_ID))
 
   def test_names_of_a_first_process(self) -> None:
     """They are not the user's to give: nothing else is left out."""
@@ -167,11 +225,11 @@ class WatchTest(BackendCase):
     labels = pods.labels(self.spec)
     self.put(JOBS, {"metadata": {"name": JOB_ID, "labels": labels}, "spec": {}})
 
-  def put_pod(self, state: object) -> None:
+  def put_pod(self, state: object, name: str = "pod") -> None:
     labels = pods.labels(self.spec)
     statuses = [{"state": state}]
     status = {"phase": "Running", "containerStatuses": statuses}
-    metadata = {"name": "pod", "labels": labels}
+    metadata = {"name": name, "labels": labels}
     self.put(PODS, {"metadata": metadata, "spec": {}, "status": status})
 
   def claim(self) -> None:
@@ -187,6 +245,33 @@ class WatchTest(BackendCase):
     self.put_job()
     self.put_pod(_RUNNING)
     self.assertEqual([s.state for s in self.watch()], [State.CANCELLED])
+
+  def test_a_runner_that_is_gone(self) -> None:
+    """Who submitted the job makes it again, once; others forget it."""
+    runner = Path(self.create_tempfile(content="zip").full_path)
+    target = dataclasses.replace(self.spec.target, store="gs://bucket")
+    spec = dataclasses.replace(self.spec, target=target)
+    self.backend.submit_job(Submission(spec, "2" * 64, runner, {}, b"key"))
+    name = pods.archive_name(b"zip")
+    self.remove(CONFIG_MAPS, name)
+    self.put_pod({"waiting": {"reason": "ContainerCreating"}}, f"{JOB_ID}-x")
+    self.put(
+      EVENTS,
+      {
+        "metadata": {"name": "event"},
+        "involvedObject": {"kind": "Pod", "name": f"{JOB_ID}-x"},
+        "reason": "FailedMount",
+        "message": 'MountVolume.SetUp failed for volume "runner" : configmap '
+        f'"{name}" not found',
+      },
+    )
+    self.watch(timeout=0.1)
+    self.assertIsNotNone(self.found(CONFIG_MAPS, name))
+    self.remove(CONFIG_MAPS, name)
+    self.watch(timeout=0.1)
+    self.assertIsNone(self.found(CONFIG_MAPS, name))
+    self.open().submit_job(Submission(spec, "2" * 64, runner, {}, b"key"))
+    self.assertIsNotNone(self.found(CONFIG_MAPS, name))
 
   def test_no_request_while_it_runs(self) -> None:
     """What happens is pushed."""
@@ -296,7 +381,8 @@ class WatchTest(BackendCase):
       self.assertEqual(next(watch).state, State.PREPARING)
       self.put_job()
       self.assertEqual(next(watch).state, State.PENDING)
-      del watch  # Its threads end.
+      del watch
+      shared.close_all()  # Else it may be late to tell.
       self.remove(JOBS, JOB_ID)
       watch = self.backend.watch_job(self.spec, timeout=20)
       self.assertEqual(next(watch).state, State.PREPARING)

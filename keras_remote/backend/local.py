@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -100,7 +100,12 @@ class LocalBackend:
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:
     pass  # What this process can have, its children can.
 
-  def submit_job(self, submission: Submission) -> None:
+  def submit_job(
+    self,
+    submission: Submission,
+    stored: Callable[[], object] = lambda: None,
+  ) -> None:
+    stored()
     spec = submission.spec
     allocation = self._allocation(spec)
     if allocation.exists():

@@ -5,7 +5,7 @@ import datetime
 import functools
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +17,7 @@ from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
 from keras_remote.home import Home, ensure, holding
-from keras_remote.job import environments, ids, signing, wire
+from keras_remote.job import environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
 from keras_remote.packaging import packager, provenance, runner_archive
@@ -183,28 +183,44 @@ def submit_spec(
   key = signing.job_key(backend.signing_key(), spec.job_id)
   sent = False
 
-  def forget() -> None:
-    with contextlib.suppress(errors.StoreError):
-      directory.delete(spec)
-      if sent:  # Another job may have found it meanwhile.
-        archives.remove_unused(store, place)
+  def send() -> None:
+    nonlocal sent
+    if archive is None:
+      archives.check(store, spec)
+    else:
+      sent = archives.send(store, archive, report)
 
-  with payload or contextlib.nullcontext(), contextlib.ExitStack() as undo:
+  def keep() -> None:
     # Nobody removes what was found before it is known that this job needs it.
     with holding(place.sharing, shared=True):
-      # Another job of this id is found before anything of it is touched.
-      digest = directory.create_spec(spec, key)
-      undo.callback(forget)
-      if archive is None:
-        archives.check(store, spec)
-      else:
-        sent = archives.send(store, archive, report)
-    if payload is not None:
-      directory.create_payload(payload)
-    undo.callback(backend.cleanup_job, spec)
+      directory.create_spec(spec, key, payload=payload, beside=[send])
+
+  def forget() -> None:
+    # What another job has of this id is not touched.
+    if storing.exception() is None:
+      with contextlib.suppress(errors.StoreError):
+        directory.delete(spec)
+    if sent:  # Another job may have found it meanwhile.
+      with contextlib.suppress(errors.StoreError):
+        archives.remove_unused(store, place)
+
+  with (
+    payload or contextlib.nullcontext(),
+    ThreadPoolExecutor(1, f"store {spec.job_id}") as pool,
+    contextlib.ExitStack() as undo,
+  ):
+    storing = pool.submit(keep)
+    undo.callback(forget)
+    digest = layout.digest(wire.encode(spec))
     made_of = environments.recipe(spec, backend.signing_key())
     recipe = wire.encode(made_of) if made_of else b""
-    backend.submit_job(Submission(spec, digest, runner, variables, key, recipe))
+    submission = Submission(spec, digest, runner, variables, key, recipe)
+    try:
+      backend.submit_job(submission, storing.result)
+    except BaseException:
+      if storing.exception() is None:
+        undo.callback(backend.cleanup_job, spec)
+      raise
     undo.pop_all()
 
 

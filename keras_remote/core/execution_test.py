@@ -4,6 +4,7 @@ import dataclasses
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -28,8 +29,12 @@ from tests.fakes.watched_store import WatchedStore, failing_at
 class _Failing(LocalBackend):
   """Fails when the processes have started already."""
 
-  def submit_job(self, submission: Submission) -> None:
-    super().submit_job(submission)
+  def submit_job(
+    self,
+    submission: Submission,
+    stored: Callable[[], object] = lambda: None,
+  ) -> None:
+    super().submit_job(submission, stored)
     raise errors.SubmitError("the machine is full")
 
 

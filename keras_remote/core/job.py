@@ -138,7 +138,13 @@ class Job:
 
   def _settle(self, why: str) -> Outcome:
     # A forged spec must not end a job that runs elsewhere.
-    self.directory.spec(key=self.key())
+    try:
+      self.directory.spec(key=self.key())
+    except errors.IntegrityError:
+      if self.directory.signed():
+        raise
+      # It is stored side by side, and its submitter died at it.
+      return endings.unsent(self.directory, self.key(), why, who())
     settled = endings.settle(self.directory, self.spec, self.key(), why, who())
     settled = self._explained(settled)
     self._keep_logs()

@@ -1,6 +1,7 @@
 """Finding jobs again: attach, list, prune."""
 
 import datetime
+from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from keras_remote.core.job import Job
 from keras_remote.core.places import backend_of
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home, home
-from keras_remote.job import index
+from keras_remote.job import ids, index, layout
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -105,19 +106,27 @@ def prune(
 ) -> list[str]:
   """Removes my jobs that ended and were submitted longer ago; their ids.
 
-  What no job refers to any more is removed too, and of this home's cache what
+  What no job refers to any more is removed too, and what submitters left that
+  died at it, and of this home's cache what
   was not used for so long. A job that cannot be read, such as a newer
   keras_remote's, stays.
   """
   store, place = _store(), Home(home())
   limit = clock.now() - older_than
+  rows = list(index.rows(store))
   removed = [
     row.job_id
-    for row in list(index.rows(store))
+    for row in rows
     if (everyone or _mine(row))
     and row.submitted < limit
     and _remove(store, place, row)
   ]
+  listed = {row.job_id for row in rows}
+  # What is being sent elsewhere may not be listed yet.
+  old = min(limit, clock.now() - datetime.timedelta(days=1))
+  for job_id in _unlisted(store, listed, old):
+    if not place.prepares(job_id):
+      JobDirectory(store, job_id).delete(None)
   if removed:
     archives.remove_unused(store, place)
   place.sweep_preparing()
@@ -145,6 +154,23 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
   return True
 
 
+def _unlisted(
+  store: Store, listed: Collection[str], limit: datetime.datetime
+) -> set[str]:
+  """What submitters left that died before all of a job was stored."""
+  found = {
+    entry.key.removeprefix(layout.JOBS).partition("/")[0]
+    for entry in store.list(layout.JOBS)
+  }
+  return {
+    job_id
+    for job_id in found.difference(listed)
+    if ids.is_job_id(job_id)
+    and (made := ids.made_at(job_id)) is not None
+    and made < limit
+  }
+
+
 def _mine(row: index.Row) -> bool:
   """By the user's name alone: that of a machine changes."""
   me = who()
@@ -169,8 +195,8 @@ def _find(store: Store, part: str | None) -> str:
     return latest.job_id
   if not part:
     raise errors.JobNotFoundError("an empty id is the id of no job")
-  ids = [row.job_id for row in index.rows(store)]
-  matching = [job_id for job_id in ids if part in job_id]
+  known = [row.job_id for row in index.rows(store)]
+  matching = [job_id for job_id in known if part in job_id]
   if part in matching:
     return part
   if len(matching) == 1:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from keras_remote import errors
+from keras_remote import clock, errors
 from keras_remote import home as homes
 from keras_remote.backend.local import LocalBackend
 from keras_remote.core import jobs
 from keras_remote.core.job import Job
 from keras_remote.home import Home
-from keras_remote.job import index, layout, wire
+from keras_remote.job import ids, index, layout, wire
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
@@ -65,6 +65,29 @@ class JobsTest(absltest.TestCase):
   def left(self) -> list[str]:
     rooms = (layout.JOBS, layout.INDEX, layout.CONTEXTS)
     return [entry.key for room in rooms for entry in self.store.list(room)]
+
+  def test_what_was_never_sent_whole(self) -> None:
+    """It is lost, of which nothing is stored; and goes as what ended does."""
+    self.submit("half")
+    self.store.delete(layout.job("half", layout.SIGNATURE))
+    outcome = jobs.attach("half").outcome(timeout=0)
+    self.assertEqual(outcome.state, State.LOST)
+    self.assertIn("never started", outcome.message)
+    self.assertNotIn(layout.job("half", layout.OUTCOME), self.left())
+    self.assertEqual(jobs.prune(_AT_ONCE), ["half"])
+    self.assertEqual(self.left(), [])
+
+  def test_what_is_not_listed(self) -> None:
+    """What a submitter left that died goes, unless it may still be sent."""
+    made = [
+      ids.new_job_id("train", clock.now()),
+      "train-20260102-030405-abc234",
+    ]
+    for job_id in (*made, "notes"):
+      self.store.write(layout.job(job_id, layout.PAYLOAD), b"")
+    self.assertEqual(jobs.prune(_AT_ONCE), [])
+    left = [layout.job(each, layout.PAYLOAD) for each in ("notes", made[0])]
+    self.assertEqual(self.left(), left)
 
   def test_prune(self) -> None:
     """What ended goes, with what only it needed; what is another's stays."""

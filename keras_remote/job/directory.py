@@ -2,7 +2,8 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
@@ -31,11 +32,22 @@ class JobDirectory:
 
   # What to run.
 
-  def create_spec(self, spec: JobSpec, key: bytes) -> str:
+  def create_spec(
+    self,
+    spec: JobSpec,
+    key: bytes,
+    *,
+    payload: Source | None = None,
+    beside: Sequence[Callable[[], object]] = (),
+  ) -> str:
     """Lists the job and stores its spec, signed; the spec's digest.
 
-    The spec comes last: who finds it finds the rest, and what a submitter
-    that dies leaves behind is listed, and so can be removed.
+    All of it goes side by side. What a submitter that dies leaves behind is
+    listed, or else `prune` finds it.
+
+    Args:
+      payload: see `create_payload`.
+      beside: what else is done meanwhile.
 
     Raises:
       StoreError: the id is taken; or the store failed, and holds nothing.
@@ -43,15 +55,34 @@ class JobDirectory:
     data = wire.encode(spec)
     digest = layout.digest(data)
     signature = signing.sign_spec(digest, key).encode()
+    parts: dict[str, Source] = {layout.SPEC: data, layout.SIGNATURE: signature}
+    if payload is not None:
+      parts[layout.PAYLOAD] = payload
+    with ThreadPoolExecutor(1 + len(parts) + len(beside)) as pool:
+      listed = pool.submit(index.add, self.store, spec)
+      made = {
+        name: pool.submit(self.store.create, self._key(name), part)
+        for name, part in parts.items()
+      }
+      others = [pool.submit(each) for each in beside]
+    ours = _succeeded(made[layout.SPEC])
     with contextlib.ExitStack() as undo:
-      if index.add(self.store, spec):
+      if listed.exception() is None and listed.result():
         undo.callback(index.remove, self.store, spec)
-      for name, content in ((layout.SIGNATURE, signature), (layout.SPEC, data)):
-        if not self.store.create(self._key(name), content):
-          raise errors.StoreError(
-            f"a job with the id {self.job_id} exists already"
-          )
-        undo.callback(self.store.delete, self._key(name))
+      if ours is not False:
+        for name, each in reversed(made.items()):
+          if _succeeded(each):
+            undo.callback(self.store.delete, self._key(name))
+      for each in (listed, *made.values(), *others):
+        each.result()
+      if not ours:
+        raise errors.StoreError(
+          f"a job with the id {self.job_id} exists already"
+        )
+      for name, part in parts.items():
+        if not made[name].result():
+          # Who has the spec has the rest: it was left by who came too late.
+          self._write_again(name, part)
       undo.pop_all()
     return digest
 
@@ -90,6 +121,10 @@ class JobDirectory:
         f"spec.json of {self.job_id} says that it is another job's"
       )
     return spec
+
+  def signed(self) -> bool:
+    """Whether the spec has a signature, be it right or not."""
+    return self._read(self._key(layout.SIGNATURE)) is not None
 
   def create_payload(self, data: Source) -> None:
     """Stores the pickled function and its arguments."""
@@ -234,11 +269,21 @@ class JobDirectory:
     """One of `files()`."""
     return self.store.open(self._key(layout.FILES + path))
 
-  def delete(self, job: JobSpec | index.Row) -> None:
-    """Removes the job; while it is listed it can be removed again."""
+  def delete(self, job: JobSpec | index.Row | None) -> None:
+    """Removes the job; while it is listed it can be removed again.
+
+    Args:
+      job: how it is listed; None where it is not.
+    """
     for entry in list(self.store.list(self._key(""))):
       self.store.delete(entry.key)
-    index.remove(self.store, job)
+    if job is not None:
+      index.remove(self.store, job)
+
+  def _write_again(self, name: str, part: Source) -> None:
+    if not isinstance(part, bytes):
+      part.seek(0)
+    self.store.write(self._key(name), part)
 
   def _key(self, name: str) -> str:
     return layout.job(self.job_id, name)
@@ -261,3 +306,8 @@ class JobDirectory:
       return self.store.read(key)
     except errors.ObjectNotFoundError:
       return None
+
+
+def _succeeded(future: "Future[bool]") -> bool | None:
+  """What it says; None where it failed, and perhaps did it nevertheless."""
+  return future.result() if future.exception() is None else None

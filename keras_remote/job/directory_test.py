@@ -1,5 +1,7 @@
 import dataclasses
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from absl.testing import absltest, parameterized
 
@@ -107,26 +109,69 @@ class DirectoryTest(parameterized.TestCase):
       JobDirectory(full, JOB_ID).create_spec(self.spec, _KEY)
     self.assertEmpty(list(self.store.list("")))
 
-  def test_a_submitter_killed_between_writes(self) -> None:
-    """What it leaves is listed, or nothing; and can be removed."""
-    for count in range(3):
-      with self.assertRaises(SystemExit):
-        dying = failing_at(self.store, count, SystemExit())
-        JobDirectory(dying, JOB_ID).create_spec(self.spec, _KEY)
-      for row in list(index.rows(self.store)):
-        with self.assertRaises(errors.JobNotFoundError):
-          self.directory.spec()
-        self.directory.delete(row)
-      self.assertEmpty(list(self.store.list("")))
-    self.directory.create_spec(self.spec, _KEY)
+  def test_side_by_side(self) -> None:
+    """Everything is on its way at once: the slowest says how long it takes."""
+    meeting = threading.Barrier(5)
+
+    def watch(method: str, key: str) -> None:
+      meeting.wait(20)
+
+    store = WatchedStore(self.store, watch)
+    JobDirectory(store, JOB_ID).create_spec(
+      self.spec, _KEY, payload=b"pickled", beside=[lambda: meeting.wait(20)]
+    )
+
+  def test_what_fails_beside_it(self) -> None:
+    """Then nothing is left either."""
+
+    def fail() -> None:
+      raise errors.StoreError("no project")
+
+    with self.assertRaisesRegex(errors.StoreError, "no project"):
+      self.directory.create_spec(
+        self.spec, _KEY, payload=b"pickled", beside=[fail]
+      )
+    self.assertEmpty(list(self.store.list("")))
+
+  def test_two_at_once(self) -> None:
+    """One has the id, and all that is there is what it sent."""
+
+    def create(number: int) -> tuple[str, bytes] | None:
+      payload = b"%d" % number
+      spec = dataclasses.replace(self.spec, payload=layout.digest(payload))
+      try:
+        return self.directory.create_spec(spec, _KEY, payload=payload), payload
+      except errors.StoreError:
+        return None
+
+    with ThreadPoolExecutor(8) as pool:
+      ((digest, payload),) = filter(None, pool.map(create, range(8)))
+    self.directory.spec(digest, _KEY)
+    with self.directory.open_payload() as stream:
+      self.assertEqual(stream.read(), payload)
+
+  def test_what_a_late_one_left(self) -> None:
+    """Who has the spec has the rest."""
+    for name in (layout.SIGNATURE, layout.PAYLOAD):
+      self.store.write(layout.job(JOB_ID, name), b"another's")
+    digest = self.directory.create_spec(
+      self.spec, _KEY, payload=io.BytesIO(b"pickled")
+    )
+    self.directory.spec(digest, _KEY)
+    with self.directory.open_payload() as stream:
+      self.assertEqual(stream.read(), b"pickled")
 
   def test_a_spec_that_was_there_before(self) -> None:
     """A spec that somebody put there takes the id: it is not signed."""
     self.store.write(layout.job(JOB_ID, layout.SPEC), b"forged")
     with self.assertRaisesRegex(errors.StoreError, "exists"):
       self.directory.create_spec(self.spec, _KEY)
-    left = [entry.key for entry in self.store.list("")]
-    self.assertEqual(left, [layout.job(JOB_ID, layout.SPEC)])
+    self.assertEqual(
+      self.store.read(layout.job(JOB_ID, layout.SPEC)), b"forged"
+    )
+    with self.assertRaises(errors.IntegrityError):
+      self.directory.spec(key=_KEY)
+    self.assertEmpty(list(index.rows(self.store)))
 
   def test_payload(self) -> None:
     """The payload is read as it was stored."""

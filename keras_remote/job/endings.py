@@ -109,6 +109,16 @@ def explained(
   )
 
 
+def unsent(directory: JobDirectory, key: bytes, why: str, who: str) -> Outcome:
+  """How a job ended of which not even the spec was stored whole.
+
+  Its processes come after all of it is stored, so there were none. That is
+  not stored: whoever takes a signature away must not end a job so.
+  """
+  lost = _untold(directory, State.LOST, Cause.LOST, why, who)
+  return signing.sign(lost, directory.job_id, key)
+
+
 def _untold(
   directory: JobDirectory, state: State, cause: Cause, message: str, who: str
 ) -> Outcome:

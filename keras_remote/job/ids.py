@@ -29,3 +29,14 @@ def new_job_id(function: str, at: datetime.datetime) -> str:
   if not stem[:1].isalpha():
     stem = f"job-{stem}".rstrip("-")
   return stem[: MAX_LENGTH - len(tail)].rstrip("-") + tail
+
+
+def made_at(job_id: str) -> datetime.datetime | None:
+  """When a job of this id was submitted, in UTC; None where it does not say."""
+  try:
+    found = datetime.datetime.strptime(
+      "-".join(job_id.split("-")[-3:-1]), _STAMP
+    )
+  except ValueError:
+    return None
+  return found.replace(tzinfo=datetime.UTC)

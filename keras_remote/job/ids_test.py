@@ -49,6 +49,12 @@ class IdsTest(parameterized.TestCase):
     """What could be a path, or is no label, is no id."""
     self.assertFalse(ids.is_job_id(text))
 
+  def test_when_it_was_made(self) -> None:
+    """An id says so, to the second; others do not."""
+    made = ids.made_at(ids.new_job_id("a-1-b", _AT))
+    self.assertEqual(made, _AT.replace(microsecond=0))
+    self.assertIsNone(ids.made_at("notes"))
+
   def test_never_twice(self) -> None:
     """Jobs of one function in one second have different ids."""
     made = {ids.new_job_id("train", _AT) for _ in range(1000)}

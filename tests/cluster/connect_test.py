@@ -268,7 +268,8 @@ class MissingTest(GkeCase):
   def test_a_project_without_access(self) -> None:
     """The error says who can allow it."""
     message = {"error": {"message": "Required container.clusters.get"}}
-    self.cloud.fault = lambda path: (403, message)
+    fault: Fault = lambda path: (403, message)
+    self.cloud.fault = fault
     self.fails("ClusterAccessError: .*roles/container.developer")
 
   def test_nobody_is_logged_in(self) -> None:

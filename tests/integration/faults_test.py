@@ -757,7 +757,10 @@ class _SwappingBackend(LocalBackend):
 
   swap: Any = None
 
-  def submit_job(self, submission: Any) -> None:
+  def submit_job(
+    self, submission: Any, stored: Callable[[], object] = lambda: None
+  ) -> None:
+    stored()
     spec = submission.spec
     directory = JobDirectory(open_store(spec.target.store), spec.job_id)
     type(self).swap(directory, spec.job_id, spec.context)

@@ -155,7 +155,7 @@ from keras_remote.storage.folder import FolderStore
 create = FolderStore.create
 
 def slowly(self, *args, **options):
-  time.sleep(0.6)
+  time.sleep(2)
   return create(self, *args, **options)
 
 FolderStore.create = slowly

@@ -179,7 +179,8 @@ class Cluster:
     accept: str = "application/json",
     retries: urllib3.Retry | bool = PATIENT,
   ) -> Any:
-    path = f"/{kind.group}/namespaces/{self.namespace}/{kind.plural}/{name}"
+    within = f"namespaces/{self.namespace}/" if kind.namespaced else ""
+    path = f"/{kind.group}/{within}{kind.plural}/{name}"
     merges = method == "PATCH"
     stream = query is not None and not {"watch", "follow"}.isdisjoint(query)
     return self.connection.send(

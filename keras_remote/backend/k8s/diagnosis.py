@@ -1,23 +1,30 @@
 """What a Job and its pods say, as sentences: pure functions of their JSON."""
 
+import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from keras_remote.backend.k8s import waiting
+from keras_remote.backend.k8s.pools import Pool
+from keras_remote.backend.k8s.status import Json, condition, image, plain, state
 from keras_remote.job import last_words
 from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.state import State
 
-Json = Mapping[str, Any]
-
 _ENDED_PHASES = ("Succeeded", "Failed")
 _JOB_ENDED = ("Complete", "Failed")
-_UNPULLED = (
-  "ErrImagePull",
-  "ImagePullBackOff",
-  "InvalidImageName",
-  "ErrImageNeverPull",
+_NO_RUNNER = re.compile(r'configmap "(keras-remote-runner-\w+)" not found')
+# Why a pod is taken away, and what helps.
+_CURES = (
+  ("Evicted", "; its node was short of that: memory= keeps some for a job"),
+  (
+    "Kubelet",
+    "; its node was short of something, or was shut down: call again",
+  ),
+  ("Preempti", "; what is more urgent took its place: see priority_class="),
+  ("Preempting", "; what is more urgent took its place: see priority_class="),
+  ("Taint", "; its node went away, as spot nodes do: call again"),
 )
 # A shell and Kubernetes say a signal's number so.
 _SIGNALLED = 128
@@ -32,6 +39,7 @@ class View:
     told: a first process says that the outcome is stored.
     dead: a first process has ended, and none lives.
     over: none lives, and none will be started.
+    hopeless: it waits for what waiting alone does not bring.
   """
 
   state: State
@@ -39,10 +47,21 @@ class View:
   told: bool = False
   dead: bool = False
   over: bool = False
+  hopeless: bool = False
 
 
-def view(job: Json | None, pods: Sequence[Json]) -> View:
-  """How the job stands."""
+def view(
+  job: Json | None,
+  pods: Sequence[Json],
+  events: Sequence[Json] = (),
+  known: Sequence[Pool] | None = None,
+) -> View:
+  """How the job stands.
+
+  Args:
+    events: what was told of the Job and its pods.
+    known: the pools that the cluster has; None where they are not known.
+  """
   pods = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
   ended = [pod for pod in pods if has_ended(pod)]
   living = [pod for pod in pods if not has_ended(pod)]
@@ -61,12 +80,16 @@ def view(job: Json | None, pods: Sequence[Json]) -> View:
   again = f"; it is started again, as {last}" if last else ""
   dead = bool(ended)
   if living:
-    sentence = f"{pending(living[-1])}{again}"
-    return View(State.PENDING, sentence, told=told, dead=dead)
+    why = waiting.for_start(living[-1], events, known)
+    sentence = f"{why.sentence}{again}"
+    return View(State.PENDING, sentence, told, dead, hopeless=why.hopeless)
   if job["spec"].get("suspend"):
     sentence = "its Job is suspended: it waits for admission"
     return View(State.QUEUED, sentence, told, dead)
-  return View(State.PENDING, last or "its pod is being made", told, dead)
+  if last:
+    return View(State.PENDING, last, told, dead)
+  why = waiting.for_pod(events)
+  return View(State.PENDING, why.sentence, told, hopeless=why.hopeless)
 
 
 def has_ended(pod: Json) -> bool:
@@ -77,54 +100,29 @@ def has_ended(pod: Json) -> bool:
 
 def has_started(pod: Json) -> bool:
   """Whether its container runs, or has run."""
-  state = _state(pod)
-  return "running" in state or "terminated" in state
-
-
-def pending(pod: Json) -> str:
-  """Why the pod's container does not run yet."""
-  waiting = _state(pod).get("waiting", {})
-  reason, message = waiting.get("reason", ""), waiting.get("message", "")
-  if reason in _UNPULLED:
-    return (
-      f"its image {_image(pod)} cannot be pulled ({reason}): "
-      f"{_plain(message) or 'no reason is given'}; check the name, and that "
-      "the cluster may read it"
-    )
-  if reason == "CreateContainerConfigError":
-    return (
-      f"its container cannot be set up ({reason}): {_plain(message)}; a Secret "
-      "or ConfigMap of the job is missing: cancel it and call again"
-    )
-  if reason and reason != "ContainerCreating":
-    return f"its container does not start ({reason}): {_plain(message)}"
-  scheduled = _condition(pod, "PodScheduled")
-  if scheduled.get("status") == "False":
-    why = _plain(scheduled.get("message", "")) or scheduled.get("reason", "")
-    return f"no node can take it yet ({scheduled.get('reason')}): {why}"
-  node = pod["spec"].get("nodeName")
-  if node:
-    return f"its container is being made on node {node}, from {_image(pod)}"
-  return "it waits for a node"
+  found = state(pod)
+  return "running" in found or "terminated" in found
 
 
 def death(pod: Json) -> str:
   """Why the pod's container has ended."""
   status = pod.get("status", {})
   ended = _terminated(pod) or {}
-  words = _plain(spoken(pod))
+  words = plain(spoken(pod))
   reason = status.get("reason", "")
-  taken = _condition(pod, "DisruptionTarget")
+  taken = condition(pod, "DisruptionTarget")
   code = ended.get("exitCode")
   if ended.get("reason") == "OOMKilled":
     return _out_of_memory(pod)
   if reason in ("Evicted", "Preempting"):
-    return f"its pod was taken away ({reason}): {_plain(status['message'])}"
+    why = plain(status.get("message", ""))
+    return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
   if taken.get("status") == "True":
-    why = _plain(taken.get("message", ""))
-    return f"its pod was taken away ({taken.get('reason')}): {why}"
+    why = plain(taken.get("message", ""))
+    reason = taken.get("reason", "")
+    return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
   if ended.get("reason") in ("StartError", "ContainerCannotRun"):
-    return f"its image {_image(pod)} cannot run the job: {words}"
+    return f"its image {image(pod)} cannot run the job: {words}"
   if words:
     return words
   if code is None:
@@ -172,6 +170,11 @@ def _out_of_memory(pod: Json) -> str:
   )
 
 
+def _cure(reason: str) -> str:
+  """What helps against being taken away for this reason, if anything does."""
+  return next((cure for name, cure in _CURES if name in reason), "")
+
+
 def _running(pod: Json, job: Json | None) -> str:
   if job is None or pod["metadata"].get("deletionTimestamp"):
     return "its pod is being stopped"
@@ -180,7 +183,7 @@ def _running(pod: Json, job: Json | None) -> str:
 
 def _gone(condition: Json) -> str:
   if condition:
-    why = _plain(condition.get("message", "")) or condition.get("reason", "")
+    why = plain(condition.get("message", "")) or condition.get("reason", "")
     return f"its Job ended and left no pod: {why}"
   return "its Job is gone: somebody deleted it"
 
@@ -206,32 +209,36 @@ def untold(job: Json | None, pods: Sequence[Json]) -> bool:
   return now.dead and not now.told
 
 
+def seeks_node(pods: Sequence[Json]) -> bool:
+  """Whether a pod asks for labels that no node with room has."""
+  return any(
+    "selector" in condition(pod, "PodScheduled").get("message", "")
+    and pod["spec"].get("nodeSelector")
+    for pod in pods
+  )
+
+
+def missing_runner(pods: Sequence[Json], events: Sequence[Json]) -> str | None:
+  """The name of the runner's ConfigMap, where a pod waits for it in vain."""
+  names = {pod["metadata"]["name"] for pod in pods if not has_started(pod)}
+  for event in events:
+    if event["involvedObject"].get("name") in names:
+      found = _NO_RUNNER.search(event.get("message", ""))
+      if found:
+        return found[1]
+  return None
+
+
 def _phase(pod: Json) -> str:
   return pod.get("status", {}).get("phase", "")
 
 
-def _state(pod: Json) -> Json:
-  statuses = pod.get("status", {}).get("containerStatuses") or ()
-  return statuses[0].get("state", {}) if statuses else {}
-
-
 def _terminated(pod: Json) -> Json | None:
-  return _state(pod).get("terminated")
+  return state(pod).get("terminated")
 
 
 def _exit_code(pod: Json) -> int | None:
   return (_terminated(pod) or {}).get("exitCode")
-
-
-def _condition(pod: Json, kind: str) -> Json:
-  for each in pod.get("status", {}).get("conditions") or ():
-    if each["type"] == kind:
-      return each
-  return {}
-
-
-def _image(pod: Json) -> str:
-  return pod["spec"]["containers"][0]["image"]
 
 
 def _exit(code: int) -> str:
@@ -239,9 +246,3 @@ def _exit(code: int) -> str:
     return f"signal {signal.Signals(code - _SIGNALLED).name}"
   except ValueError:
     return f"exit code {code}"
-
-
-def _plain(text: str) -> str:
-  """The text in one line, and no longer than somebody reads."""
-  line = " ".join(text.split()).rstrip(".")
-  return line if len(line) <= 500 else f"{line[:499]}…"

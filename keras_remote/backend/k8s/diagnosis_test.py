@@ -35,10 +35,6 @@ def _pod(
   }
 
 
-def _waiting(reason: str, message: str = "") -> dict[str, Any]:
-  return {"waiting": {"reason": reason, "message": message}}
-
-
 def _ended(code: int, **more: str) -> dict[str, Any]:
   return {"terminated": {"exitCode": code, **more}}
 
@@ -48,12 +44,6 @@ def _finished(kind: str, **more: str) -> dict[str, Any]:
   return {**_JOB, "status": {"conditions": [condition]}}
 
 
-_UNSCHEDULABLE = {
-  "type": "PodScheduled",
-  "status": "False",
-  "reason": "Unschedulable",
-  "message": "0/3 nodes are available: 3 Insufficient google.com/tpu.",
-}
 _TAKEN = {
   "type": "DisruptionTarget",
   "status": "True",
@@ -61,53 +51,6 @@ _TAKEN = {
   "message": "Eviction API: evicting",
 }
 _RUNNING = {"running": {"startedAt": "2026-01-02T03:04:05Z"}}
-
-
-class PendingTest(parameterized.TestCase):
-  @parameterized.parameters(
-    (
-      _pod(node="", conditions=(_UNSCHEDULABLE,)),
-      "no node can take it yet (Unschedulable): 0/3 nodes are available: 3 "
-      "Insufficient google.com/tpu",
-    ),
-    (
-      _pod(_waiting("ImagePullBackOff", 'Back-off pulling image\n"x": denied')),
-      "its image registry/image:1 cannot be pulled (ImagePullBackOff): "
-      'Back-off pulling image "x": denied; check the name, and that the '
-      "cluster may read it",
-    ),
-    (
-      _pod(_waiting("ErrImagePull", "")),
-      "its image registry/image:1 cannot be pulled (ErrImagePull): no reason "
-      "is given; check the name, and that the cluster may read it",
-    ),
-    (
-      _pod(_waiting("CreateContainerConfigError", 'secret "x" not found')),
-      "its container cannot be set up (CreateContainerConfigError): secret "
-      '"x" not found; a Secret or ConfigMap of the job is missing: cancel it '
-      "and call again",
-    ),
-    (
-      _pod(_waiting("CreateContainerError", "no space left")),
-      "its container does not start (CreateContainerError): no space left",
-    ),
-    (
-      _pod(_waiting("ContainerCreating")),
-      "its container is being made on node node-1, from registry/image:1",
-    ),
-    (_pod(node=""), "it waits for a node"),
-    ({**_pod(node=""), "status": {}}, "it waits for a node"),
-  )
-  def test_reasons(self, pod: dict[str, Any], sentence: str) -> None:
-    """What keeps a pod from running, in the cluster's words, with a cure."""
-    self.assertEqual(diagnosis.pending(pod), sentence)
-    view = diagnosis.view(_JOB, [pod])
-    self.assertEqual(view, diagnosis.View(State.PENDING, sentence))
-
-  def test_long_messages(self) -> None:
-    """They end where nobody reads on."""
-    pod = _pod(_waiting("CreateContainerError", "x" * 5000))
-    self.assertLess(len(diagnosis.pending(pod)), 600)
 
 
 class DeathTest(parameterized.TestCase):
@@ -119,7 +62,8 @@ class DeathTest(parameterized.TestCase):
     ),
     (
       _pod(phase="Failed", reason="Evicted", message="The node was low on x."),
-      "its pod was taken away (Evicted): The node was low on x",
+      "its pod was taken away (Evicted): The node was low on x; its node was "
+      "short of that: memory= keeps some for a job",
     ),
     (
       _pod(_ended(143), conditions=(_TAKEN,)),

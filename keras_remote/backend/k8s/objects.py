@@ -13,12 +13,14 @@ class Kind:
 
   group: str
   plural: str
+  namespaced: bool = True
 
 
 ACCOUNTS = Kind("api/v1", "serviceaccounts")
 CONFIG_MAPS = Kind("api/v1", "configmaps")
 EVENTS = Kind("api/v1", "events")
 JOBS = Kind("apis/batch/v1", "jobs")
+NODES = Kind("api/v1", "nodes", namespaced=False)
 PODS = Kind("api/v1", "pods")
 SECRETS = Kind("api/v1", "secrets")
 

@@ -6,7 +6,7 @@ import queue
 from keras_remote.backend.k8s import pods, shared
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Known, Seen
-from keras_remote.backend.k8s.objects import JOBS, PODS
+from keras_remote.backend.k8s.objects import JOBS, PODS, Object
 from keras_remote.job.spec import JobSpec
 
 
@@ -80,6 +80,13 @@ def recall(cluster: Cluster, spec: JobSpec) -> Seen:
   """What of a job was seen by who watches now: nobody is asked."""
   watch = shared.running(cluster, pods.of_owner(spec))
   return watch.known.seen(spec.job_id) if watch else Seen(None)
+
+
+def learn(cluster: Cluster, spec: JobSpec, job: Object) -> None:
+  """The Job is there: who watches need not ask before the watch tells."""
+  watch = shared.running(cluster, pods.of_owner(spec))
+  if watch:
+    watch.known.learn(JOBS, [job])
 
 
 def _learn(known: Known, cluster: Cluster, job_id: str) -> None:
