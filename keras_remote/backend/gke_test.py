@@ -325,7 +325,7 @@ class WatchTest(BackendCase):
       return 403 if "/secrets/" in request.path else None
 
     self.server.fault = refuse
-    backend = self.open()
+    backend = self.open("other")  # It knows no key yet.
     self.put_job()
     self.put_pod(_RUNNING)
     watch = backend.watch_job(self.spec, timeout=20)

@@ -65,7 +65,7 @@ class GkeCase(CallTest):
   def setUp(self) -> None:
     super().setUp()
     self.proxy = self.enter_context(ApiProxy(self.folder))
-    self.cloud = self.enter_context(GoogleCloud())
+    self.cloud: GoogleCloud = self.enter_context(GoogleCloud())
     authority = Path(self.folder, "proxy.crt").read_text()
     self.cloud.add("p", _ZONE, "train", self.proxy.url, authority)
     self.cloud.token = self.token
@@ -268,8 +268,7 @@ class MissingTest(GkeCase):
   def test_a_project_without_access(self) -> None:
     """The error says who can allow it."""
     message = {"error": {"message": "Required container.clusters.get"}}
-    fault: Fault = lambda path: (403, message)
-    self.cloud.fault = fault
+    self.cloud.fault = lambda path: (403, message)
     self.fails("ClusterAccessError: .*roles/container.developer")
 
   def test_nobody_is_logged_in(self) -> None:
