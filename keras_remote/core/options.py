@@ -302,7 +302,7 @@ CPU = Kind(
   lambda value, base: quantity.cpu(value),
 )
 MEMORY = Kind(
-  "an amount of at least 64Mi, as Kubernetes writes it: '16Gi', '500Mi'",
+  "an amount of at least 48Mi, as Kubernetes writes it: '16Gi', '500Mi'",
   "AMOUNT",
   lambda value, base: quantity.memory(value),
 )
