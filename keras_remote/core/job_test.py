@@ -1,4 +1,5 @@
 import dataclasses
+import io
 from pathlib import Path
 
 from absl.testing import absltest
@@ -10,7 +11,9 @@ from keras_remote.backend.base import Wanted
 from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import JOBS, PODS
+from keras_remote.core import pending
 from keras_remote.core.collect import error_of
+from keras_remote.core.console import Console
 from keras_remote.core.job import Job, last_lines
 from keras_remote.home import Home, ensure
 from keras_remote.job import endings
@@ -80,6 +83,26 @@ class PendingTest(KubernetesCase):
     self.assertIsNone(self.found(JOBS, JOB_ID))
     error = error_of(self.job.spec, outcome)
     self.assertIsInstance(error, errors.JobTimeoutError)
+
+  def test_what_is_said(self) -> None:
+    """Who waits in a place that is no terminal is told why, once."""
+    err = io.StringIO()
+    ended = pending.ending(
+      self.job, Console(io.StringIO(), err), 20, prefix="train: ", quiet=0.05
+    )
+    self.assertEqual(ended.outcome.state, State.TIMED_OUT)
+    (line,) = err.getvalue().splitlines()
+    self.assertStartsWith(line, "keras_remote: train: waiting: its image A B")
+
+  def test_a_time_that_is_up(self) -> None:
+    """The error says which, and the job goes on."""
+    console = Console(io.StringIO(), io.StringIO())
+    endings.claim(
+      self.job.directory, self.job.spec, self.job.key(), allocation="pod"
+    )
+    for quiet in (0.05, 5.0):
+      with self.assertRaisesRegex(TimeoutError, "within 0.3 s"):
+        pending.ending(self.job, console, 0.3, quiet=quiet)
 
   def test_a_start_that_was_faster(self) -> None:
     """The job is not ended: it may have called the function."""
