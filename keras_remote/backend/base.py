@@ -64,12 +64,15 @@ class Observation:
     sentence: what a person can act on.
     outcome: how it ended, where that was read.
     result: the result, where it came along; not yet checked.
+    overdue: whether it has waited for its `pending_timeout` for what waiting
+      alone does not bring.
   """
 
   state: State
   sentence: str
   outcome: Outcome | None = None
   result: bytes | None = field(default=None, repr=False)
+  overdue: bool = False
 
 
 class Backend(Protocol):

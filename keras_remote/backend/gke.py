@@ -5,6 +5,7 @@ The job's directory is in a bucket, which its pod and this machine both reach.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import functools
 import math
@@ -12,7 +13,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
@@ -29,14 +29,15 @@ from keras_remote.backend.k8s import (
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import (
-  CONFIG_MAPS,
   JOBS,
   NODES,
   PODS,
   SECRETS,
   Object,
 )
+from keras_remote.backend.k8s.patience import Patience
 from keras_remote.backend.k8s.pools import Pool, pools
+from keras_remote.backend.k8s.runners import Runners
 from keras_remote.backend.k8s.target import open_target, target_place
 from keras_remote.checks import Link
 from keras_remote.home import Home
@@ -53,8 +54,6 @@ _LOOK = 1.0
 # A job that another machine still sends is not here yet: it has so long. Far
 # more than clocks differ.
 _SENDING = datetime.timedelta(hours=1)
-# What the home remembers of runners: where their ConfigMap was seen today.
-_RUNNERS = "config-maps"
 
 
 class GKEBackend:
@@ -74,9 +73,8 @@ class GKEBackend:
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
     self._wanted = wanted
-    # The runners of the jobs that were submitted here, by their ConfigMaps.
-    self._runners: dict[str, Path] = {}
     self._cluster = open_target(home, wanted, place)
+    self._runners = Runners(self._cluster, home, self.place)
 
   @property
   def place(self) -> str:
@@ -116,7 +114,7 @@ class GKEBackend:
     }
     labels = pods.labels(spec)
     try:
-      runner = self._keep_runner(submission.runner)
+      runner = self._runners.keep(submission.runner)
       manifest = functools.partial(
         pods.job_manifest,
         spec,
@@ -158,30 +156,6 @@ class GKEBackend:
         self._cluster.patch(SECRETS, job_id, pods.owned_by(job))
         self._sweep(job)
 
-  def _keep_runner(self, path: Path) -> str:
-    """The name of the runner's ConfigMap, which is there, or was today."""
-    archive = path.read_bytes()
-    name = pods.archive_name(archive)
-    self._runners[name] = path
-    if not self._home.remembered(_RUNNERS, self._note(name)):
-      if not self._cluster.has(CONFIG_MAPS, name):
-        self._cluster.create(CONFIG_MAPS, pods.archive_map(archive))
-      self._home.remember(_RUNNERS, self._note(name))
-    return name
-
-  def _restore_runner(self, seen: Seen) -> None:
-    """Makes a runner's ConfigMap again, once, that turns out to be gone."""
-    name = diagnosis.missing_runner(seen.pods, seen.events)
-    if name is None:
-      return
-    self._home.forget(_RUNNERS, self._note(name))
-    path = self._runners.pop(name, None)
-    if path is not None:
-      self._cluster.create(CONFIG_MAPS, pods.archive_map(path.read_bytes()))
-
-  def _note(self, name: str) -> str:
-    return f"{self.place}/{name}"
-
   def _sweep(self, job: Object) -> None:
     """Tidies up in the namespace, once a day, while nobody waits for it."""
     if self._home.remembered("swept", self.place):
@@ -206,7 +180,7 @@ class GKEBackend:
     for now in self._observations(spec, directory, deadline):
       if now != last:
         yield now
-        last = now
+        last = dataclasses.replace(now, overdue=False)
       if now.state.ended or clock.monotonic() >= deadline:
         return
 
@@ -261,20 +235,28 @@ class GKEBackend:
         return
       if clock.monotonic() >= deadline:
         seen = watch.look(self._cluster, spec)
-        yield self._observe(directory, spec, seen, preparing=preparing)
+        yield self._observe(
+          directory,
+          spec,
+          self._view(seen),
+          preparing=preparing,
+          present=_present(seen),
+        )
         return
       with contextlib.closing(watch.Feed(self._cluster, spec)) as feed:
-        present = False
+        present, patience = False, Patience(spec.limits.pending_timeout)
         while True:
           seen = feed.seen
-          present = present or seen.job is not None or bool(seen.pods)
-          self._restore_runner(seen)
+          present = present or _present(seen)
+          self._runners.restore(seen)
+          view = self._view(seen)
           now = _told(directory, seen.pods) or self._observe(
-            directory, spec, seen, preparing=preparing, present=present
+            directory, spec, view, preparing=preparing, present=present
           )
-          yield now
+          yield patience.seeing(now, hopeless=view.hopeless)
           left = max(0.0, deadline - clock.monotonic())
           if now.state is not State.PREPARING:
+            left = min(left, patience.left)
             feed.wait(None if math.isinf(left) else left)
           elif preparing:
             come = feed.wait(min(_LOOK, left))
@@ -287,17 +269,16 @@ class GKEBackend:
     self,
     directory: JobDirectory,
     spec: JobSpec,
-    seen: Seen,
+    view: diagnosis.View,
     *,
     preparing: bool,
-    present: bool = False,
+    present: bool,
   ) -> Observation:
     """How the job stands; the outcome is read only where it may be there.
 
     Args:
-      present: whether something of it was seen before.
+      present: whether something of it is in the cluster, or was.
     """
-    view = self._view(seen)
     if view.told or view.dead or view.over:
       outcome = directory.outcome()
       if outcome is not None:
@@ -309,7 +290,7 @@ class GKEBackend:
     if not lost:
       return Observation(view.state, view.sentence)
     gone = Observation(State.LOST, view.sentence)
-    if present or seen.job is not None or seen.pods:
+    if present:
       return gone
     return self._absent(directory, spec, gone, preparing=preparing)
 
@@ -364,6 +345,10 @@ def _told(
       outcome, result = told
       return Observation(outcome.state, outcome.message, outcome, result)
   return None
+
+
+def _present(seen: Seen) -> bool:
+  return seen.job is not None or bool(seen.pods)
 
 
 @functools.cache

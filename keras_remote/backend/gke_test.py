@@ -230,7 +230,8 @@ class WatchTest(BackendCase):
     statuses = [{"state": state}]
     status = {"phase": "Running", "containerStatuses": statuses}
     metadata = {"name": name, "labels": labels}
-    self.put(PODS, {"metadata": metadata, "spec": {}, "status": status})
+    spec = {"containers": [{"image": "image:1"}]}
+    self.put(PODS, {"metadata": metadata, "spec": spec, "status": status})
 
   def claim(self) -> None:
     now = clock.now().isoformat()
@@ -245,6 +246,36 @@ class WatchTest(BackendCase):
     self.put_job()
     self.put_pod(_RUNNING)
     self.assertEqual([s.state for s in self.watch()], [State.CANCELLED])
+
+  def limited(self, seconds: float) -> JobSpec:
+    """The job, with a time for which it waits in vain."""
+    limits = dataclasses.replace(self.spec.limits, pending_timeout=seconds)
+    return dataclasses.replace(self.spec, limits=limits)
+
+  def test_waiting_in_vain(self) -> None:
+    """Its time is up once, and nobody asks the cluster meanwhile."""
+    self.put_job()
+    self.put_pod({"waiting": {"reason": "InvalidImageName"}})
+    seen = self.watch(self.limited(0.2), timeout=1.0)
+    self.assertEqual([each.overdue for each in seen], [False, True])
+    self.assertIn("InvalidImageName", seen[1].sentence)
+    self.assertEqual(seen[1].state, State.PENDING)
+
+  def test_waiting(self) -> None:
+    """For what may come there is no limit."""
+    self.put_job()
+    self.put_pod({"waiting": {"reason": "ContainerCreating"}})
+    (seen,) = self.watch(self.limited(0.1), timeout=0.5)
+    self.assertFalse(seen.overdue)
+
+  def test_waiting_in_vain_for_a_while(self) -> None:
+    """What heals begins anew."""
+    self.put_job()
+    self.put_pod({"waiting": {"reason": "InvalidImageName"}})
+    watch = self.backend.watch_job(self.limited(0.3), timeout=20)
+    self.assertFalse(next(watch).overdue)
+    self.put_pod(_RUNNING)
+    self.assertEqual(next(watch).state, State.RUNNING)
 
   def test_a_runner_that_is_gone(self) -> None:
     """Who submitted the job makes it again, once; others forget it."""

@@ -41,6 +41,7 @@ class Console:
     self._hosts: dict[int, _Raw] = {}
     self._lock = threading.Lock()
     self._doing = ""
+    self._said: set[str] = set()
     self._status: Status | None = None
 
   def say(self, sentence: str) -> None:
@@ -57,6 +58,19 @@ class Console:
     self._doing = step.what + counted
     if self._status:
       self._status.update(f"{_NAME}: {self._doing}")
+
+  @property
+  def is_live(self) -> bool:
+    """Whether a line about the call itself can be shown in place."""
+    return _is_terminal(self._err)
+
+  def waits(self, sentence: str, prefix: str = "") -> None:
+    """Why the job does not run yet: in place, or as a line, each once."""
+    if self._status:
+      self._status.update(f"{_NAME}: {sentence}")
+    elif sentence not in self._said:
+      self._said.add(sentence)
+      self.say(f"{prefix}waiting: {sentence}")
 
   @contextlib.contextmanager
   def busy(self, sentence: str) -> Iterator[None]:

@@ -144,6 +144,30 @@ class LogTest(parameterized.TestCase):
     self.assertEqual(out.getvalue(), "x" * 1_000_000 + "\n")
 
 
+class WaitsTest(absltest.TestCase):
+  def test_no_terminal(self) -> None:
+    """A log has each sentence once, however often it comes and goes."""
+    err = io.StringIO()
+    view = console.Console(io.StringIO(), err)
+    with view.busy("a"):
+      for sentence in ("a", "b", "a", "b"):
+        view.waits(sentence, "train: ")
+    self.assertEqual(
+      err.getvalue(),
+      "keras_remote: train: waiting: a\nkeras_remote: train: waiting: b\n",
+    )
+    self.assertFalse(view.is_live)
+
+  def test_a_terminal(self) -> None:
+    """It is shown in place: nothing of it stays."""
+    err = _Terminal()
+    view = console.Console(io.StringIO(), err)
+    with view.busy("a"):
+      view.waits("b")
+    self.assertNotIn("waiting:", err.getvalue())
+    self.assertTrue(view.is_live)
+
+
 class SentenceTest(parameterized.TestCase):
   def test_the_start_says_what_stands_in_for_what(self) -> None:
     """Nobody emulates by accident: the first line says it."""

@@ -134,7 +134,9 @@ def _send(
       root=str(context.root),
     ),
     resources=resources(context.accelerator, context.backend, options),
-    limits=Limits(timeout=options.timeout),
+    limits=Limits(
+      timeout=options.timeout, pending_timeout=options.pending_timeout
+    ),
     target=Target(
       backend=context.backend.name,
       store=context.store.uri,

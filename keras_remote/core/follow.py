@@ -6,15 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 
 from keras_remote import errors
-from keras_remote.backend.base import Observation
+from keras_remote.core import pending
 from keras_remote.core.console import Console
-from keras_remote.core.job import Ending, Job, ending_of
+from keras_remote.core.job import Ending, Job
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.state import State
-from keras_remote.progress import Step
-
-# Nobody needs a sign of life for less.
-_PATIENCE = 0.5
 
 
 def follow(job: Job, console: Console) -> Ending:
@@ -23,7 +19,8 @@ def follow(job: Job, console: Console) -> Ending:
   left = threading.Event()
   threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
   try:
-    ending = _wait(job, console)
+    quiet = pending.PATIENCE if console.is_live else pending.QUIET
+    ending = pending.ending(job, console, quiet=quiet)
     for thread in threads:
       thread.join()
   finally:
@@ -32,28 +29,6 @@ def follow(job: Job, console: Console) -> Ending:
   console.ended(job.spec, ending.outcome)
   _annotate(job, ending.outcome, console)
   return ending
-
-
-def _wait(job: Job, console: Console) -> Ending:
-  seen = Observation(State.PREPARING, "")
-  for seen in job.watch(timeout=_PATIENCE):
-    if seen.state in _SHOWN_STATES:
-      break
-  if seen.state not in _SHOWN_STATES:
-    with console.busy(seen.sentence):
-      for seen in job.watch():
-        console.report(Step(seen.sentence))
-        if seen.state in _SHOWN_STATES:
-          break
-  return ending_of(seen) or job.ending()
-
-
-# From here on the job speaks for itself.
-_SHOWN_STATES = frozenset(State) - {
-  State.PREPARING,
-  State.QUEUED,
-  State.PENDING,
-}
 
 
 def show_logs(

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Generic, TypeVar, Unpack, cast, overload
 from keras_remote import errors
 from keras_remote.backend.base import Backend
 from keras_remote.constants import MIB
-from keras_remote.core import collect, console, explain, hints
+from keras_remote.core import collect, console, explain, hints, pending
 from keras_remote.core import follow as following
 from keras_remote.core.job import Ending, Job, last_lines
 from keras_remote.core.options import OptionArguments
@@ -181,7 +181,10 @@ class JobHandle(Generic[R]):
       spec = self._submitted.result(timeout)
     except TimeoutError:
       raise TimeoutError(f"job {self._id} is not submitted yet") from None
-    return Job(spec, self._directory, self._backend).ending(timeout)
+    job = Job(spec, self._directory, self._backend)
+    return pending.ending(
+      job, console.Console(), timeout, prefix=f"{self._id}: "
+    )
 
   def logs(self, follow: bool = False, host: int = 0) -> Iterator[str]:
     """What a host printed, in pieces as they came.

@@ -82,6 +82,9 @@ class Job:
         with contextlib.suppress(errors.ClusterAccessError):
           settled = self._ended() or self._settle(seen.sentence)
           seen = Observation(settled.state, settled.message, settled)
+      elif seen.overdue and (ended := self._give_up(seen.sentence)):
+        yield Observation(ended.state, ended.message, ended)
+        return
       elif seen.outcome:
         explained = self._explained(seen.outcome)
         if explained != seen.outcome:
@@ -150,6 +153,21 @@ class Job:
     self._keep_logs()
     self.backend.cleanup_job(self.spec)
     return settled
+
+  def _give_up(self, why: str) -> Outcome | None:
+    """Ends a job that waits in vain; None where it may have begun."""
+    self.directory.spec(key=self.key())
+    limit = f"it waited {self.spec.limits.pending_timeout:g} s in vain"
+    ended = endings.give_up(
+      self.directory,
+      self.spec,
+      self.key(),
+      f"{limit} (pending_timeout): {why}",
+      who(),
+    )
+    if ended is not None:
+      self.backend.cleanup_job(self.spec)
+    return ended
 
   def _clean_up(self) -> None:
     """Removes what a killed first process left, after the job's end."""

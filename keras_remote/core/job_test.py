@@ -1,8 +1,29 @@
+import dataclasses
+import io
+from pathlib import Path
+
 from absl.testing import absltest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_remote.core.job import last_lines
+from keras_remote import errors
+from keras_remote.backend.base import Wanted
+from keras_remote.backend.gke import GKEBackend
+from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.objects import JOBS, PODS
+from keras_remote.core import pending
+from keras_remote.core.collect import error_of
+from keras_remote.core.console import Console
+from keras_remote.core.job import Job, last_lines
+from keras_remote.home import Home, ensure
+from keras_remote.job import endings
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Cause
+from keras_remote.job.spec import Limits, Target
+from keras_remote.job.state import State
+from keras_remote.storage.open import open_store
+from tests.fakes.kubernetes_case import CONTEXT, KubernetesCase
+from tests.fakes.specs import JOB_ID, job_spec
 
 
 class LastLinesTest(absltest.TestCase):
@@ -19,6 +40,78 @@ class LastLinesTest(absltest.TestCase):
       "".join(last_lines(pieces, count)),
       "".join(lines[max(0, len(lines) - count) :]),
     )
+
+
+class PendingTest(KubernetesCase):
+  """A job on a cluster, whose pod waits for what cannot come."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    base = Path(self.create_tempdir().full_path)
+    store = open_store(str(ensure(base / "store")))
+    wanted = Wanted(CONTEXT, None, "image:1")
+    self.backend = GKEBackend(Home(ensure(base / "home")), wanted, None)
+    spec = job_spec(accelerator="cpu")
+    spec = dataclasses.replace(
+      spec,
+      target=Target("gke", store.uri, self.backend.place),
+      limits=Limits(pending_timeout=0.2),
+    )
+    self.job = Job(spec, JobDirectory(store, JOB_ID), self.backend)
+    self.job.directory.create_spec(spec, self.job.key())
+    labels = pods.labels(spec)
+    self.put(JOBS, {"metadata": {"name": JOB_ID, "labels": labels}, "spec": {}})
+    waiting = {"reason": "InvalidImageName", "message": "A B"}
+    statuses = [{"state": {"waiting": waiting}}]
+    self.put(
+      PODS,
+      {
+        "metadata": {"name": f"{JOB_ID}-x", "labels": labels},
+        "spec": {"containers": [{"image": "A B"}]},
+        "status": {"phase": "Pending", "containerStatuses": statuses},
+      },
+    )
+
+  def test_its_end(self) -> None:
+    """It says what it waited for, in an error of its own; all else goes."""
+    outcome = self.job.outcome(timeout=20)
+    self.assertEqual(
+      (outcome.state, outcome.cause), (State.TIMED_OUT, Cause.PENDING)
+    )
+    self.assertIn("0.2 s in vain (pending_timeout): its image", outcome.message)
+    self.assertEqual(self.job.directory.outcome(), outcome)
+    self.assertIsNone(self.found(JOBS, JOB_ID))
+    error = error_of(self.job.spec, outcome)
+    self.assertIsInstance(error, errors.JobTimeoutError)
+
+  def test_what_is_said(self) -> None:
+    """Who waits in a place that is no terminal is told why, once."""
+    err = io.StringIO()
+    ended = pending.ending(
+      self.job, Console(io.StringIO(), err), 20, prefix="train: ", quiet=0.05
+    )
+    self.assertEqual(ended.outcome.state, State.TIMED_OUT)
+    (line,) = err.getvalue().splitlines()
+    self.assertStartsWith(line, "keras_remote: train: waiting: its image A B")
+
+  def test_a_time_that_is_up(self) -> None:
+    """The error says which, and the job goes on."""
+    console = Console(io.StringIO(), io.StringIO())
+    endings.claim(
+      self.job.directory, self.job.spec, self.job.key(), allocation="pod"
+    )
+    for quiet in (0.05, 5.0):
+      with self.assertRaisesRegex(TimeoutError, "within 0.3 s"):
+        pending.ending(self.job, console, 0.3, quiet=quiet)
+
+  def test_a_start_that_was_faster(self) -> None:
+    """The job is not ended: it may have called the function."""
+    endings.claim(
+      self.job.directory, self.job.spec, self.job.key(), allocation="pod"
+    )
+    with self.assertRaises(TimeoutError):
+      self.job.outcome(timeout=0.6)
+    self.assertIsNotNone(self.found(JOBS, JOB_ID))
 
 
 if __name__ == "__main__":

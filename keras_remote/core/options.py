@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 
 from keras_remote import errors
 from keras_remote.job import quantity
+from keras_remote.job.spec import PENDING_TIMEOUT
 
 # What `image=` may say.
 IMAGES = ("auto", "build", "install")
@@ -44,6 +45,7 @@ class OptionArguments(TypedDict, total=False):
   capture_env_vars: list[str] | tuple[str, ...] | None
   working_dir: str | os.PathLike[str] | None
   timeout: float | str | None
+  pending_timeout: float | str | None
   store: str | os.PathLike[str] | None
   context: str | None
   project: str | None
@@ -328,6 +330,8 @@ class Options:
 
   Attributes:
     timeout: seconds of running; None for no limit.
+    pending_timeout: seconds of waiting for what cannot come, such as an image
+      that does not exist; a pool that scales up is waited for without limit.
     working_dir: absolute; None for the project's root.
     store: an absolute folder, or a bucket's address.
   """
@@ -369,6 +373,12 @@ class Options:
   timeout: float | None = field(
     default=None,
     metadata=_row(DURATION, "How long the job may run, such as 90s or 24h."),
+  )
+  pending_timeout: float = field(
+    default=PENDING_TIMEOUT,
+    metadata=_row(
+      DURATION, "How long it waits for what waiting alone does not bring."
+    ),
   )
   store: str = field(
     metadata=_row(ADDRESS, "A folder or gs://bucket for jobs; else the home."),

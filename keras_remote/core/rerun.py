@@ -85,7 +85,11 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       variables=tuple(sorted(variables)),
     ),
     resources=context.resources(accelerator, backend, options),
-    limits=dataclasses.replace(old.limits, timeout=options.timeout),
+    limits=dataclasses.replace(
+      old.limits,
+      timeout=options.timeout,
+      pending_timeout=options.pending_timeout,
+    ),
     target=Target(backend.name, store.uri, backend.place),
     image=image.again(
       old,
@@ -111,6 +115,7 @@ def _as_before(spec: JobSpec) -> dict[str, object]:
     "name": spec.origin.name,
     "tags": spec.origin.tags,
     "timeout": spec.limits.timeout,
+    "pending_timeout": spec.limits.pending_timeout,
     "store": spec.target.store,
     **{name: getattr(spec.resources, name) for name in context.ASKED},
   }

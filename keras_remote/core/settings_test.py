@@ -35,6 +35,7 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "env": lambda rank: {f"NAME{rank}": "value"},
   "capture_env_vars": lambda rank: [f"PATTERN{rank}_*"],
   "working_dir": lambda rank: f"/work{rank}",
+  "pending_timeout": lambda rank: f"{rank}s",
   "timeout": lambda rank: f"{rank}s",
   "store": lambda rank: f"gs://bucket{rank}",
   "context": lambda rank: f"context{rank}",
@@ -58,6 +59,7 @@ _RESOLVED: Mapping[str, Callable[[int], Any]] = {
   "tags": lambda rank: (f"tag{rank}", "b"),
   "capture_env_vars": lambda rank: (f"PATTERN{rank}_*",),
   "working_dir": lambda rank: Path(f"/work{rank}"),
+  "pending_timeout": lambda rank: float(rank),
   "timeout": lambda rank: float(rank),
   "dependencies": lambda rank: Path(f"/requirements{rank}.txt"),
 }

@@ -109,6 +109,38 @@ def explained(
   )
 
 
+# Who has the attempts of a job that waited in vain: no start may call then.
+_NOBODY = "nobody"
+
+
+def give_up(
+  directory: JobDirectory, spec: JobSpec, key: bytes, why: str, who: str
+) -> Outcome | None:
+  """Ends a job that waited in vain; None where a start may have called.
+
+  Every attempt is claimed first: a start that comes now finds none left.
+  """
+  outcome = directory.outcome(key)
+  if outcome is not None:
+    return outcome
+  for number in range(1, 2 + spec.limits.retries):
+    nobody = Started(number, _NOBODY, "", _now())
+    if not directory.create_started(nobody):
+      found = directory.started(number)
+      # Another client's that gives up too, or died at it.
+      if found is None or found.allocation != _NOBODY:
+        return None
+  ending = Outcome(
+    attempt=0,
+    state=State.TIMED_OUT,
+    cause=Cause.PENDING,
+    message=why,
+    ended=_now(),
+    writer=who,
+  )
+  return end(directory, spec, key, ending)
+
+
 def unsent(directory: JobDirectory, key: bytes, why: str, who: str) -> Outcome:
   """How a job ended of which not even the spec was stored whole.
 

@@ -404,6 +404,52 @@ class KilledTest(_JobTest):
       self.assertEqual(self.listed(), State.CANCELLED)
 
 
+class GiveUpTest(_JobTest):
+  """A job that waits for what cannot come."""
+
+  def give_up(self, retries: int = 0) -> Outcome | None:
+    spec = job_spec(retries=retries)
+    return endings.give_up(self.directory, spec, _KEY, "no image", "me")
+
+  @parameterized.parameters(0, 2)
+  def test_a_job_that_never_started(self, retries: int) -> None:
+    """It ends, once, and no start can call any more."""
+    outcome = self.give_up(retries)
+    assert outcome
+    self.assert_ended(outcome, State.TIMED_OUT)
+    self.assertEqual(outcome.attempt, 0)
+    self.assertEqual(self.give_up(retries), outcome)
+    self.assertEqual(self.claim(retries), outcome)
+
+  def test_a_job_that_may_have_started(self) -> None:
+    """It goes on."""
+    self.claim()
+    self.assertIsNone(self.give_up())
+    self.assertIsNone(self.directory.outcome())
+
+  def test_a_client_that_died_at_it(self) -> None:
+    """The next one ends the job; a start that comes first does not call."""
+    full = failing_at(self.store, 1, errors.StoreError("full"), ("create",))
+    with self.assertRaises(errors.StoreError):
+      directory = JobDirectory(full, JOB_ID)
+      endings.give_up(directory, job_spec(), _KEY, "no image", "me")
+    outcome = self.give_up()
+    assert outcome
+    self.assert_ended(outcome, State.TIMED_OUT)
+
+  def test_at_once(self) -> None:
+    """Whoever is first: a start calls and the job goes on, or it has ended."""
+    for _ in range(20):
+      self.setUp()
+      with ThreadPoolExecutor(2) as pool:
+        started, ended = pool.submit(self.claim), pool.submit(self.give_up)
+      if isinstance(started.result(), Started):
+        self.assertIsNone(ended.result())
+        self.assertIsNone(self.directory.outcome())
+      else:
+        self.assertIsNotNone(self.directory.outcome())
+
+
 class ExplainedTest(_JobTest):
   """A start that found no attempt left has told the ending."""
 

@@ -18,6 +18,7 @@ class Cause(enum.StrEnum):
   SIGNAL = "signal"
   MEMORY = "memory"
   TIMEOUT = "timeout"
+  PENDING = "pending"
   CANCELLED = "cancelled"
   STOPPED = "stopped"
   SETUP = "setup"

@@ -4,6 +4,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Seconds. A permission that was given takes some minutes to be known everywhere.
+PENDING_TIMEOUT = 600.0
+
 Scalar = str | int | float | bool | None
 
 
@@ -112,6 +115,8 @@ class Limits:
 
   Attributes:
     timeout: seconds of running, not of waiting; None for no limit.
+    pending_timeout: seconds of waiting for what waiting alone does not bring,
+      such as an image that does not exist.
     startup_timeout: seconds that the hosts of a group wait for each other.
     retries: attempts beyond the first.
   """
@@ -119,6 +124,7 @@ class Limits:
   timeout: float | None = None
   startup_timeout: float = 600.0
   retries: int = 0
+  pending_timeout: float = PENDING_TIMEOUT
 
 
 @dataclass(frozen=True)
