@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from keras_remote import clock, errors
-from keras_remote.backend.base import Observation, Submission, Wanted
+from keras_remote.backend.base import Cloud, Observation, Submission, Wanted
 from keras_remote.backend.k8s import (
   admission,
   diagnosis,
@@ -37,7 +37,7 @@ from keras_remote.backend.k8s.objects import (
   Object,
 )
 from keras_remote.backend.k8s.pools import Pool, pools
-from keras_remote.backend.k8s.target import open_target, target_place
+from keras_remote.backend.k8s.target import cloud_of, open_target, target_place
 from keras_remote.checks import Link
 from keras_remote.home import Home
 from keras_remote.job import last_words, signing
@@ -81,6 +81,10 @@ class GKEBackend:
   @property
   def place(self) -> str:
     return target_place(self._cluster)
+
+  @property
+  def cloud(self) -> Cloud | None:
+    return cloud_of(self._wanted, self._cluster.name)
 
   def check_hosts(self, hosts: int, *, named: bool) -> None:
     if hosts > 1:
