@@ -57,6 +57,18 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Cloud:
+  """A place in Google Cloud.
+
+  Attributes:
+    zone: a zone or region.
+  """
+
+  project: str
+  zone: str
+
+
+@dataclass(frozen=True)
 class Observation:
   """What a backend sees of a job.
 
@@ -100,6 +112,11 @@ class Backend(Protocol):
   @property
   def contains(self) -> bool:
     """Whether its jobs run in containers, which are made of images."""
+    ...
+
+  @property
+  def cloud(self) -> Cloud | None:
+    """Where the images of its jobs are made; None where nobody makes any."""
     ...
 
   def check_hosts(self, hosts: int, *, named: bool) -> None:

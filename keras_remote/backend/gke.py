@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from keras_remote import clock, errors
-from keras_remote.backend.base import Observation, Submission, Wanted
+from keras_remote.backend.base import Cloud, Observation, Submission, Wanted
 from keras_remote.backend.k8s import (
   admission,
   diagnosis,
@@ -38,7 +38,7 @@ from keras_remote.backend.k8s.objects import (
 from keras_remote.backend.k8s.patience import Patience
 from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.runners import Runners
-from keras_remote.backend.k8s.target import open_target, target_place
+from keras_remote.backend.k8s.target import cloud_of, open_target, target_place
 from keras_remote.checks import Link
 from keras_remote.home import Home
 from keras_remote.job import last_words, signing
@@ -79,6 +79,10 @@ class GKEBackend:
   @property
   def place(self) -> str:
     return target_place(self._cluster)
+
+  @property
+  def cloud(self) -> Cloud | None:
+    return cloud_of(self._wanted, self._cluster.name)
 
   def check_hosts(self, hosts: int, *, named: bool) -> None:
     if hosts > 1:

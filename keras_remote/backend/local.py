@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from keras_remote import clock, errors
-from keras_remote.backend.base import Observation, Submission
+from keras_remote.backend.base import Cloud, Observation, Submission
 from keras_remote.checks import Check, Link
 from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
@@ -70,6 +70,7 @@ class LocalBackend:
   name = "local"
   emulates = True
   contains = False
+  cloud: Cloud | None = None
 
   def __init__(self, home: Home) -> None:
     if os.pathsep in str(home.path):

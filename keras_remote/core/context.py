@@ -10,7 +10,7 @@ from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.base import Backend
 from keras_remote.core import environment
-from keras_remote.core.image import Builder, Plan, choose, plan
+from keras_remote.core.image import Plan, builder_for, choose, plan
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
@@ -34,7 +34,6 @@ class JobContext:
     variables: environment values for the job.
     root: the project; `cwd` lies in it.
     plan: what its container needs; None where there is no container.
-    builder: who builds images; None where nobody does.
   """
 
   options: Options
@@ -47,7 +46,6 @@ class JobContext:
   cwd: Path
   keras_backend: str
   plan: Plan | None = None
-  builder: Builder | None = None
 
   def image(self, report: Report) -> Image:
     """What the job's container is made of, now that it is to run.
@@ -55,7 +53,10 @@ class JobContext:
     Raises:
       ImageBuildError: the image cannot be built.
     """
-    return choose(self.plan, self.builder, report) if self.plan else Image()
+    if self.plan is None:
+      return Image()
+    builder = builder_for(self.backend, self.home, self.store.uri)
+    return choose(self.plan, builder, report)
 
 
 def job_context(arguments: Mapping[str, object]) -> JobContext:

@@ -8,8 +8,11 @@ from absl.testing import absltest, parameterized
 from keras_remote import errors
 from keras_remote.core.context import JobContext, job_context
 from keras_remote.packaging.ignore import Ignore
+from keras_remote.progress import silent
+from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
 from tests.fakes.environment import environment
 from tests.fakes.kubeconfig import kubeconfig
+from tests.fakes.memory_store import MemoryStore
 
 
 class ContextTest(parameterized.TestCase):
@@ -76,6 +79,39 @@ class ContextTest(parameterized.TestCase):
     # A cluster emulates nothing; this one is not there.
     with self.assertRaisesRegex(errors.ConfigError, "context 'nowhere'"):
       self.context(accelerator="v5e-8", context="nowhere")
+
+  def test_images_are_made_in_a_project(self) -> None:
+    """Near its zone, the log beside the jobs; elsewhere nobody makes any."""
+    worker = MemoryWorker()
+    wanted = {
+      "context": "here",
+      "zone": "europe-west4-a",
+      "store": "gs://jobs/team",
+      "dependencies": ["six"],
+    }
+    with (
+      CloudBuildServer(worker, lambda address: MemoryStore()) as server,
+      environment(
+        KUBECONFIG=kubeconfig(self.create_tempdir().full_path, "here"),
+        CLOUD_BUILD_EMULATOR_HOST=server.address,
+        STORAGE_EMULATOR_HOST="http://127.0.0.1:9",
+      ),
+    ):
+      without = self.context(**wanted).image(silent)
+      self.assertEmpty(server.requests)
+      context = self.context(project="my-project", **wanted)
+      first = context.image(silent)
+      server.wait()
+      second = context.image(silent)
+    self.assertEqual(first, without)
+    self.assertContainsSubset({"six"}, first.requirements)
+    (build,), (digest,) = server.builds, worker.images.values()
+    self.assertEqual(build.logs_bucket, "gs://jobs/team/builds")
+    self.assertEqual(
+      second.reference,
+      f"europe-docker.pkg.dev/my-project/keras-remote/job@{digest}",
+    )
+    self.assertEmpty(second.requirements)
 
   @parameterized.parameters("", "0", "false", "False")
   def test_no_ci(self, value: str) -> None:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from keras_remote import errors
 from keras_remote.accelerators.config import Accelerator
+from keras_remote.accelerators.zones import zone_to_ar_location
+from keras_remote.backend.base import Backend
 from keras_remote.core.options import Options
+from keras_remote.home import Home
+from keras_remote.job import layout
 from keras_remote.job.spec import Image, JobSpec
 from keras_remote.progress import Report, Step
+from keras_remote.storage.open import is_folder
 
 if TYPE_CHECKING:
   from keras_remote.images.requirements import Requirements
@@ -70,6 +75,22 @@ class Plan:
   requirements: "Requirements | None" = None
   dependencies: tuple[str, ...] = ()
   notes: tuple[Step, ...] = ()
+
+
+def builder_for(backend: Backend, home: Home, store: str) -> Builder | None:
+  """Who builds images for the backend's jobs; None where nobody does.
+
+  Args:
+    store: the address of the jobs' store, where builds leave their logs.
+  """
+  cloud = backend.cloud
+  if cloud is None:
+    return None
+  from keras_remote.images.builder import image_builder
+
+  location = zone_to_ar_location(cloud.zone)
+  logs = None if is_folder(store) else f"{store}/{layout.BUILDS}"
+  return image_builder(cloud.project, location, home, logs)
 
 
 def plan(

@@ -95,7 +95,7 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       old,
       wanted,
       contains=backend.contains,
-      builder=None,
+      builder=image.builder_for(backend, place, store.uri),
       report=Console().report,
     ),
   )

@@ -160,8 +160,13 @@ class ImageBuilder:
 
   @functools.cached_property
   def _google(self) -> "ContainerBuilder":
-    from keras_remote.images.container_builder import ContainerBuilder
-
+    try:
+      from keras_remote.images.container_builder import ContainerBuilder
+    except ModuleNotFoundError as error:
+      raise errors.ImageBuildError(
+        f"images are built by packages that are not installed here "
+        f"({error.name}): pip install 'keras-remote[gcp]'"
+      ) from error
     return ContainerBuilder(
       *(self._project, self._location, self._repository),
       logs=self._logs,

@@ -6,6 +6,8 @@ JOBS = "jobs/"
 INDEX = "index/"
 CONTEXTS = "contexts/"
 ENVIRONMENTS = "environments/"
+# Where builds of images leave their logs.
+BUILDS = "builds"
 
 
 def job(job_id: str, name: str = "") -> str:

@@ -135,7 +135,11 @@ class CloudBuildServer:
   ) -> None:
     self._threads.shutdown(wait=True)
     self._server.stop(grace=1).wait()
-    for each in self._running:
+    self.wait()
+
+  def wait(self) -> None:
+    """Returns once every build that was begun has ended."""
+    for each in tuple(self._running):
       each.result()
 
   def cancel(self, build_id: str) -> cloud_build.Build:

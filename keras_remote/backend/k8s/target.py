@@ -3,10 +3,11 @@
 import os
 
 from keras_remote import errors
-from keras_remote.backend.base import Wanted
+from keras_remote.accelerators import zones
+from keras_remote.backend.base import Cloud, Wanted
 from keras_remote.backend.k8s.cluster import Cluster, open_cluster, open_gke
 from keras_remote.backend.k8s.connection import contexts
-from keras_remote.backend.k8s.names import GkeCluster, gke_cluster
+from keras_remote.backend.k8s.names import ClusterName, GkeCluster, gke_cluster
 from keras_remote.home import Home
 
 # What Google's own libraries read; it alone chooses no backend.
@@ -41,6 +42,19 @@ def target_place(cluster: Cluster) -> str:
     KerasRemoteError: the cluster had to be asked for, and was not found.
   """
   return f"{cluster.name.place}/{cluster.namespace}"
+
+
+def cloud_of(wanted: Wanted, name: ClusterName) -> Cloud | None:
+  """Where in Google Cloud the images of a cluster's jobs are made.
+
+  None where no project is named, as for a cluster elsewhere.
+  """
+  gke = gke_cluster(name.place)
+  project = wanted.project or (gke.project if gke else None)
+  if project is None:
+    return None
+  zone = wanted.zone or (gke.location if gke else None)
+  return Cloud(project, zone or zones.get_default_zone())
 
 
 def _named(wanted: Wanted) -> bool:
