@@ -4,40 +4,46 @@ import functools
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keras_remote import constants, errors
 from keras_remote.backend.base import Backend
 from keras_remote.checks import Check, Link
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
-from keras_remote.home import Home, cluster_key, ensure_apart
+from keras_remote.core.settings import Resolved, resolve
+from keras_remote.home import Home, cluster_key, ensure_apart, home
 from keras_remote.packaging import provenance
 from keras_remote.storage import links as stores
 
-_HOME, _SETTINGS = "home", "settings"
+_HOME = "home"
 # Less than this fills up while a project is packed.
 _LEAST_FREE = constants.GIB
-_EXTRA = ("google-cloud-storage", "kubernetes")
 
 
-def chain(options: Options, home: Home) -> Sequence[Link]:
-  """What a call with these options takes, from here to there."""
-  found = [
-    Link("Python", _python, vital=False),
-    Link(
-      _HOME,
-      functools.partial(_home, home),
-      mend=functools.partial(_mend_home, home),
-    ),
-    Link("disk", functools.partial(_disk, home), [_HOME], vital=False),
-  ]
+def chain(
+  arguments: Mapping[str, object],
+) -> tuple[Resolved | None, Sequence[Link]]:
+  """What a call with these options takes, from here to there.
+
+  Also the options, where they can be told.
+  """
+  links: list[Link] = [Link("Python", _python, vital=False)]
   try:
-    backend = backend_for(options, home)
+    place = Home(home())
+    links += _home_links(place)
+    resolved = resolve(arguments)
+    resolved.check()
   except errors.KerasRemoteError as error:
-    return [*found, Link("backend", functools.partial(_fail, error))]
+    return None, [*links, _broken("settings", error)]
+  options = resolved.options
+  try:
+    backend = backend_for(options, place)
+  except errors.KerasRemoteError as error:
+    return resolved, [*links, _broken("backend", error)]
   fits = functools.partial(_fits, backend, options)
-  return [*found, Link("options", fits), *far_links(backend, options)]
+  far = far_links(backend, options)
+  return resolved, [*links, Link("options", fits), *far]
 
 
 def far_links(backend: Backend, options: Options) -> Sequence[Link]:
@@ -53,8 +59,20 @@ def far_links(backend: Backend, options: Options) -> Sequence[Link]:
   return [*found, stores.link(options.store, needs=needs)]
 
 
-def _fail(error: errors.KerasRemoteError) -> Check:
-  raise error
+def _broken(what: str, error: errors.KerasRemoteError) -> Link:
+  def fail() -> Check:
+    raise error
+
+  return Link(what, fail)
+
+
+def _home_links(place: Home) -> Sequence[Link]:
+  partial = functools.partial
+  mend = partial(_mend_home, place)
+  return [
+    Link(_HOME, partial(_home, place), mend=mend),
+    Link("disk", partial(_disk, place), [_HOME], vital=False),
+  ]
 
 
 def _python() -> Check:
@@ -64,25 +82,25 @@ def _python() -> Check:
   return Check("Python", True, f"{python} with {packages}")
 
 
-def _home(home: Home) -> Check:
-  ensure_apart(home.path)
-  cluster_key(home)
-  return Check(_HOME, True, f"{home.path} is yours alone and can be written")
+def _home(place: Home) -> Check:
+  ensure_apart(place.path)
+  cluster_key(place)
+  return Check(_HOME, True, f"{place.path} is yours alone and can be written")
 
 
-def _mend_home(home: Home) -> None:
+def _mend_home(place: Home) -> None:
   """Takes from others the rights to what belongs to this user."""
-  for path, mode in ((home.path, stat.S_IRWXU), (home.key, 0o600)):
+  for path, mode in ((place.path, stat.S_IRWXU), (place.key, 0o600)):
     if path.exists() and path.stat().st_uid == os.geteuid():
       path.chmod(mode)
 
 
-def _disk(home: Home) -> Check:
-  free = shutil.disk_usage(home.path).free
+def _disk(place: Home) -> Check:
+  free = shutil.disk_usage(place.path).free
   room = f"{free / constants.GIB:.1f} GiB"
   if free >= _LEAST_FREE:
     return Check("disk", True, f"{room} are free where the home is")
-  sentence = f"only {room} are free where {home.path} is"
+  sentence = f"only {room} are free where {place.path} is"
   cure = (
     "`keras-remote jobs prune` makes room, or set "
     f"{constants.HOME_VARIABLE} to a folder elsewhere"

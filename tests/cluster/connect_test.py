@@ -19,7 +19,7 @@ from keras_remote import clock
 from tests.cluster.api_proxy import ApiProxy
 from tests.cluster.call_case import CallTest
 from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
-from tests.fakes.google_cloud import GoogleCloud
+from tests.fakes.google_cloud import GoogleCloud, refusal
 
 _ZONE = "us-central1-a"
 # Seconds of a token, the least that an API server gives.
@@ -65,7 +65,7 @@ class GkeCase(CallTest):
   def setUp(self) -> None:
     super().setUp()
     self.proxy = self.enter_context(ApiProxy(self.folder))
-    self.cloud: GoogleCloud = self.enter_context(GoogleCloud())
+    self.cloud = self.enter_context(GoogleCloud())
     authority = Path(self.folder, "proxy.crt").read_text()
     self.cloud.add("p", _ZONE, "train", self.proxy.url, authority)
     self.cloud.token = self.token
@@ -267,8 +267,11 @@ class MissingTest(GkeCase):
 
   def test_a_project_without_access(self) -> None:
     """The error says who can allow it."""
-    message = {"error": {"message": "Required container.clusters.get"}}
-    self.cloud.fault = lambda path: (403, message)
+
+    def fault(path: str) -> tuple[int, object]:
+      return 403, refusal("Required container.clusters.get")
+
+    self.cloud.fault = fault
     self.fails("ClusterAccessError: .*roles/container.developer")
 
   def test_nobody_is_logged_in(self) -> None:

@@ -110,7 +110,8 @@ def links(
   )
   add(_RIGHTS, partial(_rights, cluster), NAMESPACE, vital=True)
   name = account or "default"
-  add("service account", partial(_account, cluster, name), NAMESPACE)
+  account_look = partial(_account, cluster, name)
+  add("service account", account_look, NAMESPACE, vital=True)
   add("quota", partial(_quota, cluster), NAMESPACE)
   if queue:
     add("queue", partial(_queue, cluster, queue), NAMESPACE, vital=True)

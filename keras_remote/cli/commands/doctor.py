@@ -40,33 +40,19 @@ def command(out: Output, fix: bool, **texts: Any) -> None:
   and takes the rights to the home folder from others. It exits with 0 where
   nothing is broken, else with 1.
   """
-  from keras_remote.checks import Check
-  from keras_remote.core.settings import resolve
+  from keras_remote.core.chain import chain
 
   arguments = parameters.parsed(texts)
-  try:
-    resolved = resolve(arguments)
-    resolved.check()
-  except (errors.ConfigError, errors.AcceleratorError) as error:
-    _show(out, {}, [Check("settings", False, str(error))], [])
-    raise CommandError("", JOB_FAILED) from error
-  links = _links(resolved)
-  found = _looked_at(links)
-  mended: list[str] = []
+  resolved, links = chain(arguments)
+  found, mended = _looked_at(links), list[str]()
   if fix:
     mended = list(_mend(links, found))
-    # Also what needs it may be well now.
-    found = _looked_at(_links(resolved)) if mended else found
+  if mended:  # Also what needs it may be well now.
+    resolved, links = chain(arguments)
+    found = _looked_at(links)
   _show(out, _settings(resolved), found, mended)
   if any(check.ok is False for check in found):
     raise CommandError("", JOB_FAILED)
-
-
-def _links(resolved: "Resolved") -> "Sequence[Link]":
-  from keras_remote.core.chain import chain
-  from keras_remote.home import Home, home
-
-  return chain(resolved.options, Home(home()))
 
 
 def _looked_at(links: "Sequence[Link]") -> "list[Check]":
@@ -95,10 +81,12 @@ def _mend(links: "Sequence[Link]", found: "Sequence[Check]") -> Iterator[str]:
       yield f"{link.what}: mended"
 
 
-def _settings(resolved: "Resolved") -> dict[str, tuple[object, str]]:
+def _settings(resolved: "Resolved | None") -> dict[str, tuple[object, str]]:
   """What somebody said, and who."""
   from keras_remote.core.settings import DEFAULT
 
+  if resolved is None:
+    return {}
   return {
     name: (getattr(resolved.options, name), origin.sentence)
     for name, origin in resolved.origins.items()
