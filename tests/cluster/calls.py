@@ -89,6 +89,8 @@ class CallTest(NamespaceTest, parameterized.TestCase):
       gcs: where the job finds the bucket: the address of a proxy.
     """
     env = {GCS: gcs or self.gcs}
+    # Several of them run side by side on two cores.
+    options = {"cpu": 0.1, **options}
     counted = _counted(function, self.store)
     return keras_remote.run(env=env, **options)(counted).submit(*args)
 
@@ -188,8 +190,8 @@ def every(seconds: float, do: Callable[[], object]) -> Iterator[None]:
 class Hold:
   """Keeps the requests that are as wanted waiting, until it lets them go.
 
-  Attributes:
-    came: set when the first one has come.
+  Args:
+    then: what becomes of them then.
   """
 
   def __init__(
@@ -199,19 +201,19 @@ class Hold:
   ) -> None:
     self._wanted = wanted
     self._then = then
-    self.came = threading.Event()
+    self._came = threading.Event()
     self._going = threading.Event()
 
   def __call__(self, request: Request) -> Fault | None:
     if not self._wanted(request) or self._going.is_set():
       return None
-    self.came.set()
+    self._came.set()
     self._going.wait(POD_SECONDS)
     return self._then
 
   def wait(self) -> None:
-    """Returns once one has come."""
-    if not self.came.wait(POD_SECONDS):
+    """Returns once one of them has come."""
+    if not self._came.wait(POD_SECONDS):
       raise AssertionError("no such request has come")
 
   def release(self) -> None:

@@ -9,13 +9,15 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 from tests.fakes.local_server import LOOPBACK, LocalServer, shut
 
 _PIECE = 64 * 1024
+# Bytes of a body that a request keeps.
+_BEGIN = 1024
 # What concerns one connection only.
 _OF_CONNECTION = {"connection", "transfer-encoding", "content-length", "host"}
 
@@ -27,11 +29,13 @@ class Request:
   Attributes:
     path: with the query.
     at: when it came, in seconds of `time.monotonic()`.
+    begin: of its body, where uploads to a bucket name their object.
   """
 
   method: str
   path: str
   at: float
+  begin: bytes = field(default=b"", repr=False)
 
   @property
   def watches(self) -> bool:
@@ -193,8 +197,10 @@ def _handler(proxy: HttpProxy) -> type[BaseHTTPRequestHandler]:
       pass
 
     def serve(self) -> None:
-      request = Request(self.command, self.path, time.monotonic())
       body = self._body()
+      request = Request(
+        self.command, self.path, time.monotonic(), body[:_BEGIN]
+      )
       proxy.requests.append(request)
       fault = proxy.fault(request)
       try:
