@@ -29,6 +29,7 @@ from keras_remote.backend.k8s import (
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import (
+  EVENTS,
   JOBS,
   NODES,
   PODS,
@@ -202,9 +203,13 @@ class GKEBackend:
     return diagnosis.untold(seen.job, seen.pods)
 
   def death(self, spec: JobSpec, allocation: str) -> str:
-    selector = pods.selector(spec.job_id)
-    found = self._cluster.list(PODS, selector).items
-    return diagnosis.told_of(found, allocation)
+    found = self._cluster.list(PODS, pods.selector(spec.job_id)).items
+    events: tuple[Object, ...] = ()
+    # Who may not see events does without their words.
+    with contextlib.suppress(errors.ClusterAccessError):
+      of_pod = f"involvedObject.uid={allocation}"
+      events = self._cluster.list(EVENTS, "", fields=of_pod).items
+    return diagnosis.told_of(found, events, allocation)
 
   def cleanup_job(self, spec: JobSpec) -> None:
     self._cluster.delete(JOBS, spec.job_id)

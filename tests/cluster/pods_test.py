@@ -148,6 +148,60 @@ class PodsTest(CallTest):
     self.assertEqual(resources.requests, {"cpu": "250m", "memory": "512Mi"})
     self.assertEqual(resources.limits, {"memory": "512Mi"})
 
+  def test_a_pod_that_was_preempted_while_nobody_saw(self) -> None:
+    """What is more urgent took its place, and who comes later hears it."""
+    if not self.cluster.here:
+      self.skipTest("another cluster may lack the accelerators")
+    scheduling: Any = client.SchedulingV1Api(self.api)
+    for name, value in (("low", -10), ("high", 1000)):
+      body = {"metadata": {"name": f"{self.namespace}-{name}"}, "value": value}
+      scheduling.create_priority_class(body, _request_timeout=REQUEST_SECONDS)
+      self.addCleanup(
+        scheduling.delete_priority_class,
+        f"{self.namespace}-{name}",
+        _request_timeout=REQUEST_SECONDS,
+      )
+    self.ran(
+      f"""
+      import keras_remote
+
+      @keras_remote.run(
+        accelerator="l4x4", priority_class="{self.namespace}-low"
+      )
+      def train():
+        import time
+        print("begun", flush=True)
+        time.sleep(600)
+
+      job = train.submit()
+      for text in job.logs(follow=True):
+        break
+      """
+    )
+    self.create_pod(
+      "true",
+      resources={"nvidia.com/gpu": "4"},
+      tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}],
+      priorityClassName=f"{self.namespace}-high",
+    )
+    batch: Any = client.BatchV1Api(self.api)
+    self.watched(
+      batch.list_namespaced_job,
+      lambda job: any(c.type == "Failed" for c in job.status.conditions or ()),
+    )
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      try:
+        keras_remote.attach().result()
+      except keras_remote.JobLostError as error:
+        print(error)
+      """
+    )
+    self.assertIn("Preempted by", printed)
+    self.assertIn("priority_class=", printed)
+
   def test_an_account_that_is_not_there(self) -> None:
     """It is told before anything is sent."""
     _, said = self.ran(_LOOK, expected=1, KERAS_REMOTE_SERVICE_ACCOUNT="nobody")

@@ -22,10 +22,12 @@ _CURES = (
     "Kubelet",
     "; its node was short of something, or was shut down: call again",
   ),
-  ("Preempti", "; what is more urgent took its place: see priority_class="),
-  ("Preempting", "; what is more urgent took its place: see priority_class="),
+  ("Preempt", "; what is more urgent took its place: see priority_class="),
   ("Taint", "; its node went away, as spot nodes do: call again"),
+  ("NodeNotReady", "; its node went away, as spot nodes do: call again"),
 )
+# What is told of a pod before it is taken away.
+_TAKEN = ("Evicted", "NodeNotReady", "Preempted", "TaintManagerEviction")
 # A shell and Kubernetes say a signal's number so.
 _SIGNALLED = 128
 
@@ -150,11 +152,19 @@ def last_said(pod: Json) -> str:
   return (_terminated(pod) or {}).get("message", "")
 
 
-def told_of(pods: Sequence[Json], uid: str) -> str:
-  """Why the pod with this uid died; "" where no pod of its Job is left."""
+def told_of(pods: Sequence[Json], events: Sequence[Json], uid: str) -> str:
+  """Why the pod with this uid died; "" where nothing of its Job is left.
+
+  Args:
+    events: of that pod.
+  """
   for pod in pods:
     if pod["metadata"]["uid"] == uid:
       return death(pod) if has_ended(pod) else ""
+  told = waiting.latest(events, "Pod", None, *_TAKEN)
+  if told:
+    reason, why = told["reason"], plain(told.get("message", ""))
+    return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
   if not pods:
     return ""
   return "its pod is gone: somebody deleted it, or the node that it was on"

@@ -96,12 +96,29 @@ class DeathTest(parameterized.TestCase):
     """The one that is asked for, as long as something tells of it."""
     dead, spare = _pod(_ended(137)), _pod(_ended(ENDED_EXIT), made=2)
     dead["metadata"]["uid"], spare["metadata"]["uid"] = "1", "2"
-    self.assertIn("SIGKILL", diagnosis.told_of([spare, dead], "1"))
-    self.assertIn("somebody deleted it", diagnosis.told_of([spare], "1"))
-    self.assertEqual(diagnosis.told_of([], "1"), "")
+    self.assertIn("SIGKILL", diagnosis.told_of([spare, dead], [], "1"))
+    self.assertIn("somebody deleted it", diagnosis.told_of([spare], [], "1"))
+    self.assertEqual(diagnosis.told_of([], [], "1"), "")
+    events: list[dict[str, Any]] = [
+      {
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": f"2026-01-02T03:04:0{at}Z",
+        "involvedObject": {"kind": "Pod", "name": "pod", "uid": "1"},
+        "metadata": {},
+      }
+      for at, (reason, message) in enumerate(
+        (("Preempted", "by pod x on node y"), ("Killing", "Stopping container"))
+      )
+    ]
+    self.assertEqual(
+      diagnosis.told_of([spare], events, "1"),
+      "its pod was taken away (Preempted): by pod x on node y; what is more "
+      "urgent took its place: see priority_class=",
+    )
     living = _pod(_RUNNING)
     living["metadata"]["uid"] = "1"
-    self.assertEqual(diagnosis.told_of([living], "1"), "")
+    self.assertEqual(diagnosis.told_of([living], [], "1"), "")
 
 
 class ViewTest(parameterized.TestCase):
