@@ -289,7 +289,7 @@ class PodsTest(CallTest):
     later = job.metadata.creation_timestamp + datetime.timedelta(hours=2)
     with environment(**self.cluster.environ):
       cluster = open_cluster(self.cluster.context, self.namespace)
-    sweep(cluster, {"metadata": {"creationTimestamp": later.isoformat()}})
+      sweep(cluster, {"metadata": {"creationTimestamp": later.isoformat()}})
     found = self.core.list_namespaced_secret(
       self.namespace, _request_timeout=REQUEST_SECONDS
     ).items
