@@ -102,7 +102,9 @@ def explained(
     if not why:
       return outcome
     found = HostReport(outcome.attempt, 0, Cause.LOST, why)
-    directory.create_death(found)
+    # Who may only read tells it all the same.
+    with contextlib.suppress(errors.StoreError):
+      directory.create_death(found)
   # A text is shown, and no more: no signature covers it.
   return dataclasses.replace(
     outcome, message=f"{outcome.message}: {found.message}"

@@ -479,6 +479,15 @@ class ExplainedTest(_JobTest):
     self.assertEqual(self.explained(outcome, ""), first)
     self.assertEqual(self.asked, ["pod-1"])
 
+  def test_who_may_only_read(self) -> None:
+    """They hear it too, and keep it for nobody."""
+    outcome = self.spare()
+    read_only = failing_at(self.store, 0, errors.StoreError("read only"))
+    directory = JobDirectory(read_only, JOB_ID)
+    found = endings.explained(directory, outcome, lambda _: "OOMKilled")
+    self.assertIn("OOMKilled", found.message)
+    self.assertIsNone(self.directory.death(1))
+
   def test_nobody_knows(self) -> None:
     """It stays as it is, and is asked for again."""
     outcome = self.spare()

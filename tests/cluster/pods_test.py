@@ -5,6 +5,7 @@ import json
 import threading
 from typing import Any
 
+import pytest
 from absl.testing import absltest
 from kubernetes import client
 
@@ -208,6 +209,7 @@ class PodsTest(CallTest):
     self.assertIn("create serviceaccount nobody", said)
     self.assertEqual(self.jobs(), [])
 
+  @pytest.mark.timeout(300)
   def test_a_namespace_where_nobody_may_be_root(self) -> None:
     """A call runs there as in others; as another user, in the same image."""
     self.assertEqual(json.loads(self.ran(_LOOK)[0])["uid"], 0)
@@ -217,10 +219,19 @@ class PodsTest(CallTest):
       {"metadata": {"labels": {name: "restricted"}}},
       _request_timeout=REQUEST_SECONDS,
     )
-    elsewhere = str(self.folder / "elsewhere")
-    printed, _ = self.ran(_LOOK, KERAS_REMOTE_HOME=elsewhere)
-    seen = json.loads(printed)
+    self.environ["KERAS_REMOTE_HOME"] = str(self.folder / "elsewhere")
+    seen = json.loads(self.ran(_LOOK)[0])
     self.assertEqual((seen["uid"], seen["user"]), (1000, "keras-remote"))
+    # As does one that installs what it needs, where it may write.
+    del self.environ["KERAS_REMOTE_CONTAINER_IMAGE"]
+    printed, _ = self.ran(
+      _LOOK.replace("keras_remote.run", "keras_remote.run(dependencies=[])"),
+      KERAS_REMOTE_IMAGE="install",
+      KERAS_REMOTE_BASE_IMAGE=self.cluster.python_image,
+      KERAS_BACKEND="numpy",
+    )
+    self.assertIn("installing", printed)
+    self.assertEqual(json.loads(printed.splitlines()[-1])["uid"], 1000)
 
   def test_a_queue(self) -> None:
     """Its Job waits until it is let go; a queue that is not there is told."""
