@@ -1,6 +1,6 @@
 """What a backend is: it starts processes, and says what became of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -169,8 +169,11 @@ class Backend(Protocol):
 
   def job_logs(
     self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Iterator[bytes]:
+  ) -> Generator[bytes, None, bool]:
     """A live view of what a host prints, from byte `offset` on.
+
+    It returns whether this was all: the host has ended, and nothing that it
+    printed can be missing.
 
     Args:
       follow: go on until the host ends, rather than to what is there now.

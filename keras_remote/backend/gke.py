@@ -12,7 +12,14 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Generator,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 
 from keras_remote import clock, errors
 from keras_remote.backend.base import Cloud, Observation, Submission, Wanted
@@ -191,9 +198,12 @@ class GKEBackend:
 
   def job_logs(
     self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Iterator[bytes]:
-    if host == 0:
+  ) -> Generator[bytes, None, bool]:
+    if host != 0:
+      return False
+    return (
       yield from logs.live(self._cluster, spec, offset=offset, follow=follow)
+    )
 
   def cancel_job(self, spec: JobSpec) -> None:
     self._cluster.delete(JOBS, spec.job_id)

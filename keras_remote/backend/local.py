@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -160,14 +160,14 @@ class LocalBackend:
 
   def job_logs(
     self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Iterator[bytes]:
+  ) -> Generator[bytes, None, bool]:
     alive = self._allocation(spec) / f"host-{host}" / "alive"
     alone = spec.resources.hosts == 1
     near = is_folder(spec.target.store)
     try:
       log = (self._allocation(spec) / f"host-{host}" / "log").open("rb")
     except OSError:
-      return
+      return False
     directory = self._directory(spec.target.store, spec.job_id)
     with log:
       log.seek(offset)
@@ -180,7 +180,7 @@ class LocalBackend:
         while data := log.read(_READ):
           yield data
         if ended or not follow:
-          return
+          return False  # The store is near: it is asked.
         time.sleep(_LOOK)
 
   def cancel_job(self, spec: JobSpec) -> None:

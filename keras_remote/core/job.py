@@ -3,7 +3,7 @@
 import collections
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from keras_remote import errors
@@ -34,6 +34,21 @@ def last_lines(pieces: Iterable[str], count: int) -> list[str]:
         rest = []
   last.extend("".join(rest).splitlines(keepends=True))
   return list(last)
+
+
+class _Live:
+  """A live view of a log.
+
+  Attributes:
+    whole: whether it was all that there is, at its end.
+  """
+
+  def __init__(self, pieces: Generator[bytes, None, bool]) -> None:
+    self._pieces = pieces
+    self.whole = False
+
+  def __iter__(self) -> Iterator[bytes]:
+    self.whole = yield from self._pieces
 
 
 @dataclass(frozen=True)
@@ -184,11 +199,14 @@ class Job:
 
     The live view first; what it does not have any more is in the store.
     """
-    for data in self.backend.job_logs(
-      self.spec, host, offset=offset, follow=follow
-    ):
+    live = _Live(
+      self.backend.job_logs(self.spec, host, offset=offset, follow=follow)
+    )
+    for data in live:
       offset += len(data)
       yield data
+    if live.whole:
+      return
     while True:
       # Asked before reading: what was stored before the end is then read.
       over = not follow or self.observe().state.ended

@@ -2,7 +2,7 @@
 
 import bisect
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from keras_remote.backend.k8s import diagnosis
 from keras_remote.backend.k8s.cluster import Cluster
@@ -21,30 +21,34 @@ _LATE = 1.0
 
 def live(
   cluster: Cluster, spec: JobSpec, *, offset: int, follow: bool
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, bool]:
   """What the job's last started pod prints, from byte `offset` on.
 
   With `follow` it waits for the pod, and goes on until its container ends or
-  its log becomes so long that the node may drop its begin.
+  its log becomes so long that the node may drop its begin. It returns whether
+  this was all.
   """
   if not follow:
     pod = _started(look(cluster, spec))
-    if pod is not None:
-      yield from _Reader(cluster, pod, offset).pieces(follow=False)
-    return
+    if pod is None:
+      return False
+    reader = _Reader(cluster, pod, offset)
+    yield from reader.pieces(follow=False)
+    return diagnosis.has_ended(pod) and not reader.over
   with contextlib.closing(Feed(cluster, spec)) as feed:
     pod = _awaited(feed)
     if pod is None:
-      return
+      return False
     reader = _Reader(cluster, pod, offset)
     while pod is not None and not reader.over:
       # Asked before reading: what was printed before the end is then read.
       ended = diagnosis.has_ended(pod)
       yield from reader.pieces(follow=not ended)
       if ended:
-        return
+        return not reader.over
       feed.wait(_LATE)
       pod = _again(feed, pod)
+    return False
 
 
 class _Reader:

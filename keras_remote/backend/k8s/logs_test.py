@@ -34,6 +34,24 @@ class LiveTest(KubernetesCase):
   def live(self, *, offset: int = 0, follow: bool = True) -> Iterator[bytes]:
     return logs.live(self.cluster, _SPEC, offset=offset, follow=follow)
 
+  @parameterized.parameters(
+    (_ENDED, b"all", True, True),
+    (_ENDED, b"all", False, True),
+    (_RUNNING, b"some", False, False),
+    (_ENDED, b"x" * 9 * 2**20, True, False),
+  )
+  def test_whether_it_was_all(
+    self, state: object, printed: bytes, follow: bool, whole: bool
+  ) -> None:
+    """It was where the container has ended, and nothing of it is too old."""
+    self.pod(state)
+    self.server.logs["pod"] = printed
+    live = logs.live(self.cluster, _SPEC, offset=0, follow=follow)
+    with self.assertRaises(StopIteration) as ended:
+      while True:
+        next(live)
+    self.assertEqual(ended.exception.value, whole)
+
   @parameterized.product(offset=(0, 3, 7, 12), follow=(False, True))
   def test_a_log_that_is_whole(self, offset: int, follow: bool) -> None:
     """It comes from any byte on."""
