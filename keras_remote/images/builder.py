@@ -25,8 +25,6 @@ EMULATOR_VARIABLE = "CLOUD_BUILD_EMULATOR_HOST"
 REPOSITORY = "keras-remote"
 # Seconds for which a request that fails is made again.
 _PATIENCE = 120.0
-# What is remembered: an image's digest by its name and tag.
-_MEMORY = "images"
 # Seconds between two looks at a build: without a topic of Pub/Sub in the
 # project Cloud Build tells nobody of its end.
 _LOOK = 2.0
@@ -154,9 +152,7 @@ class ImageBuilder:
     Args:
       image: what `find` or `ensure` gave.
     """
-    key = self._memory.recall(_MEMORY, image)
-    if key is not None:
-      self._memory.forget(_MEMORY, key.decode())
+    self._memory.forget(home.IMAGES, image)
 
   @functools.cached_property
   def _google(self) -> "ContainerBuilder":
@@ -200,21 +196,23 @@ class ImageBuilder:
         del self._ensuring[recipe.tag]
 
   def _find(self, tag: str) -> str | None:
-    remembered = self._memory.recall(_MEMORY, f"{self.image}:{tag}")
-    if remembered:
-      return f"{self.image}@{remembered.decode()}"
+    noted = self._memory.recall(home.IMAGES, f"{self.image}:{tag}")
+    image = f"{self.image}@{noted.decode()}" if noted else ""
+    # It is forgotten by who could not pull it, a backend that knows no tag.
+    if image and self._memory.remembered(home.IMAGES, image):
+      return image
     digest = self._google.look_up(tag)
     return self._found(tag, digest) if digest else None
 
   def _found(self, tag: str, digest: str) -> str:
-    image, key = f"{self.image}@{digest}", f"{self.image}:{tag}"
-    self._memory.remember(_MEMORY, key, digest.encode())
-    self._memory.remember(_MEMORY, image, key.encode())  # For `forget`.
+    image = f"{self.image}@{digest}"
+    self._memory.remember(home.IMAGES, image)
+    self._memory.remember(home.IMAGES, f"{self.image}:{tag}", digest.encode())
     return image
 
   def _begin(self, recipe: Recipe, *, after_failure: bool) -> "Build | None":
     home.ensure_apart(self._memory.path)
-    folder = home.ensure(self._memory.cache / _MEMORY)
+    folder = home.ensure(self._memory.cache / home.IMAGES)
     # On one machine only one begins; two machines build twice at worst.
     with home.holding(folder / f"{recipe.tag}.lock"):
       return self._google.begin(recipe, after_failure=after_failure)

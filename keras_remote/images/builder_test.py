@@ -187,6 +187,23 @@ class ImageBuilderTest(_Case):
     )
     self.assertLen(self.server.builds, 1)
 
+  def test_a_build_that_ends_just_now(self) -> None:
+    """Who has not seen its image yet does not build it again."""
+    self.builder().ensure("python:3.11-slim", "cpu", _ONE)
+    (name, digest), *_ = self.worker.images.items()
+    self.worker.images.clear()
+
+    def end(method: str) -> None:
+      if method == "ListBuilds":
+        self.worker.images[name] = digest
+
+    self.server.fault = end
+    image = self.builder(self.new_home()).ensure(
+      "python:3.11-slim", "cpu", _ONE
+    )
+    self.assertEqual(image, f"{_NAME}@{digest}")
+    self.assertLen(self.server.builds, 1)
+
   def test_it_is_started_and_not_waited_for(self) -> None:
     """`start` returns while the build runs, and begins no second one.
 

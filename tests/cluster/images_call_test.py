@@ -51,7 +51,7 @@ class ImagesCallTest(CallTest):
   def builds(self) -> list[Any]:
     return self.server.builds
 
-  def digits(self, *more: str, **variables: str) -> str:
+  def digits(self, *more: str) -> str:
     """What the example prints, on the cluster; it has learnt."""
     printed, said = self.ran(
       f"""
@@ -66,7 +66,6 @@ class ImagesCallTest(CallTest):
       )
       print(there())
       """,
-      **variables,
     )
     self.assertRegex(printed, _ACCURATE)
     return printed + said
@@ -84,13 +83,14 @@ class ImagesCallTest(CallTest):
     self.server.wait()
     self.assertLen(self.builds, 1)
 
-    colleague = str(self.folder / "colleague")
-    second = self.digits(KERAS_REMOTE_HOME=colleague)
+    self.environ["KERAS_REMOTE_HOME"] = str(self.folder / "colleague")
+    second = self.digits()
     self.assertNotIn("installing", second)
     self.server.wait()
     self.assertLen(self.builds, 1)
 
-    third = self.digits("toml", KERAS_REMOTE_IMAGE="build")
+    self.environ["KERAS_REMOTE_IMAGE"] = "build"
+    third = self.digits("toml")
     self.assertNotIn("installing", third)
     self.assertLen(self.builds, 2)
     bases = {step["BASE"] for step in map(_environ, self.builds)}
