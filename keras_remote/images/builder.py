@@ -108,7 +108,7 @@ class ImageBuilder:
     return self._find(self._recipe(base, category, requirements).tag)
 
   def start(self, base: str, category: str, requirements: Requirements) -> bool:
-    """Has the image built, and does not wait: True if that goes on.
+    """Has an image built that was not found; True if that goes on, or did. It waits for nothing.
 
     False: the last build of this very image failed, within a day. `ensure`
     tries again, and tells why it fails. A process begins none twice.
@@ -118,8 +118,6 @@ class ImageBuilder:
       if recipe.tag in self._started:
         return True
       self._started.add(recipe.tag)
-    if self._find(recipe.tag):
-      return True
     return self._begin(recipe, after_failure=False) is not None
 
   def ensure(
