@@ -118,7 +118,12 @@ class ImageBuilder:
       if recipe.tag in self._started:
         return True
       self._started.add(recipe.tag)
-    return self._begin(recipe, after_failure=False) is not None
+    try:
+      return self._begin(recipe, after_failure=False) is not None
+    except BaseException:
+      with self._lock:
+        self._started.discard(recipe.tag)
+      raise
 
   def ensure(
     self,
