@@ -17,6 +17,8 @@ from keras_remote import clock, constants, errors
 
 DAY = 24 * 60 * 60
 KEY_BYTES = 32
+# What is remembered of images: those by digest are in their registry.
+IMAGES = "images"
 IGNORE_FILE = ".gitignore"
 # Behind the standard streams.
 _FIRST = 3

@@ -31,6 +31,7 @@ from keras_remote.backend.k8s import (
   pods,
   secrets,
   sweep,
+  waiting,
   watch,
 )
 from keras_remote.backend.k8s.cluster import Cluster
@@ -48,7 +49,7 @@ from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.runners import Runners
 from keras_remote.backend.k8s.target import cloud_of, open_target, target_place
 from keras_remote.checks import Link
-from keras_remote.home import Home
+from keras_remote.home import IMAGES, Home
 from keras_remote.job import last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
@@ -315,6 +316,10 @@ class GKEBackend:
 
   def _view(self, seen: Seen) -> diagnosis.View:
     """How it stands; which pools there are is asked where that says more."""
+    for image in waiting.unpulled(seen.pods):
+      self._home.forget(
+        IMAGES, image
+      )  # The next call looks whether it is there.
     known = None
     if diagnosis.seeks_node(seen.pods):
       known = self._pools

@@ -21,7 +21,7 @@ from keras_remote.backend.k8s.objects import (
   PODS,
   SECRETS,
 )
-from keras_remote.home import Home, ensure, holding
+from keras_remote.home import IMAGES, Home, ensure, holding
 from keras_remote.job import endings, last_words, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, Outcome, Started
@@ -260,6 +260,17 @@ class WatchTest(BackendCase):
     self.assertEqual([each.overdue for each in seen], [False, True])
     self.assertIn("InvalidImageName", seen[1].sentence)
     self.assertEqual(seen[1].state, State.PENDING)
+
+  def test_an_image_that_is_gone(self) -> None:
+    """It is remembered no more, so that the next call has it made again."""
+    self.put_job()
+    self.home.remember(IMAGES, "image:1")
+    self.home.remember(IMAGES, "image:2")
+    self.put_pod({"waiting": {"reason": "ImagePullBackOff"}})
+    (seen,) = self.watch(timeout=0.5)
+    self.assertEqual(seen.state, State.PENDING)
+    self.assertFalse(self.home.remembered(IMAGES, "image:1"))
+    self.assertTrue(self.home.remembered(IMAGES, "image:2"))
 
   def test_waiting(self) -> None:
     """For what may come there is no limit."""

@@ -25,8 +25,6 @@ EMULATOR_VARIABLE = "CLOUD_BUILD_EMULATOR_HOST"
 REPOSITORY = "keras-remote"
 # Seconds for which a request that fails is made again.
 _PATIENCE = 120.0
-# What is remembered: an image's digest by its name and tag.
-_MEMORY = "images"
 # Seconds between two looks at a build: without a topic of Pub/Sub in the
 # project Cloud Build tells nobody of its end.
 _LOOK = 2.0
@@ -110,7 +108,7 @@ class ImageBuilder:
     return self._find(self._recipe(base, category, requirements).tag)
 
   def start(self, base: str, category: str, requirements: Requirements) -> bool:
-    """Has the image built, and does not wait: True if that goes on.
+    """Has an image built that was not found; True if that goes on, or did. It waits for nothing.
 
     False: the last build of this very image failed, within a day. `ensure`
     tries again, and tells why it fails. A process begins none twice.
@@ -120,9 +118,12 @@ class ImageBuilder:
       if recipe.tag in self._started:
         return True
       self._started.add(recipe.tag)
-    if self._find(recipe.tag):
-      return True
-    return self._begin(recipe, after_failure=False) is not None
+    try:
+      return self._begin(recipe, after_failure=False) is not None
+    except BaseException:
+      with self._lock:
+        self._started.discard(recipe.tag)
+      raise
 
   def ensure(
     self,
@@ -154,9 +155,7 @@ class ImageBuilder:
     Args:
       image: what `find` or `ensure` gave.
     """
-    key = self._memory.recall(_MEMORY, image)
-    if key is not None:
-      self._memory.forget(_MEMORY, key.decode())
+    self._memory.forget(home.IMAGES, image)
 
   @functools.cached_property
   def _google(self) -> "ContainerBuilder":
@@ -200,21 +199,23 @@ class ImageBuilder:
         del self._ensuring[recipe.tag]
 
   def _find(self, tag: str) -> str | None:
-    remembered = self._memory.recall(_MEMORY, f"{self.image}:{tag}")
-    if remembered:
-      return f"{self.image}@{remembered.decode()}"
+    noted = self._memory.recall(home.IMAGES, f"{self.image}:{tag}")
+    image = f"{self.image}@{noted.decode()}" if noted else ""
+    # It is forgotten by who could not pull it, a backend that knows no tag.
+    if image and self._memory.remembered(home.IMAGES, image):
+      return image
     digest = self._google.look_up(tag)
     return self._found(tag, digest) if digest else None
 
   def _found(self, tag: str, digest: str) -> str:
-    image, key = f"{self.image}@{digest}", f"{self.image}:{tag}"
-    self._memory.remember(_MEMORY, key, digest.encode())
-    self._memory.remember(_MEMORY, image, key.encode())  # For `forget`.
+    image = f"{self.image}@{digest}"
+    self._memory.remember(home.IMAGES, image)
+    self._memory.remember(home.IMAGES, f"{self.image}:{tag}", digest.encode())
     return image
 
   def _begin(self, recipe: Recipe, *, after_failure: bool) -> "Build | None":
     home.ensure_apart(self._memory.path)
-    folder = home.ensure(self._memory.cache / _MEMORY)
+    folder = home.ensure(self._memory.cache / home.IMAGES)
     # On one machine only one begins; two machines build twice at worst.
     with home.holding(folder / f"{recipe.tag}.lock"):
       return self._google.begin(recipe, after_failure=after_failure)

@@ -155,6 +155,23 @@ class ImageBuilderTest(_Case):
     self.assertLen(self.server.builds, 1)
     self.assertLess(self.server.requests.count("GetTag"), count)
 
+  def test_processes_of_one_machine_begin_one_build(self) -> None:
+    """However close together they come: each has a builder of its own."""
+    self.worker.go_on.clear()
+    count = 8
+    line = threading.Barrier(count)
+
+    def start() -> bool:
+      builder = self.builder()
+      line.wait()
+      return builder.start("python:3.11-slim", "cpu", _ONE)
+
+    with ThreadPoolExecutor(count) as pool:
+      started = [pool.submit(start) for _ in range(count)]
+      self.assertTrue(all(each.result() for each in started))
+    self.assertLen(self.server.builds, 1)
+    self.worker.go_on.set()
+
   def test_two_machines_share_one_build(self) -> None:
     """Who finds a build of the same content running follows that one."""
     self.worker.go_on.clear()
@@ -187,6 +204,23 @@ class ImageBuilderTest(_Case):
     )
     self.assertLen(self.server.builds, 1)
 
+  def test_a_build_that_ends_just_now(self) -> None:
+    """Who has not seen its image yet does not build it again."""
+    self.builder().ensure("python:3.11-slim", "cpu", _ONE)
+    (name, digest), *_ = self.worker.images.items()
+    self.worker.images.clear()
+
+    def end(method: str) -> None:
+      if method == "ListBuilds":
+        self.worker.images[name] = digest
+
+    self.server.fault = end
+    image = self.builder(self.new_home()).ensure(
+      "python:3.11-slim", "cpu", _ONE
+    )
+    self.assertEqual(image, f"{_NAME}@{digest}")
+    self.assertLen(self.server.builds, 1)
+
   def test_it_is_started_and_not_waited_for(self) -> None:
     """`start` returns while the build runs, and begins no second one.
 
@@ -203,6 +237,17 @@ class ImageBuilderTest(_Case):
     self.worker.go_on.set()
     builder.ensure("python:3.11-slim", "cpu", _ONE)
     self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
+    self.assertLen(self.server.builds, 1)
+
+  def test_a_start_that_fails(self) -> None:
+    """It counts as none: the next one tries."""
+    builder = self.builder()
+    away = (grpc.StatusCode.PERMISSION_DENIED, "no")
+    self.server.fault = lambda method: away
+    with self.assertRaises(errors.ImageAccessError):
+      builder.start("python:3.11-slim", "cpu", _ONE)
+    self.server.fault = lambda method: None
+    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 1)
 
   def test_what_failed_is_not_started_again_by_nobody(self) -> None:

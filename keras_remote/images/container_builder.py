@@ -110,7 +110,7 @@ class ContainerBuilder:
     return found.version.rpartition("/")[2]
 
   def begin(self, recipe: Recipe, *, after_failure: bool) -> Build | None:
-    """The build that runs, or is begun now.
+    """The build that runs, has just made the image, or is begun now.
 
     None: the last one failed within a day, and `after_failure` is False.
     """
@@ -124,6 +124,9 @@ class ContainerBuilder:
         return running[0]
       if known and not after_failure and known[0].failed_lately:
         return None
+      # It may have ended since the image was looked for.
+      if known and known[0].well and self.look_up(recipe.tag):
+        return known[0]
       return self._create(recipe)
 
     with self._translated(refusals.BUILDS, "build the image"):

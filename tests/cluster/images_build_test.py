@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from absl.testing import absltest
 
 from keras_remote import errors
@@ -69,6 +70,7 @@ class ImagesBuildTest(NamespaceTest):
     """Those of this test."""
     return self.server.builds[self.before :]
 
+  @pytest.mark.timeout(600)
   def test_an_image(self) -> None:
     """It is built, runs in a pod as anybody, and nobody builds it again.
 
@@ -108,6 +110,7 @@ class ImagesBuildTest(NamespaceTest):
     self.assertEqual(first[:-1], second[:-1])
     self.assertNotEqual(first[-1], second[-1])
 
+  @pytest.mark.timeout(600)
   def test_two_clients_at_once(self) -> None:
     """They share one build, whose log both see."""
     wanted = Requirements(_STACK, ())
@@ -128,6 +131,7 @@ class ImagesBuildTest(NamespaceTest):
     for lines in told.values():
       self.assertIn("+ iniconfig==2.0.0", "\n".join(lines))
 
+  @pytest.mark.timeout(600)
   def test_requirements_that_cannot_be_had(self) -> None:
     """The error has uv's words; the stack stays for who mends them."""
     for rest, words in (

@@ -161,6 +161,15 @@ def for_start(
   return _for_container(pod, events)
 
 
+def unpulled(pods: Iterable[Json]) -> set[str]:
+  """The images that pods wait for in vain, or may."""
+  return {
+    image(pod)
+    for pod in pods
+    if state(pod).get("waiting", {}).get("reason") in _UNPULLED
+  }
+
+
 def _for_image(
   pod: Json, reason: str, words: str, events: Sequence[Json]
 ) -> Waiting:
@@ -177,6 +186,12 @@ def _for_image(
     )
   elif reason == "InvalidImageName":
     cure = "no image can be called so: correct it"
+  elif absent and "@" in image(pod):
+    # Its content names it: it was there once.
+    cure = (
+      "it was removed from there: cancel the job and call again, which makes an "
+      "image of keras_remote's anew; push one of your own again"
+    )
   elif absent or reason in _IN_VAIN:
     cure = "there is none of this name: check it, and push the image"
   else:

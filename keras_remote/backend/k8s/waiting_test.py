@@ -16,6 +16,7 @@ _TPU = {
   f"{_GKE}tpu-topology": "2x4",
 }
 _IMAGE = "europe-docker.pkg.dev/p/r/base:1"
+_DIGEST = "us-docker.pkg.dev/p/keras-remote/job@sha256:0123"
 _PULL = (
   f'failed to pull and unpack image "{_IMAGE}": failed to resolve reference'
 )
@@ -33,8 +34,9 @@ def _pod(
   node: str = "node-1",
   condition: tuple[str, str] | None = None,
   selector: dict[str, str] | None = None,
+  image: str = _IMAGE,
 ) -> dict[str, Any]:
-  spec: dict[str, Any] = {"containers": [{"image": _IMAGE}]}
+  spec: dict[str, Any] = {"containers": [{"image": image}]}
   if node and not condition:
     spec["nodeName"] = node
   if selector:
@@ -291,6 +293,11 @@ _CASES: dict[str, _Case] = {
   ),
   "no such image": (
     _pod("ErrImagePull", f"{_PULL}: {_IMAGE}: not found"),
+    (),
+    None,
+  ),
+  "an image by its digest that is gone": (
+    _pod("ErrImagePull", f"{_PULL}: {_DIGEST}: not found", image=_DIGEST),
     (),
     None,
   ),
