@@ -22,7 +22,13 @@ def empty(store: str, environ: Mapping[str, str]) -> None:
 
 
 class CallTest(NamespaceTest):
-  """Runs scripts as users do, in a home and a project of their own."""
+  """Runs scripts as users do, in a home and a project of their own.
+
+  Attributes:
+    seconds: that a script may take.
+  """
+
+  seconds: float = POD_SECONDS
 
   def setUp(self) -> None:
     super().setUp()
@@ -54,7 +60,7 @@ class CallTest(NamespaceTest):
       env=self.environ | variables,
       capture_output=True,
       text=True,
-      timeout=POD_SECONDS,
+      timeout=self.seconds,
       check=False,
     )
     self.assertEqual(ran.returncode, expected, ran.stderr)
