@@ -9,6 +9,7 @@ from keras_remote.job import layout
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
 from tests.cluster.call_case import CallTest
+from tests.cluster.namespace import REQUEST_SECONDS
 from tests.fakes.environment import environment
 from tests.fakes.http_proxy import Fault, HttpProxy, Request
 
@@ -82,6 +83,18 @@ class InstallTest(CallTest):
     second = self.digits()
     self.assertIn(_FOUND, second)
     self.assertNotIn("installing", second)
+
+  @pytest.mark.timeout(300)
+  def test_where_nobody_is_root(self) -> None:
+    """It installs where it may write."""
+    name = "pod-security.kubernetes.io/enforce"
+    self.core.patch_namespace(
+      self.namespace,
+      {"metadata": {"labels": {name: "restricted"}}},
+      _request_timeout=REQUEST_SECONDS,
+    )
+    self.assertIn("installing", self.small())
+    self.assertLen(self.kept(), 1)
 
   @pytest.mark.timeout(600)
   def test_whose_it_is(self) -> None:
