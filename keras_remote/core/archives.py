@@ -1,11 +1,13 @@
-"""Projects in the store: each sent once, and removed when no job needs it.
+"""What jobs share in the store: removed when no job needs it.
+
+Projects are sent once; environments are left there by jobs that install.
 
 Who finds one there and who removes some take turns, by a lock of the home.
 """
 
 from keras_remote import errors
 from keras_remote.home import Home, ensure_apart, holding
-from keras_remote.job import index, layout
+from keras_remote.job import environments, index, layout
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
 from keras_remote.packaging.ignore import OWN_RULES
@@ -59,13 +61,17 @@ def remove_unused(store: Store, place: Home) -> None:
   with holding(place.sharing):
     kept = _needed(store, place)
     if kept is not None:
-      for entry in list(store.list(layout.CONTEXTS)):
-        if entry.key not in kept:
+      shared = [*store.list(layout.CONTEXTS), *store.list(layout.ENVIRONMENTS)]
+      for entry in shared:
+        if environments.content(entry.key) not in kept:
           store.delete(entry.key)
 
 
 def _needed(store: Store, place: Home) -> set[str] | None:
-  """The keys of what jobs need; None where some job's need is not known."""
+  """The keys of what jobs need; None where some job's need is not known.
+
+  Of environments those of any machine, by what they have in common.
+  """
   needed: set[str] = set()
   for row in index.rows(store):
     preparing = place.prepares(row.job_id)
@@ -78,4 +84,10 @@ def _needed(store: Store, place: Home) -> set[str] | None:
       return None
     else:
       needed.add(layout.context(spec.context))
+      try:
+        recipe = environments.recipe(spec, b"")
+      except errors.AcceleratorError:  # Of a newer keras_remote.
+        return None
+      if recipe is not None:
+        needed.add(environments.content(environments.address(recipe, "")))
   return needed

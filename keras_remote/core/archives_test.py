@@ -9,11 +9,15 @@ from pathlib import Path
 from absl.testing import absltest
 
 from keras_remote.core import archives
-from keras_remote.job import layout
+from keras_remote.home import Home
+from keras_remote.job import environments, layout
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.spec import Image
 from keras_remote.packaging.packager import Context
 from keras_remote.progress import Step, silent
 from keras_remote.storage.store import Source
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.specs import job_spec
 from tests.fakes.watched_store import WatchedStore
 
 _DIGEST = "1" * 64
@@ -52,6 +56,35 @@ class ArchivesTest(absltest.TestCase):
     self.store.write(_KEY, whole[:20])
     archives.send(store, archive, silent)
     self.assertEqual(self.store.read(_KEY), whole)
+
+  def test_what_jobs_need_stays(self) -> None:
+    """The project and the environment, on any machine, of jobs that are kept.
+
+    Of the others nothing does.
+    """
+    home = Home(self.base / "home")
+    needed = dataclasses.replace(
+      job_spec(accelerator="cpu"), image=Image("python:3", ("scipy",))
+    )
+    JobDirectory(self.store, needed.job_id).create_spec(needed, b"key")
+    other = dataclasses.replace(needed, image=Image("python:3", ("numba",)))
+    kept, gone = (
+      [
+        environments.address(recipe, machine)
+        for recipe in [environments.recipe(spec, b"key")]
+        for machine in ("x86_64", "aarch64")
+        if recipe
+      ]
+      for spec in (needed, other)
+    )
+    kept.append(layout.context(needed.context))
+    gone.append(layout.context("f" * 64))
+    for key in (*kept, *gone):
+      self.store.write(key, b"")
+    archives.remove_unused(self.store, home)
+    shared = (layout.CONTEXTS, layout.ENVIRONMENTS)
+    found = {e.key for prefix in shared for e in self.store.list(prefix)}
+    self.assertEqual(found, set(kept))
 
   def test_what_is_large_is_told(self) -> None:
     """With what weighs most in it and the cure, before it is sent; once."""

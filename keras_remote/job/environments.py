@@ -71,6 +71,15 @@ def address(made_of: Recipe, machine: str) -> str:
   return layout.environment(owner, digest(made_of), machine)
 
 
+def content(key: str) -> str:
+  """What environments that differ by their machine only have in common.
+
+  Args:
+    key: what `address` gave, for any machine.
+  """
+  return key.partition("-")[0]
+
+
 def digest(made_of: Recipe) -> str:
   """By what an environment is known: all that it is made of, and not whose."""
   anonymous = dataclasses.replace(made_of, owner="", key="")

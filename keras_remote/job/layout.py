@@ -66,8 +66,11 @@ def context(digest: str) -> str:
 
 
 def environment(owner: str, digest: str, machine: str) -> str:
-  """The key of an installed environment, which jobs of one owner share."""
-  return f"{ENVIRONMENTS}{owner}/{digest}-{machine}.tar"
+  """The key of an installed environment, which jobs of one owner share.
+
+  A signature stands before the archive.
+  """
+  return f"{ENVIRONMENTS}{owner}/{digest}-{machine}.tar.gz.signed"
 
 
 def digest(data: bytes) -> str:

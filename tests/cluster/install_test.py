@@ -1,124 +1,157 @@
 """Jobs that install what they need, on the cluster's plain Python image."""
 
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
+import pytest
 from absl.testing import absltest
 
 from keras_remote.job import layout
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
-from tests.cluster.namespace import NamespaceTest
+from tests.cluster.call_case import CallTest
+from tests.cluster.namespace import REQUEST_SECONDS
 from tests.fakes.environment import environment
+from tests.fakes.http_proxy import Fault, HttpProxy, Request
 
-# Two cores compile what was installed.
-_SECONDS = 280.0
 _DIGITS = Path(__file__).parents[2] / "examples" / "digits.py"
-_SMALL = """
-import keras_remote
-
-@keras_remote.run(dependencies=DEPENDENCIES, env=ENV)
-def train():
-  import colorama
-  print("colorama", colorama.__version__, flush=True)
-  return "done"
-
-print(train())
-"""
-# The oldest that a job can do with takes a second to install.
-_FEW = ["colorama==0.4.6"]
+_FOUND = "its environment is an earlier job's"
+_ACCURATE = r"'accuracy': 0\.9[5-9]"
 
 
-class InstallTest(NamespaceTest):
+class InstallTest(CallTest):
+  # Two cores compile all that is installed.
+  seconds = 280.0
+
   def setUp(self) -> None:
     super().setUp()
-    self.folder = Path(self.create_tempdir().full_path)
-    self.uri = f"{self.cluster.bucket}/{self.namespace}"
-    self.addCleanup(self.clear)
-    options = {
-      "CONTEXT": self.cluster.context,
-      "NAMESPACE": self.namespace,
-      "STORE": self.uri,
-      "IMAGE": "install",
-      "BASE_IMAGE": self.cluster.python_image,
-      "HOME": str(self.folder / "home"),
-    }
-    self.environ = {
-      **os.environ,
-      **{f"KERAS_REMOTE_{name}": value for name, value in options.items()},
-      **self.cluster.environ,
+    self.enter_context(environment(**self.cluster.environ))
+    del self.environ["KERAS_REMOTE_CONTAINER_IMAGE"]
+    self.environ |= {
+      "KERAS_REMOTE_IMAGE": "install",
+      "KERAS_REMOTE_BASE_IMAGE": self.cluster.python_image,
       "LOGNAME": "ada",
     }
 
   def store(self) -> Store:
-    return open_store(self.uri)
-
-  def clear(self) -> None:
-    with environment(**self.cluster.environ):
-      for entry in list(self.store().list("")):
-        self.store().delete(entry.key)
+    return open_store(self.environ["KERAS_REMOTE_STORE"])
 
   def kept(self) -> list[str]:
     """The environments in the store."""
-    with environment(**self.cluster.environ):
-      return [entry.key for entry in self.store().list(layout.ENVIRONMENTS)]
+    return [entry.key for entry in self.store().list(layout.ENVIRONMENTS)]
 
-  def ran(
-    self, script: str, *, expected: int = 0, **variables: str
-  ) -> tuple[str, str]:
-    """What the script prints, to stdout and to stderr."""
-    project = self.folder / "project"
-    project.mkdir(exist_ok=True)
-    path = project / "train.py"
-    path.write_text(textwrap.dedent(script))
-    ran = subprocess.run(
-      [sys.executable, str(path)],
-      cwd=project,
-      env=self.environ | variables,
-      capture_output=True,
-      text=True,
-      timeout=_SECONDS,
-      check=False,
-    )
-    self.assertEqual(ran.returncode, expected, ran.stdout + ran.stderr)
-    return ran.stdout, ran.stderr
-
-  def small(self, *lines: str, expected: int = 0, **variables: str) -> str:
-    """All that a call prints whose function needs little."""
-    script = _SMALL.replace("DEPENDENCIES", repr([*_FEW, *lines]))
-    script = script.replace("ENV", repr(self.job_environ()))
-    return "".join(self.ran(script, expected=expected, **variables))
-
-  def job_environ(self) -> dict[str, str]:
-    gcs = self.cluster.gcs
-    return {"STORAGE_EMULATOR_HOST": gcs} if gcs else {}
-
-  def test_digits(self) -> None:
-    """The example's accuracy comes back from a pod, the second time at once."""
-    script = f"""
+  def digits(self) -> str:
+    """What the example prints, on the cluster; it has learnt."""
+    printed, _ = self.ran(
+      f"""
       import sys
       sys.path.insert(0, {str(_DIGITS.parent)!r})
       import digits
 
       there = digits.train.options(
-        accelerator="cpu",
-        backend="gke",
-        dependencies=["scikit-learn"],
-        env={self.job_environ()!r},
+        accelerator="cpu", backend="gke", dependencies=["scikit-learn"]
       )
       print(there())
-    """
-    first, _ = self.ran(script)
+      """
+    )
+    self.assertRegex(printed, _ACCURATE)
+    return printed
+
+  def small(self) -> str:
+    """What a job prints that has less to install: no jax."""
+    printed, _ = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run(dependencies=[])
+      def train():
+        import numpy
+        return numpy.arange(4).sum()
+
+      print("sum", train())
+      """,
+      KERAS_BACKEND="numpy",
+    )
+    self.assertIn("sum 6", printed)
+    return printed
+
+  @pytest.mark.timeout(600)
+  def test_digits(self) -> None:
+    """The accuracy comes back; what one job has installed the next one has."""
+    first = self.digits()
     self.assertIn("installing", first)
-    self.assertRegex(first, r"'accuracy': 0\.9[5-9]")
     self.assertLen(self.kept(), 1)
-    second, _ = self.ran(script)
+    second = self.digits()
+    self.assertIn(_FOUND, second)
     self.assertNotIn("installing", second)
-    self.assertIn("its environment is an earlier job's", second)
-    self.assertRegex(second, r"'accuracy': 0\.9[5-9]")
+
+  @pytest.mark.timeout(300)
+  def test_where_nobody_is_root(self) -> None:
+    """It installs where it may write."""
+    name = "pod-security.kubernetes.io/enforce"
+    self.core.patch_namespace(
+      self.namespace,
+      {"metadata": {"labels": {name: "restricted"}}},
+      _request_timeout=REQUEST_SECONDS,
+    )
+    self.assertIn("installing", self.small())
+    self.assertLen(self.kept(), 1)
+
+  @pytest.mark.timeout(600)
+  def test_whose_it_is(self) -> None:
+    """Another user's job has it not, and cannot give it to this one's."""
+    self.assertIn("installing", self.small())
+    (ours,) = self.kept()
+    self.environ["LOGNAME"] = "bob"
+    self.assertIn("installing", self.small())
+    (theirs,) = set(self.kept()) - {ours}
+    self.store().write(ours, self.store().read(theirs))
+    self.environ["LOGNAME"] = "ada"
+    third = self.small()
+    self.assertIn("nothing of it was used", third)
+    self.assertIn("installing", third)
+    self.assertIn(_FOUND, self.small())
+
+  @pytest.mark.timeout(600)
+  def test_a_store_that_takes_its_client(self) -> None:
+    """That is installed first, and finds what an earlier job has left."""
+    if self.cluster.gcs is None:
+      self.skipTest("nothing stands between pods and the bucket")
+    self.small()
+
+    def fault(request: Request) -> Fault | None:
+      path = request.path
+      plain = path.startswith("/storage/v1/b/") and "alt=media" in path
+      return Fault(401) if plain and "environments" in path else None
+
+    with HttpProxy(self.cluster.gcs, host=self.cluster.dns or "") as proxy:
+      proxy.fault = fault
+      self.environ["STORAGE_EMULATOR_HOST"] = proxy.url
+      printed = self.small()
+    self.assertIn(_FOUND, printed)
+    self.assertTrue([r for r in proxy.requests if fault(r)])
+
+  @pytest.mark.timeout(300)
+  def test_a_requirement_that_does_not_exist(self) -> None:
+    """The call raises it with uv's words; the log has them too."""
+    printed, said = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run(dependencies=["keras-remote-has-no-such-package"])
+      def train():
+        return 1
+
+      try:
+        train()
+      except keras_remote.ImageBuildError as error:
+        print("raised", error)
+      """
+    )
+    raised = printed[printed.index("raised") :]
+    self.assertIn("keras-remote-has-no-such-package", raised)
+    self.assertIn("installing", printed)
+    self.assertIn("FAILED", said)
+    self.assertEmpty(self.kept())
 
 
 if __name__ == "__main__":
