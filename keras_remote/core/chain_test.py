@@ -48,6 +48,21 @@ class ChainTest(absltest.TestCase):
       names = self.names(project="p", cluster="c", store="gs://bucket")
       self.assertEqual(names.count("Google log-in"), 1)
 
+  def test_images(self) -> None:
+    """The registry is looked at where images are made."""
+    there = {"project": "p", "cluster": "c", "store": "gs://bucket"}
+    self.assertIn("registry", self.names(**there))
+    for without in (
+      {"container_image": "x"},
+      {"image": "install"},
+      {"backend": "local"},
+    ):
+      self.assertNotIn("registry", self.names(**(there | without)))
+    _, links = chain({"context": "here"})
+    (check,) = look_at([each for each in links if each.what == "registry"])
+    self.assertIsNone(check.ok)
+    self.assertIn("no project is named", check.sentence)
+
   def test_nothing_is_asked_before_a_look(self) -> None:
     """Who only wants the links waits for nobody."""
     with GoogleCloud() as cloud:
