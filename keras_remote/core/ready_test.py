@@ -14,6 +14,11 @@ from tests.fakes.http_proxy import HttpProxy
 _BUCKET = "keras-remote-test"
 
 
+def _caused(error: Exception, cause: Exception) -> Exception:
+  error.__cause__ = cause
+  return error
+
+
 class ReadyTest(absltest.TestCase):
   """A bucket behind a proxy, which tells what is asked of it."""
 
@@ -71,7 +76,7 @@ class ReadyTest(absltest.TestCase):
       errors.StoreError("it failed"),
       errors.ClusterError("it failed"),
       errors.CredentialsError("it failed"),
-      errors.SubmitError("it failed"),
+      _caused(errors.SubmitError("it failed"), errors.ClusterError("full")),
     ):
       with self.assertRaises(type(error)) as caught, telling(context):
         raise error
@@ -86,8 +91,12 @@ class ReadyTest(absltest.TestCase):
     """What says nothing of the place costs nothing."""
     context = self.ready()
     self.proxy.requests.clear()
-    with contextlib.suppress(errors.PackagingError), telling(context):
-      raise errors.PackagingError("too large")
+    for error in (
+      errors.PackagingError("too large"),
+      errors.SubmitError("it was cancelled before it started"),
+    ):
+      with contextlib.suppress(type(error)), telling(context):
+        raise error
     self.ready()
     self.assertEmpty(self.proxy.requests)
 
