@@ -83,7 +83,10 @@ class GKEBackend:
     self._home = home
     self._wanted = wanted
     self._cluster = open_target(home, wanted, place)
-    self._runners = Runners(self._cluster, home, self.place)
+
+  @functools.cached_property
+  def _runners(self) -> Runners:
+    return Runners(self._cluster, self._home, self.place)
 
   @property
   def place(self) -> str:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping, Sequence
 
 from keras_remote import constants, errors
+from keras_remote.accelerators import zones
 from keras_remote.backend.base import Backend
 from keras_remote.checks import Check, Link
 from keras_remote.core.options import Options
@@ -42,7 +43,7 @@ def chain(
   except errors.KerasRemoteError as error:
     return resolved, [*links, _broken("backend", error)]
   fits = functools.partial(_fits, backend, options)
-  far = far_links(backend, options)
+  far = [*far_links(backend, options), *_image_links(backend, options)]
   return resolved, [*links, Link("options", fits), *far]
 
 
@@ -57,6 +58,23 @@ def far_links(backend: Backend, options: Options) -> Sequence[Link]:
     if credentials.LINK not in [link.what for link in found]:
       found.insert(0, credentials.link())
   return [*found, stores.link(options.store, needs=needs)]
+
+
+def _image_links(backend: Backend, options: Options) -> Sequence[Link]:
+  """What is looked at where images are made for jobs."""
+  if not backend.contains or options.container_image is not None:
+    return []
+  if options.image == "install":
+    return []
+  from keras_remote.images.links import link  # Only where images are made.
+
+  def where() -> tuple[str, str] | None:
+    cloud = backend.cloud
+    if cloud is None:
+      return None
+    return cloud.project, zones.zone_to_ar_location(cloud.zone)
+
+  return [link(where)]
 
 
 def _broken(what: str, error: errors.KerasRemoteError) -> Link:

@@ -87,6 +87,26 @@ class GkePlacesTest(absltest.TestCase):
       found = backend_of(job, self.home("there"))
     self.assertEqual(found.place, backend.place)
 
+  def test_a_context_of_gcloud(self) -> None:
+    """Whom no kubeconfig leads to a job's context a log-in may."""
+    target = Target("gke", "gs://bucket", "gke_p_us-central1-a_train/team")
+    job = dataclasses.replace(job_spec(), target=target)
+    with environment(KERAS_REMOTE_HOME=os.path.join(self.folder, "there")):
+      found = backend_of(job, self.home("there"))
+      self.assertEqual(found.place, "gke://p/us-central1-a/train/team")
+      path = kubeconfig(self.folder, "gke_p_us-central1-a_train")
+      with environment(KUBECONFIG=path):
+        found = backend_of(job, self.home("there"))
+    self.assertEqual(found.place, target.place)
+
+  def test_a_place_that_is_none(self) -> None:
+    """It leads nowhere, and no request is made of it."""
+    for place in ("gke://p/team", "gke_p_train/team", "gke:///a/b/c/team"):
+      target = Target("gke", "gs://bucket", place)
+      job = dataclasses.replace(job_spec(), target=target)
+      with self.assertRaises(errors.ConfigError):
+        backend_of(job, self.home("here"))
+
   def test_the_namespace(self) -> None:
     """By default the cluster's own one of that name."""
     options = self.options(project="p", cluster="train", zone="us-central1-a")

@@ -20,7 +20,6 @@ _FAILURES = (
   errors.ClusterError,
   errors.CredentialsError,
   errors.StoreError,
-  errors.SubmitError,
 )
 
 Ask = Callable[[str], bool]
@@ -67,8 +66,10 @@ def telling(context: JobContext) -> Generator[None]:
   """
   try:
     yield
-  except _FAILURES as error:
-    if _far(context):
+  except (*_FAILURES, errors.SubmitError) as error:
+    # What was cancelled is not sent either, and nothing is missing.
+    cause = error.__cause__ if isinstance(error, errors.SubmitError) else error
+    if isinstance(cause, _FAILURES) and _far(context):
       context.home.forget(_READY, _key(context))
       links = far_links(context.backend, context.options)
       broken = [c for c in look_at(links) if c.ok is False]

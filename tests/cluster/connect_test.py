@@ -16,6 +16,7 @@ from absl.testing import absltest
 from kubernetes import client
 
 from keras_remote import clock
+from keras_remote.backend.k8s import links
 from tests.cluster.api_proxy import ApiProxy
 from tests.cluster.call_case import CallTest
 from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
@@ -59,6 +60,15 @@ except keras_remote.KerasRemoteError as error:
 """
 
 
+def _rule(right: links.Right) -> dict[str, list[str]]:
+  part = f"/{right.part}" if right.part else ""
+  return {
+    "apiGroups": [right.kind.api_group],
+    "resources": [right.kind.plural + part],
+    "verbs": [right.verb],
+  }
+
+
 class GkeCase(CallTest):
   """A project `p` whose cluster `train` is the real one, through a proxy."""
 
@@ -81,22 +91,31 @@ class GkeCase(CallTest):
     }
 
   def user(self) -> None:
-    """A service account that may what `edit` may in the namespace."""
+    """A service account with the rights that `doctor` asks for, and no more."""
     self.core.create_namespaced_service_account(
       self.namespace,
       {"metadata": {"name": "user"}},
       _request_timeout=REQUEST_SECONDS,
     )
     rules: Any = client.RbacAuthorizationV1Api(self.api)
+    rules.create_namespaced_role(
+      self.namespace,
+      {
+        "metadata": {"name": "user"},
+        "rules": [_rule(right) for right in (*links.RIGHTS, *links.FURTHER)],
+      },
+      _request_timeout=REQUEST_SECONDS,
+    )
+    role = {
+      "apiGroup": "rbac.authorization.k8s.io",
+      "kind": "Role",
+      "name": "user",
+    }
     rules.create_namespaced_role_binding(
       self.namespace,
       {
         "metadata": {"name": "user"},
-        "roleRef": {
-          "apiGroup": "rbac.authorization.k8s.io",
-          "kind": "ClusterRole",
-          "name": "edit",
-        },
+        "roleRef": role,
         "subjects": [{"kind": "ServiceAccount", "name": "user"}],
       },
       _request_timeout=REQUEST_SECONDS,
@@ -302,11 +321,13 @@ class MissingTest(GkeCase):
       "Container API",
       "cluster",
       "rights",
-      "service account",
-      "quota",
       "bucket",
     ):
       self.assertTrue(found[what]["ok"], found[what])
+    # Calls need no right to look at these.
+    for what in ("namespace", "service account", "quota"):
+      self.assertIsNone(found[what]["ok"])
+      self.assertIn("you may not look", found[what]["sentence"])
     found = self.doctor(KERAS_REMOTE_CLUSTER="other")
     self.assertFalse(found["Container API"]["ok"])
     self.assertIsNone(found["rights"]["ok"])

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from keras_remote import credentials, errors
 from keras_remote.backend.k8s.names import GkeCluster
@@ -50,7 +51,9 @@ def find(cluster: GkeCluster, token: credentials.AccessToken) -> Endpoint:
       if len(found) != 1:
         raise _no_such(cluster, _all(session, cluster))
       return _endpoint(cluster, found[0])
-    path = f"locations/{cluster.location}/clusters/{cluster.name}"
+    path = (
+      f"locations/{_quoted(cluster.location)}/clusters/{_quoted(cluster.name)}"
+    )
     status, answer = _get(session, cluster.project, path)
     if status in _NO_SUCH:
       raise _no_such(cluster, _all(session, cluster))
@@ -125,6 +128,11 @@ def _public(found: Mapping[str, Any], ways: Mapping[str, Any]) -> bool:
   return not private.get("enablePrivateEndpoint")
 
 
+def _quoted(name: str) -> str:
+  """A part of a path; projects of a domain have a colon."""
+  return quote(name, safe=":")
+
+
 def _session(token: credentials.AccessToken) -> "requests.Session":
   import requests
   import urllib3
@@ -147,7 +155,7 @@ def _get(
   import requests
 
   base = os.environ.get(OVERRIDE_VARIABLE) or f"https://{_SERVICE}/"
-  url = f"{base.rstrip('/')}/v1/projects/{project}/{path}"
+  url = f"{base.rstrip('/')}/v1/projects/{_quoted(project)}/{path}"
   try:
     response = session.get(url, timeout=_TIMEOUT)
     return response.status_code, _document(response.text)

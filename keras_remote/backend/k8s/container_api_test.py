@@ -92,6 +92,7 @@ class FindTest(ContainerApiCase):
   @parameterized.parameters(
     ("train", "us-central1-b", "in us-central1-b.*KERAS_REMOTE_ZONE to us-ce"),
     ("trian", "us-central1-a", "there is train in us-central1-a, serve in"),
+    ("train/../x", "us-central1-a", "no cluster 'train/../x'"),
     ("trian", None, "there is train in us-central1-a, serve in europe-west4"),
   )
   def test_no_such_cluster(

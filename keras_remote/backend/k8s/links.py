@@ -9,6 +9,7 @@ from keras_remote.backend.k8s import admission
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.connection import GkeWay
 from keras_remote.backend.k8s.objects import (
+  ACCOUNTS,
   CONFIG_MAPS,
   EVENTS,
   JOBS,
@@ -30,7 +31,6 @@ _RIGHTS = "rights"
 _RIGHTS_LIMIT = 12.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _LEADER_WORKER_SETS = "/apis/leaderworkerset.x-k8s.io/v1"
-_ACCOUNTS = Kind("api/v1", "serviceaccounts")
 _QUOTAS = Kind("api/v1", "resourcequotas")
 # What of quotas concerns jobs.
 _COUNTED = (
@@ -201,11 +201,10 @@ def _rights(cluster: Cluster) -> Check:
 
 
 def _may(cluster: Cluster, right: Right) -> bool:
-  group = right.kind.group.split("/")
   asked = {
     "namespace": cluster.namespace,
     "verb": right.verb,
-    "group": group[1] if group[0] == "apis" else "",
+    "group": right.kind.api_group,
     "resource": right.kind.plural,
     "subresource": right.part,
   }
@@ -217,7 +216,7 @@ def _may(cluster: Cluster, right: Right) -> bool:
 def _account(cluster: Cluster, name: str) -> Check:
   what = "service account"
   try:
-    found = cluster.get(_ACCOUNTS, name)
+    found = cluster.get(ACCOUNTS, name)
   except errors.ClusterAccessError:
     return Check(what, None, f"you may not look whether there is a '{name}'")
   if found:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 _SCHEME = "gke://"
+# How gcloud calls contexts: gke_project_location_name.
+_GCLOUD = "gke"
+_PARTS = 3
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,7 @@ def of_gke(cluster: GkeCluster) -> ClusterName:
   return ClusterName(
     place=f"{_SCHEME}{project}/{location}/{name}",
     words=f"the GKE cluster {project}/{location}/{name}",
-    # What `gcloud container clusters get-credentials` calls it.
-    kubectl=f"kubectl --context=gke_{project}_{location}_{name}",
+    kubectl=f"kubectl --context={_GCLOUD}_{project}_{location}_{name}",
     look=f"gcloud container clusters describe {where}",
     login="`gcloud auth application-default login`",
   )
@@ -65,7 +67,15 @@ def of_gke(cluster: GkeCluster) -> ClusterName:
 
 def gke_cluster(place: str) -> GkeCluster | None:
   """The cluster of GKE that a place names; None where it is a context."""
-  if not place.startswith(_SCHEME):
+  parts = place.removeprefix(_SCHEME).split("/")
+  if not place.startswith(_SCHEME) or len(parts) != _PARTS:
     return None
-  project, location, name = place.removeprefix(_SCHEME).split("/")
-  return GkeCluster(project, location, name)
+  return GkeCluster(*parts)
+
+
+def gke_of_context(context: str) -> GkeCluster | None:
+  """The cluster of a context that bears the name that gcloud gives it."""
+  scheme, *parts = context.split("_")
+  if scheme != _GCLOUD or len(parts) != _PARTS:
+    return None
+  return GkeCluster(*parts)

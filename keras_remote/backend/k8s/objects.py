@@ -15,6 +15,11 @@ class Kind:
   plural: str
   namespaced: bool = True
 
+  @property
+  def api_group(self) -> str:
+    """The group's own name, which of the oldest kinds is empty."""
+    return self.group.split("/")[1] if self.group.startswith("apis/") else ""
+
 
 ACCOUNTS = Kind("api/v1", "serviceaccounts")
 CONFIG_MAPS = Kind("api/v1", "configmaps")

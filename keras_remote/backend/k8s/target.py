@@ -1,5 +1,6 @@
 """From settings, or from the place of a job, to a cluster."""
 
+import contextlib
 import os
 
 from keras_remote import errors
@@ -7,7 +8,12 @@ from keras_remote.accelerators import zones
 from keras_remote.backend.base import Cloud, Wanted
 from keras_remote.backend.k8s.cluster import Cluster, open_cluster, open_gke
 from keras_remote.backend.k8s.connection import contexts
-from keras_remote.backend.k8s.names import ClusterName, GkeCluster, gke_cluster
+from keras_remote.backend.k8s.names import (
+  ClusterName,
+  GkeCluster,
+  gke_cluster,
+  gke_of_context,
+)
 from keras_remote.home import Home
 
 # What Google's own libraries read; it alone chooses no backend.
@@ -29,9 +35,15 @@ def open_target(home: Home, wanted: Wanted, place: str | None) -> Cluster:
     if gke:
       return open_gke(home, gke, namespace)
     # The same cluster may go by another name here.
-    if not _named(wanted) or there in contexts():
-      return open_cluster(there, namespace)
-    return _open(home, wanted, namespace)
+    if _named(wanted):
+      if there in contexts():
+        return open_cluster(there, namespace)
+      return _open(home, wanted, namespace)
+    # Who has no kubeconfig may have a log-in.
+    gke = gke_of_context(there)
+    if gke and not _knows(there):
+      return open_gke(home, gke, namespace)
+    return open_cluster(there, namespace)
   return _open(home, wanted, wanted.namespace)
 
 
@@ -55,6 +67,13 @@ def cloud_of(wanted: Wanted, name: ClusterName) -> Cloud | None:
     return None
   zone = wanted.zone or (gke.location if gke else None)
   return Cloud(project, zone or zones.get_default_zone())
+
+
+def _knows(context: str) -> bool:
+  """Whether the kubeconfig, if there is one, has the context."""
+  with contextlib.suppress(errors.ConfigError):
+    return context in contexts()
+  return False
 
 
 def _named(wanted: Wanted) -> bool:
