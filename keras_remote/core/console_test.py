@@ -167,6 +167,19 @@ class WaitsTest(absltest.TestCase):
     self.assertNotIn("waiting:", err.getvalue())
     self.assertTrue(view.is_live)
 
+  def test_brackets(self) -> None:
+    """They are shown as they are, and mean nothing."""
+    odd = "jax[tpu], [key], [/var/lib/x]"
+    for waits, reports in (("", ""), (odd, ""), ("", odd)):
+      err = _Terminal()
+      view = console.Console(io.StringIO(), err)
+      with view.busy(odd):
+        if waits:
+          view.waits(waits)
+        if reports:
+          view.report(Step(reports))
+      self.assertIn(odd, err.getvalue())
+
 
 class SentenceTest(parameterized.TestCase):
   def test_the_start_says_what_stands_in_for_what(self) -> None:
