@@ -45,11 +45,15 @@ class ClusterError(KerasRemoteError):
 
   Attributes:
     status: of its answer, as in HTTP; None where none came.
+    reason: in its own word; may be empty.
   """
 
-  def __init__(self, message: str, *, status: int | None = None) -> None:
+  def __init__(
+    self, message: str, *, status: int | None = None, reason: str = ""
+  ) -> None:
     super().__init__(message)
     self.status = status
+    self.reason = reason
 
 
 class ClusterAccessError(ClusterError, CredentialsError):

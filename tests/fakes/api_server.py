@@ -135,7 +135,7 @@ class ApiServer(LocalServer):
       case "POST":
         new = request.body["metadata"]["name"]
         if self.get(path, new):
-          return 409, _status("already exists")
+          return 409, _status("already exists", "AlreadyExists")
         if "dryRun" in request.query:
           return 201, request.body
         return 201, self.put(path, request.body)
@@ -258,8 +258,8 @@ def _split(path: str) -> Place:
   return "/".join(parts[:end]), "/".join(parts[end:])
 
 
-def _status(message: str) -> Object:
-  return {"kind": "Status", "message": message}
+def _status(message: str, reason: str = "") -> Object:
+  return {"kind": "Status", "message": message, "reason": reason}
 
 
 def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
@@ -283,7 +283,9 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
         if fault == 0:
           self.close_connection = True
         elif fault:
-          self._send(fault, _status("a fault"))
+          self._send(
+            fault, _status("a fault", "Conflict" if fault == 409 else "")
+          )
         elif "watch" in query:
           self._stream(server.watch, request)
         elif url.path.endswith("/log"):

@@ -28,12 +28,17 @@ _STREAM_TIMEOUT = urllib3.Timeout(connect=10.0, read=_WATCH_SECONDS + 30.0)
 # For who only looks whether all is well.
 _QUICK = urllib3.Timeout(connect=5.0, read=10.0)
 _IMPATIENT = PATIENT.new(total=2)
+_CONTENDING = PATIENT.new(
+  status_forcelist=[*(PATIENT.status_forcelist or ()), 409]
+)
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA = _METADATA.replace("Metadata;", "MetadataList;")
 _MERGE = "application/merge-patch+json"
 
-_TOO_EARLY, _NOT_FOUND, _EXISTS = 400, 404, 409
+_TOO_EARLY, _NOT_FOUND = 400, 404
+# Both are 409, and say which in a word.
+_EXISTS, _CONTENDED = "AlreadyExists", "Conflict"
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,13 @@ class Cluster:
   def create(self, kind: Kind, body: Object) -> Object | None:
     """The new object; None where there is one of this name."""
     with _allowing(_EXISTS):
-      return self._ask("POST", kind, body=body)
+      try:
+        return self._ask("POST", kind, body=body)
+      except errors.ClusterError as error:
+        if error.reason != _CONTENDED:
+          raise
+      # Others create at the same time: the quota could not be counted.
+      return self._ask("POST", kind, body=body, retries=_CONTENDING)
     return None
 
   def warnings(self, kind: Kind, body: Object) -> tuple[str, ...]:
@@ -204,12 +215,12 @@ def _selecting(labels: str, fields: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _allowing(*statuses: int) -> Generator[None]:
-  """Passes over the refusals of these statuses."""
+def _allowing(*refusals: int | str) -> Generator[None]:
+  """Passes over the refusals of these statuses and reasons."""
   try:
     yield
   except errors.ClusterError as error:
-    if error.status not in statuses:
+    if error.status not in refusals and error.reason not in refusals:
       raise
 
 

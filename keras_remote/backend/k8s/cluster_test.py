@@ -72,6 +72,15 @@ class ObjectsTest(KubernetesCase):
     self.assertIsNotNone(self.cluster.create(SECRETS, _object("a")))
     self.assertLen(self.server.requests, 4)
 
+  def test_others_that_create_at_the_same_time(self) -> None:
+    """A quota that could not be counted is no sign that there is one."""
+    faults = [409, 409]
+    self.server.fault = lambda request: faults.pop() if faults else None
+    self.assertIsNotNone(self.cluster.create(SECRETS, _object("a")))
+    self.assertLen(self.server.requests, 3)
+    self.assertIsNone(self.cluster.create(SECRETS, _object("a")))
+    self.assertLen(self.server.requests, 4)
+
   @parameterized.parameters(
     (401, errors.CredentialsError, 2), (403, errors.ClusterAccessError, 1)
   )

@@ -14,9 +14,10 @@ def refusal(
   status: int, said: bytes, name: ClusterName, namespace: str
 ) -> errors.KerasRemoteError:
   """The error that an answer with this status, 400 or above, means."""
-  message = said.decode(errors="replace").strip()
+  message, reason = said.decode(errors="replace").strip(), ""
   with contextlib.suppress(ValueError, TypeError, KeyError):
-    message = json.loads(said)["message"]
+    answer = json.loads(said)
+    message, reason = answer["message"], answer.get("reason", "")
   where = name.words
   if status == 401 or (status == 403 and _ANONYMOUS in message):
     return errors.CredentialsError(
@@ -37,5 +38,5 @@ def refusal(
       status=status,
     )
   return errors.ClusterError(
-    f"{where} refuses ({status}): {message}", status=status
+    f"{where} refuses ({status}): {message}", status=status, reason=reason
   )
