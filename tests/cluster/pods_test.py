@@ -267,7 +267,7 @@ class PodsTest(CallTest):
       "metadata": {"name": "gpus"},
     }
     self.create_when_served(custom, place, queue)
-    self.assertRegex(self.ran(script)[0], "^QUEUED .*suspended")
+    self.assertRegex(self.ran(script)[0], "^QUEUED .*until queue 'gpus' admits")
     (job,) = self.jobs()
     self.assertEqual(job.metadata.labels["kueue.x-k8s.io/queue-name"], "gpus")
     batch: Any = client.BatchV1Api(self.api)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from keras_remote.backend.k8s import waiting
+from keras_remote.backend.k8s.pods import QUEUE_LABEL
 from keras_remote.backend.k8s.pools import Pool
 from keras_remote.backend.k8s.status import Json, condition, image, plain, state
 from keras_remote.job import last_words
@@ -86,8 +87,7 @@ def view(
     sentence = f"{why.sentence}{again}"
     return View(State.PENDING, sentence, told, dead, hopeless=why.hopeless)
   if job["spec"].get("suspend"):
-    sentence = "its Job is suspended: it waits for admission"
-    return View(State.QUEUED, sentence, told, dead)
+    return View(State.QUEUED, _suspended(job), told, dead)
   if last:
     return View(State.PENDING, last, told, dead)
   why = waiting.for_pod(events)
@@ -189,6 +189,20 @@ def _running(pod: Json, job: Json | None) -> str:
   if job is None or pod["metadata"].get("deletionTimestamp"):
     return "its pod is being stopped"
   return f"it runs on node {pod['spec'].get('nodeName')}"
+
+
+def _suspended(job: Json) -> str:
+  queue = job["metadata"].get("labels", {}).get(QUEUE_LABEL)
+  if queue is None:
+    name = job["metadata"]["name"]
+    return (
+      "its Job is suspended, by somebody: `kubectl patch job "
+      f'{name} -p \'{{"spec":{{"suspend":false}}}}\'` lets it go'
+    )
+  return (
+    f"it waits until queue '{queue}' admits its Job: `kubectl get workloads` "
+    "shows who is before it"
+  )
 
 
 def _gone(condition: Json) -> str:

@@ -176,7 +176,12 @@ class ViewTest(parameterized.TestCase):
       view, diagnosis.View(State.PENDING, "its pod is being made")
     )
     held = {**_JOB, "spec": {"suspend": True}}
-    self.assertEqual(diagnosis.view(held, []).state, State.QUEUED)
+    view = diagnosis.view(held, [])
+    self.assertEqual(view.state, State.QUEUED)
+    self.assertIn("suspended, by somebody", view.sentence)
+    labels = {"kueue.x-k8s.io/queue-name": "gpus"}
+    held["metadata"] = {"name": "job", "labels": labels}
+    self.assertIn("queue 'gpus'", diagnosis.view(held, []).sentence)
 
   @parameterized.parameters(
     (None, [_pod(_ended(1))], False),

@@ -29,7 +29,7 @@ _LAST_WORDS = "/dev/termination-log"
 _REQUESTS = {"cpu": "500m", "memory": "1Gi"}
 # Who it is where nobody may be root: the user that most images with one have.
 _USER = 1000
-_QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # Seconds: what a stopped job has to save, and an ended Job is kept.
 _GRACE, _KEPT = 30, 24 * 60 * 60
 # Seconds for which a Job with a timeout may wait for its node: a backstop.
@@ -119,7 +119,7 @@ def job_manifest(
     "kind": "Job",
     "metadata": {
       "name": spec.job_id,
-      "labels": {**labels(spec), **({_QUEUE_LABEL: queue} if queue else {})},
+      "labels": {**labels(spec), **({QUEUE_LABEL: queue} if queue else {})},
       "annotations": metadata["annotations"],
     },
     "spec": {
