@@ -104,7 +104,8 @@ _FORBIDDEN = (
     "label pod-security.kubernetes.io/enforce",
   ),
   (
-    r"(maximum|minimum) \S+ usage per|max limit to request ratio",
+    r"(maximum|minimum) \S+ usage per|max limit to request ratio"
+    r"|must be less than or equal to \S+ limit",
     "a LimitRange of the namespace forbids its pod",
     "ask for what it allows with cpu= and memory=, or ask who owns the "
     "namespace to change it",
@@ -118,6 +119,11 @@ _FORBIDDEN = (
     "no PriorityClass",
     "its priority class is not there",
     "set priority_class= to one that `kubectl get priorityclasses` shows",
+  ),
+  (
+    " is invalid: ",
+    "the cluster takes no such pod",
+    "change what the call asks for as it says",
   ),
   (
     "admission webhook .*denied",

@@ -130,6 +130,30 @@ _CASES: dict[str, _Case] = {
     ),
     None,
   ),
+  "a limit range's default": (
+    None,
+    (
+      _event(
+        "FailedCreate",
+        'Error creating: Pod "train-x" is invalid: '
+        'spec.containers[0].resources.requests: Invalid value: "200m": must be '
+        "less than or equal to cpu limit of 100m",
+        kind="Job",
+      ),
+    ),
+    None,
+  ),
+  "an invalid pod": (
+    None,
+    (
+      _event(
+        "FailedCreate",
+        'Error creating: Pod "train-x" is invalid: spec.priority: Forbidden',
+        kind="Job",
+      ),
+    ),
+    None,
+  ),
   "pod security": (
     None,
     (
