@@ -1,6 +1,6 @@
 from absl.testing import absltest, parameterized
 
-from keras_remote import errors
+from keras_remote import clock, errors
 from keras_remote.images.build_log import (
   BuildLog,
   last_lines,
@@ -80,6 +80,7 @@ class StoryTest(absltest.TestCase):
     )
     build = Build(
       id="1",
+      created=clock.now(),
       status="FAILURE",
       waits=False,
       ended=True,

@@ -5,6 +5,7 @@ import datetime
 import functools
 from collections.abc import Generator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import grpc
@@ -47,6 +48,7 @@ class Build:
   """
 
   id: str
+  created: datetime.datetime
   status: str
   waits: bool
   ended: bool
@@ -150,7 +152,9 @@ class ContainerBuilder:
       "page_size": 10,
     }
     pages = self._cloud_build.list_builds(request=request, **self._once).pages
-    return [_build(each) for each in next(iter(pages)).builds]
+    found = [_build(each) for each in next(iter(pages)).builds]
+    # In which order they come nobody promises.
+    return sorted(found, key=attrgetter("created"), reverse=True)
 
   def _create(self, recipe: Recipe) -> Build:
     request = {
@@ -230,6 +234,8 @@ class ContainerBuilder:
 
 
 def _build(build: cloudbuild_v1.Build) -> Build:
+  # It is a datetime, whatever its type says.
+  created: Any = build.create_time
   steps = list(enumerate(build.steps))
   failed = [(i, each.id) for i, each in steps if each.status in _FAILED]
   step, step_name = failed[0] if failed else (None, "")
@@ -237,6 +243,7 @@ def _build(build: cloudbuild_v1.Build) -> Build:
   waits = build.status in _WAITING
   return Build(
     id=build.id,
+    created=created,
     status=_Status(build.status).name,
     waits=waits,
     ended=not waits and build.status != _Status.WORKING,

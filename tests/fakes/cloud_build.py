@@ -299,7 +299,7 @@ class CloudBuildServer:
       context.abort(grpc.StatusCode.INVALID_ARGUMENT, "invalid list filter")
       raise AssertionError
     with self._lock:
-      found = [each for each in reversed(self.builds) if match[1] in each.tags]
+      found = [each for each in self.builds if match[1] in each.tags]
     return cloud_build.ListBuildsResponse(builds=found[: request.page_size])
 
   def _get_tag(
