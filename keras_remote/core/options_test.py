@@ -81,6 +81,10 @@ class ReadTest(parameterized.TestCase):
     ("cpu", "0.5", "500m"),
     ("memory", "16Gi", "16Gi"),
     ("queue", "team-a.gpus", "team-a.gpus"),
+    ("dependencies", ["a>=1,<2", "b"], ("a>=1,<2", "b")),
+    ("dependencies", [], ()),
+    ("dependencies", "gpu.txt", Path("/base/gpu.txt")),
+    ("dependencies", Path("gpu.txt"), Path("/base/gpu.txt")),
     ("timeout", 0.5, 0.5),
     ("timeout", "90", 90.0),
     ("timeout", "90s", 90.0),
@@ -100,6 +104,9 @@ class ReadTest(parameterized.TestCase):
     ("accelerator", ""),
     ("backend", ["local"]),
     ("tags", "abc"),
+    ("dependencies", 3),
+    ("dependencies", ""),
+    ("dependencies", ["a", 1]),
     ("tags", ["a", 1]),
     ("tags", ["a", ""]),
     ("tags", {"a": "b"}),
@@ -167,6 +174,15 @@ class ReadTest(parameterized.TestCase):
     """Whatever comes, nothing but ConfigError leaves the reader."""
     with contextlib.suppress(errors.ConfigError):
       _read(name, value)
+
+
+class CheckTest(parameterized.TestCase):
+  def test_image(self) -> None:
+    """It is one of three words; who names an image is told where."""
+    for word in ("auto", "build", "install"):
+      OPTIONS["image"].check(word, where="here")
+    with self.assertRaisesRegex(errors.ConfigError, "here.*container_image="):
+      OPTIONS["image"].check("python:3", where="here")
 
 
 class TextTest(parameterized.TestCase):

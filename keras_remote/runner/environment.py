@@ -55,8 +55,10 @@ def install(recipe: Recipe, folder: Path) -> None:
     _install(uv, lines, folder)
   except errors.ImageBuildError:
     # By this alone the job can say so.
-    with contextlib.suppress(errors.ImageBuildError):
+    try:
       install_client(recipe, folder)
+    except errors.ImageBuildError:
+      shutil.rmtree(folder, ignore_errors=True)
     raise
   finally:
     shutil.rmtree(_cache(folder), ignore_errors=True)

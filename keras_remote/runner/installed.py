@@ -69,7 +69,9 @@ def _told(worker: process.Worker, events: "queue.SimpleQueue[Event]") -> Told:
         while not isinstance(event := events.get(timeout=DRAIN), dict):
           pass
         break
-      return Told("", "what installs its environment was killed")
+      return Told(
+        "", "what installs its environment was killed, or failed: see its log"
+      )
     event = events.get()
   events.put(ChildEnded())  # That may have been told of here.
   return Told(**event)

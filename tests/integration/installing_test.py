@@ -252,6 +252,12 @@ class InstallingTest(absltest.TestCase):
     self.run_job(spec, 1)
     self.assertIn("neither pip nor uv", self.words(spec))
 
+  def test_a_store_that_cannot_be_reached_then(self) -> None:
+    """Its last words are uv's, where not even the client could be had."""
+    spec = self.job("google-cloud-storage==0.0.1", "tiny")
+    self.run_job(spec, 1)
+    self.assertIn("google-cloud-storage==0.0.1", self.words(spec))
+
   def test_what_has_ended_installs_and_calls_nothing(self) -> None:
     """A start that finds an outcome goes by that."""
     spec = self.job()
