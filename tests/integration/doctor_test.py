@@ -261,7 +261,7 @@ class GoogleTest(DoctorCase):
   def test_its_words(self) -> None:
     """What a terminal shows is as the golden files, but for what changes."""
     for name, code, more in (
-      ("logged-out", 1, {}),
+      ("logged-out", 1, dict[str, str]()),
       ("well", 0, {"KERAS_REMOTE_QUEUE": "nightly"}),
       ("broken", 1, {"KERAS_REMOTE_ZONE": "europe-west4-b"}),
     ):
