@@ -20,6 +20,8 @@ from tests.integration.harness import ProjectTest
 _COMMAND = str(Path(sys.executable).with_name("keras-remote"))
 _BUCKET = "keras-remote-test"
 _ACCOUNTS = "/api/v1/namespaces/team/serviceaccounts"
+_QUEUES = "/apis/kueue.x-k8s.io/v1beta1/namespaces/team/localqueues"
+_GOLDEN = Path(__file__).parents[1] / "golden" / "doctor"
 _COLOUR = "\x1b["
 _SUBMIT = """
 import keras_remote
@@ -255,6 +257,34 @@ class GoogleTest(DoctorCase):
     found = self.checks()
     self.assertIn("robot@project.example", found["Google log-in"]["sentence"])
     self.assertTrue(found["bucket"]["ok"])
+
+  def test_its_words(self) -> None:
+    """What a terminal shows is as the golden files, but for what changes."""
+    for name, code, more in (
+      ("logged-out", 1, dict[str, str]()),
+      ("well", 0, {"KERAS_REMOTE_QUEUE": "nightly"}),
+      ("broken", 1, {"KERAS_REMOTE_ZONE": "europe-west4-b"}),
+    ):
+      if name == "well":
+        self.shown(self.terminal(_COMMAND, "doctor", "--fix"), 0)
+        self.server.put(_QUEUES, {"metadata": {"name": "nightly"}})
+      child = self.terminal(_COMMAND, "doctor", NO_COLOR="1", **more)
+      text = self.plain(self.shown(child, code))
+      golden = _GOLDEN / f"{name}.txt"
+      if not golden.exists():
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_text(text)
+        self.fail(f"{golden} was missing: look at what it is now")
+      self.assertEqual(text, golden.read_text())
+
+  def plain(self, shown: str) -> str:
+    """What stays of it, without the part of the line that is a spinner."""
+    shown = shown[shown.index("settings") :].replace("\r", "")
+    # The first link and the home tell of this machine.
+    shown = re.sub(r"ok +Python(.|\n)*?(?=ok +options)", "", shown)
+    # It ends a sentence: lines break before or after it.
+    shown = re.sub(r"in\s+\d+\s+ms\n", "in # ms\n", shown)
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:#", shown)
 
   def test_a_bucket_that_is_missing(self) -> None:
     """The call has a StoreError with the command that makes it."""

@@ -143,6 +143,13 @@ class ContextsTest(KubernetesCase):
     self.assertIs(connection(open_cluster("here", "mine")), here)
     self.assertIsNot(connection(open_cluster("other", None)), here)
 
+  def test_another_kubeconfig_later(self) -> None:
+    """A cluster stays the one that it was when it was opened."""
+    missing = os.path.join(self.create_tempdir().full_path, "none")
+    opened = open_cluster("other", None)
+    with environment(KUBECONFIG=missing):
+      self.assertEmpty(opened.list(PODS, "job=1").items)
+
   def test_an_unknown_context(self) -> None:
     """Those that there are are named."""
     with self.assertRaisesRegex(errors.ConfigError, "there is here, other"):

@@ -198,9 +198,10 @@ def _drop(response: Any) -> None:
 
 @dataclass(frozen=True)
 class ContextWay:
-  """By a context of the kubeconfig, which is never written."""
+  """By a context of a kubeconfig, which is never written."""
 
   context: str
+  kubeconfig: str
 
   @property
   def name(self) -> ClusterName:
@@ -211,7 +212,7 @@ class ContextWay:
     settings = _settings()
     try:
       config.load_kube_config(
-        config_file=_kubeconfig(),
+        config_file=self.kubeconfig,
         context=self.context,
         client_configuration=settings,
         persist_config=False,
@@ -298,7 +299,7 @@ def by_context(
       f"the kubeconfig has no context '{context}': there is "
       f"{', '.join(known) or 'none'}"
     )
-  return known[context], Connection(ContextWay(context))
+  return known[context], Connection(ContextWay(context, _kubeconfig()))
 
 
 def contexts() -> dict[str, str]:

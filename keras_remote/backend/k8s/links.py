@@ -126,13 +126,14 @@ def _address(way: GkeWay) -> Check:
 
 def _cluster(cluster: Cluster) -> Check:
   begun = clock.monotonic()
-  version = cluster.api("GET", "/version") or {}
+  answer = cluster.api("GET", "/version") or {}
   took = clock.monotonic() - begun
+  version = answer.get("gitVersion", "of an unknown version")
   return Check(
     CLUSTER,
     True,
-    f"{cluster.name.words} answers in {1000 * took:.0f} ms: Kubernetes "
-    f"{version.get('gitVersion', 'of an unknown version')}",
+    f"{cluster.name.words} answers: Kubernetes {version}, in "
+    f"{1000 * took:.0f} ms",
   )
 
 
