@@ -17,6 +17,7 @@ from keras_remote.progress import Step
 
 if TYPE_CHECKING:
   from rich.status import Status
+  from rich.text import Text
 
 _NAME = "keras_remote"
 # What JAX's stand-in for a network prints on every host; it stays in the log.
@@ -57,7 +58,7 @@ class Console:
     counted = "" if step.done is None else f" {step.done:,} {step.unit}"
     self._doing = step.what + counted
     if self._status:
-      self._status.update(f"{_NAME}: {self._doing}")
+      self._status.update(_plain(self._doing))
 
   @property
   def is_live(self) -> bool:
@@ -67,7 +68,7 @@ class Console:
   def waits(self, sentence: str, prefix: str = "") -> None:
     """Why the job does not run yet: in place, or as a line, each once."""
     if self._status:
-      self._status.update(f"{_NAME}: {sentence}")
+      self._status.update(_plain(sentence))
     elif sentence not in self._said:
       self._said.add(sentence)
       self.say(f"{prefix}waiting: {sentence}")
@@ -81,7 +82,7 @@ class Console:
     from rich.console import Console as Rich
 
     rich = Rich(file=self._err)
-    with rich.status(f"{_NAME}: {sentence or self._doing}") as self._status:
+    with rich.status(_plain(sentence or self._doing)) as self._status:
       yield
     self._status = None
 
@@ -237,6 +238,13 @@ def asker() -> Callable[[str], bool] | None:
     return answer.strip().lower() in ("y", "yes") or answer == "\n"
 
   return ask
+
+
+def _plain(sentence: str) -> "Text":
+  """What rich shows as it is: in a text it would look for markup."""
+  from rich.text import Text
+
+  return Text(f"{_NAME}: {sentence}")
 
 
 def start_line(spec: JobSpec) -> str:

@@ -167,6 +167,20 @@ class WaitsTest(absltest.TestCase):
     self.assertNotIn("waiting:", err.getvalue())
     self.assertTrue(view.is_live)
 
+  def test_brackets(self) -> None:
+    """They are shown as they are, and mean nothing."""
+    odd = "jax[tpu], [key], [/var/lib/x]"
+    for show in (
+      lambda view: view.waits(odd),
+      lambda view: view.report(Step(odd)),
+      lambda view: None,
+    ):
+      err = _Terminal()
+      view = console.Console(io.StringIO(), err)
+      with view.busy(odd):
+        show(view)
+      self.assertIn("jax[tpu], [key], [/var/lib/x]", err.getvalue())
+
 
 class SentenceTest(parameterized.TestCase):
   def test_the_start_says_what_stands_in_for_what(self) -> None:
