@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import stat
 import zipfile
 from pathlib import Path
@@ -39,7 +40,9 @@ def fetch_payload(directory: JobDirectory, spec: JobSpec, to: Path) -> None:
 
   Raises:
     IntegrityError: it is not the payload that the spec names.
+    ConfigError: another Python pickled it.
   """
+  _check_python(spec)
   with directory.open_payload() as source:
     _fetch(source, to, spec.payload or "", "the pickled call")
 
@@ -60,6 +63,18 @@ def copy_checked(
     raise errors.IntegrityError(
       f"{what} in the store is not the one that was sent: it was changed on "
       "the way, and nothing of it was used"
+    )
+
+
+def _check_python(spec: JobSpec) -> None:
+  """A pickle holds bytecode, which is of one minor version of Python."""
+  here, there = platform.python_version(), spec.environment.python
+  wanted = there.split(".")[:2]
+  if here.split(".")[:2] != wanted:
+    raise errors.ConfigError(
+      f"the job's image has Python {here}, and the call was pickled by Python "
+      f"{there}, which no other version can read: name an image that has "
+      f"Python {'.'.join(wanted)} with container_image="
     )
 
 

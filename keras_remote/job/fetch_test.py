@@ -49,6 +49,17 @@ class FetchTest(parameterized.TestCase):
       environment=dataclasses.replace(spec.environment, cwd=cwd),
     )
 
+  def test_another_python(self) -> None:
+    """Its pickle is not read; the error names the image that it takes."""
+    spec = self.sent(_zip({}), b"call")
+    old = dataclasses.replace(spec.environment, python="3.10.1")
+    to = self.scratch / "payload"
+    with self.assertRaisesRegex(errors.ConfigError, "that has Python 3.10 "):
+      fetch.fetch_payload(
+        self.directory, dataclasses.replace(spec, environment=old), to
+      )
+    self.assertFalse(to.exists())
+
   def fetch(self, spec: JobSpec) -> list[str]:
     fetch.fetch_context(self.directory, spec, self.context)
     found = (path for path in self.scratch.rglob("*") if path.is_file())

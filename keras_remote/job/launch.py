@@ -86,6 +86,8 @@ class Launch:
 ALLOCATION_VARIABLE = _PREFIX + "ALLOCATION"
 # Beside it, which a worker's whole tree has, first processes alone have this.
 HOST_VARIABLE = _PREFIX + "HOST"
+# What a Python that is too old for all else still can say, it says there.
+LAST_WORDS_VARIABLE = _PREFIX + "LAST_WORDS"
 # Set and not empty where something is to be installed first.
 RECIPE_VARIABLE = _PREFIX + "RECIPE"
 # What user code and its child processes know of their job.

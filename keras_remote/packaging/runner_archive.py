@@ -17,20 +17,32 @@ from typing import IO
 
 from keras_remote.constants import MIB
 from keras_remote.errors import PackagingError
+from keras_remote.job.launch import LAST_WORDS_VARIABLE
 from keras_remote.packaging.stat_cache import StatCache
 
 MAX_BYTES = 1 * MIB
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BUNDLED = ("cloudpickle",)
-_MAIN = b"""\
+# In words that Python has known for long: an older one may read them.
+_MAIN = f"""\
+import os
 import sys
 
 if __name__ == "__main__":
+  if sys.version_info < (3, 11):
+    words = (
+      "the job's image has Python %d.%d, and keras_remote takes 3.11 or newer: "
+      "name an image that has your own Python's version with container_image="
+      % sys.version_info[:2]
+    )
+    with open(os.environ["{LAST_WORDS_VARIABLE}"], "w") as file:
+      file.write(words)
+    sys.exit(words)
   from keras_remote.runner.boot import boot
 
   sys.exit(boot())
-"""
+""".encode()
 # Format 2 holds no references, whose place depends on what else is loaded.
 _MARSHAL_VERSION = 2
 _UNCHECKED = (0b01).to_bytes(4, "little")  # PEP 552: by hash, never compared

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
+from keras_remote.job.launch import LAST_WORDS_VARIABLE
 from keras_remote.packaging import runner_archive as subject
 from keras_remote.packaging.runner_archive import runner_archive, write_archive
 
@@ -58,6 +59,24 @@ class RunnerArchiveTest(_FolderTest):
     self.assertEqual(archive.size, archive.path.stat().st_size)
     self.assertLess(archive.size, subject.MAX_BYTES)
     self.assertEqual(archive.path.name, f"runner-{archive.digest}.pyz")
+
+  def test_a_python_that_is_too_old(self) -> None:
+    """It says so, and what to do, where whoever started it looks."""
+    archive, words = runner_archive(self.folder), self.folder / "words"
+    old = (
+      "import runpy, sys; sys.version_info = (3, 9, 2, 'final', 0); "
+      "runpy.run_path(sys.argv[1], run_name='__main__')"
+    )
+    ran = subprocess.run(
+      [sys.executable, "-I", "-c", old, archive.path],
+      env={LAST_WORDS_VARIABLE: str(words)},
+      capture_output=True,
+      text=True,
+      timeout=30,
+    )
+    self.assertEqual(ran.returncode, 1, ran.stderr)
+    self.assertIn("has Python 3.9", words.read_text())
+    self.assertIn("container_image=", words.read_text())
 
   def test_is_found_again(self) -> None:
     """Not written a second time, and made anew where it was touched."""

@@ -96,7 +96,7 @@ class CallTest(NamespaceTest, parameterized.TestCase):
 
   @property
   def until_told(self) -> Callable[[], str]:
-    """A function that returns "told" after `tell`."""
+    """A function that prints "waits", and returns "told" after `tell`."""
     return _until(self.store, _TOLD)
 
   def tell(self) -> None:
@@ -247,6 +247,7 @@ def _until(store: str, key: str) -> Callable[[], str]:
 
     from keras_remote.storage.open import open_store
 
+    print("waits", flush=True)
     there = open_store(store)
     while not list(there.list(key, limit=1)):
       time.sleep(0.2)

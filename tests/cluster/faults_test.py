@@ -3,6 +3,7 @@
 What happens                            | the test that shows it
 ----------------------------------------|--------------------------------------
 API server down for 30 s mid-job        | test_it_is_away_for_half_a_minute
+the API server itself restarts          | restarts_test: test_the_api_server
 watch cut every 2 s, log streams cut    | test_what_goes_on_is_cut
 410 on a watch, 5xx and resets there    | test_watches_that_fail
 5xx and resets at submit                | test_submitting_while_requests_fail
@@ -17,7 +18,14 @@ pod deleted, Job deleted                | test_taken_away
 TTL passed before anyone collected      | test_removed_before_it_was_collected
 project removed by a lifecycle rule     | test_what_was_sent_before_is_gone
 runner's ConfigMap removed              | test_what_was_sent_before_is_gone
+image not pullable                      | test_images_that_cannot_be_pulled
 image missing, or lacking something     | gke_test: test_an_image_that_…
+image of another Python                 | fetch_test: test_another_python
+image of a Python that is too old       | runner_archive_test: test_a_python_…
+eviction, sandbox loss, SIGTERM, 412    | exactly_once_test
+credentials, wrong zone or project      | connect_test
+builds and requirements that fail       | images_build_test
+out of memory                           | pods_test
 """
 
 import contextlib
@@ -45,6 +53,7 @@ from tests.cluster.calls import GCS, CallTest, Hold, every, wait_until
 from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
 from tests.fakes.environment import environment
 from tests.fakes.http_proxy import Fault, Request, times
+from tests.fakes.local_server import LOOPBACK
 
 # Seconds for which an API server, and a bucket, is away.
 _AWAY, _STORE_AWAY = 30.0, 20.0
@@ -364,6 +373,27 @@ class GoneTest(CallTest):
     for job in (without_pod, without_job):
       self.assertEqual("".join(job.logs()), "begun\n")
 
+  def test_images_that_cannot_be_pulled(self) -> None:
+    """Of one that is not there the wait ends, of a registry that is away not;
+    both say what to do, and neither calls anything."""
+    away = f"{LOOPBACK}:9/nobody/listens:1"
+    absent = f"{self.cluster.registry}/no-such-image:1"
+    waits = self.submit(print, container_image=away)
+    ends = self.submit(print, container_image=absent, pending_timeout=3)
+    with self.assertRaises(errors.JobError) as caught:
+      ends.result(timeout=POD_SECONDS)
+    said = {absent: str(caught.exception), away: str(waits.why())}
+    for image, words in said.items():
+      self.assertIn(f"its image {image} cannot be pulled", words)
+    self.assertIn("3 s in vain (pending_timeout)", said[absent])
+    self.assertIn("connection refused", said[away])
+    self.assertEqual(waits.status(), State.PENDING)
+    self.assertTrue(waits.cancel())
+    for job in (waits, ends):
+      self.assertTrue(job.done())
+      self.assertEqual(self.calls(job), 0)
+      wait_until(lambda job=job: not self.pods(job), "its pod stays")
+
   def test_removed_before_it_was_collected(self) -> None:
     """After its end a Job may go, as after a day: the ending stays what it was."""
 
@@ -405,9 +435,8 @@ class GoneTest(CallTest):
       self.core.delete_namespaced_config_map(
         name, self.namespace, _request_timeout=REQUEST_SECONDS
       )
-    jobs = [self.submit(read) for _ in range(2)]
-    for job in jobs:
-      self.assert_succeeds(job, "here")
+    # On another node: this one's kubelet still has the runner.
+    self.assert_succeeds(self.submit(read, accelerator="l4x4"), "here")
     self.assertEqual([entry.key for entry in store.list("contexts/")], before)
     self.assertEqual(maps(), runners)
     created = [r for r in self.proxy.requests if creates("configmaps")(r)]

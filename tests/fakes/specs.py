@@ -1,5 +1,7 @@
 """A job's spec, for tests that need one and do not care which."""
 
+import platform
+
 from keras_remote.job.spec import (
   Entry,
   EntryKind,
@@ -35,7 +37,7 @@ def job_spec(
     ),
     entry=Entry(kind, "pkg:train", params={"lr": 1e-3}),
     environment=Environment(
-      python="3.11.7",
+      python=platform.python_version(),
       packages={"keras": "3.9.0"},
       keras_backend="jax",
       cwd=".",

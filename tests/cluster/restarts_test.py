@@ -1,0 +1,79 @@
+"""Parts of the cluster end and come back while a job runs.
+
+Not to be run beside other tests of the cluster: these end parts of it. The
+rows that they show are in faults_test.py and exactly_once_test.py.
+"""
+
+import functools
+import time
+from typing import Any
+
+from absl.testing import absltest
+
+from keras_remote.core.handle import JobHandle
+from tests.cluster import cluster
+from tests.cluster.calls import CallTest, wait_until
+from tests.cluster.process import Process
+
+# Seconds in which a job ends while a part of the cluster is away.
+_WHILE = 2.0
+
+
+class RestartsTest(CallTest):
+  def setUp(self) -> None:
+    super().setUp()
+    if not self.cluster.here:
+      self.skipTest("another cluster is named")
+    self.addCleanup(cluster.up)
+
+  def assert_survives(self, name: str) -> None:
+    """One job ends while the part is away, one later: each is called once."""
+    early, late = self.submit(_nap), self.submit(self.until_told)
+    self.wait_called(early)
+    self.wait_called(late)
+    _process(name).kill()
+    wait_until(self.directory(early).outcome, "it does not end")
+    time.sleep(_WHILE)
+    cluster.up()
+    self.tell()
+    self.assert_succeeds(early, "rested")
+    self.assert_succeeds(late, "told")
+    for job in (early, late):
+      (pod,) = self.pods(job)
+      ended = wait_until(
+        functools.partial(self.ended, job), "its pod does not end"
+      )
+      self.assertEqual((ended.restart_count, pod.status.reason), (0, None))
+
+  def test_the_job_controller(self) -> None:
+    """What it has missed makes no further pod."""
+    self.assert_survives("kube-controller-manager")
+
+  def test_a_kubelet(self) -> None:
+    """It finds the pods again, also one that has ended."""
+    self.assert_survives("kubelet-cpu")
+
+  def test_the_api_server(self) -> None:
+    """Itself, with all of its connections."""
+    self.assert_survives("kube-apiserver")
+
+  def ended(self, job: JobHandle[Any]) -> Any:
+    (pod,) = self.pods(job)
+    (status,) = pod.status.container_statuses
+    return status if status.state.terminated else None
+
+
+def _nap() -> str:
+  import time
+
+  time.sleep(3)
+  return "rested"
+
+
+def _process(name: str) -> Process:
+  (found,) = (each for each in cluster.parts().processes if each.name == name)
+  return found
+
+
+if __name__ == "__main__":
+  absltest.main()
