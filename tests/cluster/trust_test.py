@@ -28,7 +28,8 @@ def train():
   print("begun", flush=True)
   return b"7" * 100_000
 
-print(train.submit().id)
+# Waits until it is sent, and raises why it was not.
+print(train.submit().spec.job_id)
 """
 _RESULT = """
 import keras_remote
