@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import re
 from collections.abc import Generator, Iterator
 
 from keras_remote.backend.k8s import diagnosis
@@ -15,6 +16,8 @@ from keras_remote.job.spec import JobSpec
 # A node keeps the last 10 MiB of a container's log at least, with some bytes
 # more for each line; what is beyond is read from the store.
 _MOST, _LINE = 8 * 1024 * 1024, 64
+# What a node gives, as if it were a log, of a container that it has removed.
+_REMOVED = re.compile(rb"unable to retrieve container logs for [\w.-]+://\w+")
 # Seconds for which the cluster may not know yet that a container has ended.
 _LATE = 1.0
 
@@ -74,6 +77,9 @@ class _Reader:
     joiner = Joiner()
     with contextlib.closing(stream):
       for piece in stream.pieces():
+        if not begin and _REMOVED.fullmatch(piece):
+          self.over = True
+          return
         kept = _within(piece, _MOST - cost)
         cost += _cost(kept)
         text = joiner.take(kept)

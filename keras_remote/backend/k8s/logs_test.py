@@ -52,6 +52,17 @@ class LiveTest(KubernetesCase):
         next(live)
     self.assertEqual(ended.exception.value, whole)
 
+  @parameterized.product(offset=(0, 6), follow=(False, True))
+  def test_a_container_that_was_removed(
+    self, offset: int, follow: bool
+  ) -> None:
+    """What the node says of it is nothing that the job has printed."""
+    self.pod(_ENDED)
+    said = b"unable to retrieve container logs for containerd://4ca75c7e"
+    self.server.logs["pod"] = said
+    live = self.live(offset=offset, follow=follow)
+    self.assertEqual(b"".join(live), b"")
+
   @parameterized.product(offset=(0, 3, 7, 12), follow=(False, True))
   def test_a_log_that_is_whole(self, offset: int, follow: bool) -> None:
     """It comes from any byte on."""
