@@ -15,6 +15,7 @@ client killed, attached from another    | test_one_that_is_killed
 client killed between upload and create | test_one_that_is_killed_before_the_job_is
 two submits with one id                 | gke_test: test_submitting_twice
 pod deleted, Job deleted                | test_taken_away
+node gone                               | restarts_test: test_a_node_that_dies
 TTL passed before anyone collected      | test_removed_before_it_was_collected
 project removed by a lifecycle rule     | test_what_was_sent_before_is_gone
 runner's ConfigMap removed              | test_what_was_sent_before_is_gone

@@ -11,12 +11,15 @@ from typing import Any
 from absl.testing import absltest
 
 from keras_remote.core.handle import JobHandle
+from keras_remote.job.state import State
 from tests.cluster import cluster
 from tests.cluster.calls import CallTest, wait_until
 from tests.cluster.process import Process
 
 # Seconds in which a job ends while a part of the cluster is away.
 _WHILE = 2.0
+# How a first process ends whose node does.
+_HOW = "node gpu died or began anew .*; call again|no further one"
 
 
 class RestartsTest(CallTest):
@@ -56,6 +59,22 @@ class RestartsTest(CallTest):
   def test_the_api_server(self) -> None:
     """Itself, with all of its connections."""
     self.assert_survives("kube-apiserver")
+
+  def test_a_node_that_dies(self) -> None:
+    """Nobody calls it lost before it is known to be; then it is, by all.
+
+    What it had printed 5 s before is kept.
+    """
+    job = self.submit(self.until_told, accelerator="l4x4")
+    self.wait_running(job)
+    directory = self.directory(job)
+    wait_until(lambda: list(directory.log(1, 0)), "its log is not stored")
+    _process("node-gpu").kill()
+    # A machine that is silent may only have lost its network.
+    self.assertEqual(job.status(), State.RUNNING)
+    cluster.up()
+    self.assert_lost(job, _HOW)
+    self.assertEqual("".join(job.logs()), "waits\n")
 
   def ended(self, job: JobHandle[Any]) -> Any:
     (pod,) = self.pods(job)

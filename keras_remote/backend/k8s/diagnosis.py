@@ -125,6 +125,12 @@ def death(pod: Json) -> str:
     return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
   if ended.get("reason") in ("StartError", "ContainerCannotRun"):
     return f"its image {image(pod)} cannot run the job: {words}"
+  if ended.get("reason") == "ContainerStatusUnknown":
+    node = pod["spec"].get("nodeName")
+    return (
+      f"its container is gone: node {node} died or began anew "
+      "(ContainerStatusUnknown); call again"
+    )
   if words:
     return words
   if code is None:

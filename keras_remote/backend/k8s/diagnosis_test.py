@@ -73,6 +73,11 @@ class DeathTest(parameterized.TestCase):
       _pod(_ended(128, reason="StartError", message="exec: python3: no")),
       "its image registry/image:1 cannot run the job: exec: python3: no",
     ),
+    (
+      _pod(_ended(137, reason="ContainerStatusUnknown", message="not located")),
+      "its container is gone: node node-1 died or began anew "
+      "(ContainerStatusUnknown); call again",
+    ),
     (_pod(_ended(1, message="the store fails")), "the store fails"),
     (_pod(_ended(143), deleted=True), "its pod was deleted"),
     (_pod(_ended(1, message="keras-remote-ending:eJw=")), "said nothing"),
