@@ -37,9 +37,11 @@ bench: .venv/.installed
 cluster-able cluster-up cluster-down cluster-shell: .venv/.installed
 	$(BIN)/python -m tests.cluster $(@:cluster-%=%)
 
-# One after the other, as some of them end parts of the cluster.
+# Those that end parts of the cluster come alone, and last.
+ALONE := tests/cluster/restarts_test.py tests/cluster/lifecycle_test.py
 test-cluster: cluster-up
-	$(BIN)/python -m pytest tests/cluster -n 0
+	$(BIN)/python -m pytest tests/cluster $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -n 0 $(ALONE)
 
 # The newest versions that fit pyproject.toml, without any address.
 constraints: .venv/.installed
