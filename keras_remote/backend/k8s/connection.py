@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import urllib3
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
+from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from yaml import YAMLError
 
@@ -36,6 +37,11 @@ PATIENT = urllib3.Retry(
   raise_on_status=False,
 )
 _ENDPOINTS = "endpoint"
+# Seconds of silence, seconds between probes, and how many are not answered
+# before a connection is given up: a laptop that slept finds out soon.
+_KEEP_ALIVE = (20, 5, 3)
+# So many are kept for what comes next: each log that is followed has one.
+_CONNECTIONS = 50
 
 # What the client raises of a kubeconfig that it does not like.
 _UNREADABLE = (ConfigException, OSError, TypeError, ValueError, YAMLError)
@@ -333,7 +339,8 @@ def by_location(
 def _settings() -> Any:
   # Its constructor copies a default that other code in here may have changed.
   settings: Any = type.__call__(client.Configuration)
-  settings.keep_alive = True
+  settings.socket_options = tcp_keepalive_socket_options(*_KEEP_ALIVE)
+  settings.connection_pool_maxsize = _CONNECTIONS
   return settings
 
 

@@ -1,7 +1,10 @@
 import json
+import socket
+import sys
 import threading
 from pathlib import Path
 
+import urllib3
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
@@ -144,6 +147,26 @@ class GkeTest(parameterized.TestCase):
     self.cloud.tokens.append("another")
     cluster.list(PODS, "job=1")
     self.assertLen(self.server.requests, 3)
+
+  def test_a_connection_that_is_silent(self) -> None:
+    """The system asks whether the other side is there, within a minute."""
+    path = "/api/v1/namespaces/team/pods"
+    timeout = urllib3.Timeout(10)
+    response = self.open().connection.send("GET", path, timeout=timeout)
+    used = response.connection.sock
+    kept = used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    self.assertEqual(kept, 1)
+    if sys.platform == "linux":
+      idle, pause, probes = (
+        used.getsockopt(socket.IPPROTO_TCP, each)
+        for each in (
+          socket.TCP_KEEPIDLE,
+          socket.TCP_KEEPINTVL,
+          socket.TCP_KEEPCNT,
+        )
+      )
+      self.assertLess(idle + pause * probes, 60)
+    response.close()
 
   def test_many_at_once(self) -> None:
     """Of many that are refused, one renews for all."""
