@@ -105,25 +105,31 @@ class ImageBuilder:
     self, base: str, category: str, requirements: Requirements
   ) -> str | None:
     """The image by its digest, or None where it has to be built."""
-    return self._find(self._recipe(base, category, requirements).tag)
+    tag = self._recipe(base, category, requirements).tag
+    found = self._find(tag)
+    if found:  # Should it be removed, it is built once more.
+      self._forget_start(tag)
+    return found
 
   def start(self, base: str, category: str, requirements: Requirements) -> bool:
     """Has an image built that was not found; True if that goes on, or did. It waits for nothing.
 
     False: the last build of this very image failed, within a day. `ensure`
-    tries again, and tells why it fails. A process begins none twice.
+    tries again, and tells why it fails. A process begins none twice, until
+    it has found what was built.
     """
     recipe = self._recipe(base, category, requirements)
     with self._lock:
       if recipe.tag in self._started:
         return True
       self._started.add(recipe.tag)
+    begun = None
     try:
-      return self._begin(recipe, after_failure=False) is not None
-    except BaseException:
-      with self._lock:
-        self._started.discard(recipe.tag)
-      raise
+      begun = self._begin(recipe, after_failure=False)
+    finally:
+      if begun is None:
+        self._forget_start(recipe.tag)
+    return begun is not None
 
   def ensure(
     self,
@@ -188,15 +194,22 @@ class ImageBuilder:
         assert build
         found = self._follow(build, recipe.tag, report)
       future.set_result(found)
-    except Exception as error:
-      future.set_exception(error)
-    except BaseException:  # A Ctrl-C here is not one of the others'.
+    except BaseException as error:
+      # A Ctrl-C or a cancel here is not one of the others'.
+      own = isinstance(error, errors.SubmitError)
+      if isinstance(error, Exception) and not own:
+        future.set_exception(error)
+        return
       stopped = "the call that waited for the image was stopped: call again"
       future.set_exception(errors.ImageBuildError(stopped))
       raise
     finally:
       with self._lock:
         del self._ensuring[recipe.tag]
+
+  def _forget_start(self, tag: str) -> None:
+    with self._lock:
+      self._started.discard(tag)
 
   def _find(self, tag: str) -> str | None:
     noted = self._memory.recall(home.IMAGES, f"{self.image}:{tag}")

@@ -239,6 +239,19 @@ class ImageBuilderTest(_Case):
     self.assertTrue(self.builder().start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 1)
 
+  def test_what_was_built_and_removed(self) -> None:
+    """A process whose build it was builds it once more."""
+    builder = self.builder()
+    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.server.wait()
+    found = builder.find("python:3.11-slim", "cpu", _ONE)
+    assert found
+    self.worker.images.clear()
+    builder.forget(found)
+    self.assertIsNone(builder.find("python:3.11-slim", "cpu", _ONE))
+    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertLen(self.server.builds, 2)
+
   def test_a_start_that_fails(self) -> None:
     """It counts as none: the next one tries."""
     builder = self.builder()
@@ -257,7 +270,8 @@ class ImageBuilderTest(_Case):
     for _ in range(2):
       with self.assertRaises(errors.ImageBuildError):
         builder.ensure("python:3.11-slim", "cpu", _ONE)
-    self.assertFalse(self.builder().start("python:3.11-slim", "cpu", _ONE))
+    for _ in range(2):  # Each call is told, in one process too.
+      self.assertFalse(builder.start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 2)
     for build in self.server.builds:
       old: Any = build
@@ -503,15 +517,18 @@ class FailuresTest(_Case):
     with self.assertRaisesRegex(errors.ImageBuildError, "did not answer.*away"):
       builder.find("python:3.11-slim", "cpu", _ONE)
 
-  def test_a_call_that_is_stopped(self) -> None:
-    """Its Ctrl-C is its own: others that waited with it see an error."""
+  @parameterized.parameters(
+    KeyboardInterrupt(), errors.SubmitError("was cancelled before it started")
+  )
+  def test_a_call_that_is_stopped(self, stopping: BaseException) -> None:
+    """Its Ctrl-C or cancel is its own: others that waited see an error."""
     builder, self.worker.fails = self.builder(), 0
     self.worker.go_on.clear()
     joined = threading.Event()
 
     def stop(step: Step) -> None:
       joined.wait()
-      raise KeyboardInterrupt
+      raise stopping
 
     def join() -> str:
       return builder.ensure(
@@ -523,7 +540,7 @@ class FailuresTest(_Case):
       while not self.server.builds:
         pass
       second = pool.submit(join)
-      self.assertIsInstance(first.exception(), KeyboardInterrupt)
+      self.assertIs(first.exception(), stopping)
       self.assertIsInstance(second.exception(), errors.ImageBuildError)
     self.worker.go_on.set()
 
