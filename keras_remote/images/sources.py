@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from keras_remote import errors
+from keras_remote.job import redact
 
 REQUIREMENTS, PYPROJECT = "requirements.txt", "pyproject.toml"
 _COMMENT = re.compile(r"(^|\s)#.*$")
@@ -28,6 +29,10 @@ _UNHEARD = re.compile(
 )
 # A path: it begins or ends so, or has a slash that is no address's.
 _LOCAL = re.compile(r"[./~]|file:|[^@:]*[\\/]|[^@:]*\.(whl|zip|tar\.gz)$")
+# What the job's installer puts a value in place of.
+_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
+# By such a part of its query whoever has an address may read what is there.
+_SIGNED = re.compile(r"(?i)(^|[_-])sig(nature)?$")
 
 
 @dataclass(frozen=True)
@@ -186,9 +191,9 @@ class _Reader:
         ) from None
       if address.scheme == "file":
         return self._leave_out(plain, where)
-      if address.password and not address.password.startswith("${"):
+      if secret := _secret(address):
         raise errors.ConfigError(
-          f"{where}: the address of {requirement.name} holds a password, which "
+          f"{where}: the address of {requirement.name} holds {secret}, which "
           "would be kept with the job: write ${TOKEN} in its place, and give "
           "TOKEN by env= or capture_env_vars="
         )
@@ -206,6 +211,23 @@ class _Reader:
     if path.is_relative_to(self._root):
       return path.relative_to(self._root).as_posix()
     return str(path)
+
+
+def _secret(address: SplitResult) -> str:
+  """What may be a secret in the address, in words; "" for nothing."""
+  user, password = address.username or "", address.password or ""
+  if password and not _VARIABLE.fullmatch(password):
+    return "a password"
+  # A token stands where a user's name does; with ssh that is an account.
+  open_ = user in ("", "git") or address.scheme.endswith("ssh")
+  if not (open_ or password or _VARIABLE.fullmatch(user)):
+    return "a user's name or token"
+  for part in (address.query, address.fragment):
+    for name, value in parse_qsl(part):
+      told = redact.is_secret_name(name) or _SIGNED.search(name)
+      if told and not _VARIABLE.fullmatch(value):
+        return f"'{name}='"
+  return ""
 
 
 def _logical(text: str) -> Iterator[tuple[int, str]]:

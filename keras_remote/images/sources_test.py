@@ -112,6 +112,13 @@ class SourcesTest(parameterized.TestCase):
     ("git+https://x/y", "name @ https"),
     ("-e git+https://x/y", "name @ git"),
     ("x @ https://u:hunter2@y/z", "TOKEN"),
+    ("x @ https://u:${}hunter2@y/z", "holds a password"),
+    ("x @ git+https://hunter2@y/z", "holds a user's name or token"),
+    ("x @ git+https://hunter2:@y/z", "TOKEN"),
+    ("x @ https://y/x.whl?token=hunter2", "holds 'token='"),
+    ("x @ https://y/x.whl?a=b&X-Goog-Signature=hunter2", "Signature="),
+    ("x @ https://y/x.whl?sv=1&sig=hunter2#sha256=0", "holds 'sig='"),
+    ("x @ https://y/x.whl#private_token=hunter2", "TOKEN"),
     ("--frobnicate=x", "--frobnicate is no option"),
     ("-r no.txt", "there is no file no.txt"),
     ("-r ../../etc/passwd", "outside of the project"),
@@ -124,10 +131,16 @@ class SourcesTest(parameterized.TestCase):
     self.assertIn(words, str(caught.exception))
     self.assertNotIn("hunter2", str(caught.exception))
 
-  def test_a_password_of_a_variable(self) -> None:
-    """It is no secret in the file, and comes to the installer."""
-    found = self.read("x @ https://u:${TOKEN}@y/z")
-    self.assertEqual(self.lines(found), ["x @ https://u:${TOKEN}@y/z"])
+  @parameterized.parameters(
+    *("https://u:${TOKEN}@y/z", "git+https://${TOKEN}@y/z"),
+    *("https://y/z?token=${TOKEN}", "https://y/z?tokenizer=3#sha256=00"),
+    *("git+ssh://git@y/z@main", "git+ssh://ada@y/z", "git+https://git@y/z"),
+    "git+https://y/z@v1#subdirectory=a&egg=x",
+  )
+  def test_an_address_without_a_secret(self, address: str) -> None:
+    """It comes to the installer as it is, which knows what a variable is."""
+    found = self.read(f"x @ {address}")
+    self.assertEqual(self.lines(found), [f"x @ {address}"])
 
   @parameterized.parameters(
     ("pyproject.toml", "[project", "is no TOML"),
