@@ -10,7 +10,7 @@ from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.base import Backend
 from keras_remote.core import environment
-from keras_remote.core.image import Plan, builder_for, choose, plan
+from keras_remote.core.image import Plan, builder_for, choose, plan, sourced
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
@@ -56,7 +56,8 @@ class JobContext:
     if self.plan is None:
       return Image()
     builder = builder_for(self.backend, self.home, self.store.uri)
-    return choose(self.plan, builder, report)
+    chosen = choose(self.plan, builder, report)
+    return sourced(chosen, self.variables, self.backend)
 
 
 def job_context(arguments: Mapping[str, object]) -> JobContext:
@@ -93,7 +94,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   check_framework(accelerator, framework)
   needed = None
   if backend.contains:
-    needed = plan(options, accelerator, framework, root)
+    needed = plan(options, accelerator, framework, root, variables)
   return JobContext(
     options=options,
     accelerator=accelerator,

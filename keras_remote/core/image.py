@@ -13,7 +13,7 @@ from keras_remote.accelerators.zones import zone_to_ar_location
 from keras_remote.backend.base import Backend
 from keras_remote.core.options import Options
 from keras_remote.home import Home
-from keras_remote.job import layout
+from keras_remote.job import environments, layout
 from keras_remote.job.spec import Image, JobSpec
 from keras_remote.progress import Report, Step
 from keras_remote.storage.open import is_folder
@@ -94,16 +94,22 @@ def builder_for(backend: Backend, home: Home, store: str) -> Builder | None:
 
 
 def plan(
-  options: Options, accelerator: Accelerator, framework: str, root: Path
+  options: Options,
+  accelerator: Accelerator,
+  framework: str,
+  root: Path,
+  variables: Mapping[str, str],
 ) -> Plan:
   """What a call with these options needs.
 
   Args:
     framework: the backend of Keras.
     root: the project, whose files say what it imports.
+    variables: the job's.
 
   Raises:
-    ConfigError: a requirement is none, or two contradict each other.
+    ConfigError: a requirement is none, or two contradict each other; or an
+      image is to be built of packages that only the job is told how to find.
   """
   if options.container_image is not None:
     return Plan(
@@ -127,13 +133,50 @@ def plan(
   )
   return Plan(
     container_image=None,
-    mode=options.image,
+    mode=_mode(options.image, variables, resolved, notes),
     base=options.base_image or _python_image(),
     category=accelerator.category,
     requirements=resolved,
     dependencies=tuple(str(line.requirement) for line in found.lines),
     notes=tuple(notes),
   )
+
+
+def _mode(
+  wanted: str,
+  variables: Mapping[str, str],
+  requirements: "Requirements",
+  notes: list[Step],
+) -> str:
+  """What `image=` says; a job with places of its own for packages installs.
+
+  A build knows none of its variables: it would take what has the same name
+  in another place.
+  """
+  places = environments.places(variables, requirements.lines)
+  if not places or wanted == "install":
+    return wanted
+  named = ", ".join(sorted(places))
+  if wanted == "build":
+    raise errors.ConfigError(
+      f'image="build" makes an image without {named}, which only the job is '
+      'given, and may take other packages of the same names: image="install" '
+      "has the job install from there; or say it by ENV in a base_image=, or "
+      "give container_image= one that has all"
+    )
+  notes.append(Step(f"no image is built, as only the job is given {named}"))
+  return "install"
+
+
+def sourced(
+  image: Image, variables: Mapping[str, str], backend: Backend
+) -> Image:
+  """The image, with by what the places of its packages are told apart."""
+  places: Mapping[str, str] = {}
+  if image.requirements:
+    places = environments.places(variables, image.requirements)
+  key = backend.signing_key() if places else b""
+  return dataclasses.replace(image, sources=environments.sources(places, key))
 
 
 def choose(wanted: Plan, builder: Builder | None, report: Report) -> Image:
@@ -196,11 +239,13 @@ def plan_again(
   options: Options,
   accelerator: Accelerator,
   framework: str,
+  variables: Mapping[str, str],
 ) -> Plan | None:
   """What a job needs that runs again; None for the image that it had.
 
   Args:
     changed: the options that are not as before.
+    variables: the new job's.
 
   Raises:
     ConfigError: another image is needed, and nothing says what is in it.
@@ -221,7 +266,8 @@ def plan_again(
       f"nothing says what {old.job_id} imports, as it ran on this machine or "
       "in an image of its own: give dependencies= or container_image="
     )
-  return plan(options, accelerator, framework, Path(old.environment.root))
+  root = Path(old.environment.root)
+  return plan(options, accelerator, framework, root, variables)
 
 
 def again(

@@ -1,7 +1,7 @@
 """Which image a job gets, as a decision about data."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from absl.testing import absltest, parameterized
@@ -116,9 +116,47 @@ class PlanTest(parameterized.TestCase):
     super().setUp()
     self.root = Path(self.create_tempdir().full_path)
 
-  def plan(self, accelerator: str = "cpu", **options: object) -> image.Plan:
+  def plan(
+    self,
+    accelerator: str = "cpu",
+    variables: Mapping[str, str] | None = None,
+    **options: object,
+  ) -> image.Plan:
     made = Options(store="gs://bucket", **options)  # type: ignore[bad-argument-type]
-    return image.plan(made, parse_accelerator(accelerator), "jax", self.root)
+    return image.plan(
+      made, parse_accelerator(accelerator), "jax", self.root, variables or {}
+    )
+
+  @parameterized.parameters(
+    ({"UV_INDEX": "https://u:hunter2@x/"}, "scipy"),
+    ({"PIP_INDEX_URL": "https://x/"}, "scipy"),
+    ({"HOST": "x"}, "scipy @ https://${HOST}/scipy.whl"),
+    ({}, "scipy @ git+https://${TOKEN}@x/scipy"),
+  )
+  def test_places_that_only_the_job_knows(
+    self, variables: dict[str, str], line: str
+  ) -> None:
+    """No build that would take others of the same names is begun."""
+    wanted = self.plan(variables=variables, dependencies=(line,))
+    builder, told = _Builder("built@1"), list[Step]()
+    found = image.choose(wanted, builder, told.append)
+    self.assertIn(line, found.requirements)
+    self.assertEmpty(builder.asked)
+    self.assertIn("no image is built", told[0].what)
+    with self.assertRaisesRegex(
+      errors.ConfigError, 'without [A-Z_]+, .*image="install"'
+    ) as caught:
+      self.plan(variables=variables, dependencies=(line,), image="build")
+    self.assertNotIn("hunter2", f"{told}{caught.exception}")
+    wanted = self.plan(
+      variables=variables, dependencies=(line,), image="install"
+    )
+    self.assertEmpty(wanted.notes)
+
+  def test_variables_that_change_nothing(self) -> None:
+    """An image is built all the same."""
+    for variables in ({"HF_TOKEN": "x"}, {"UV_HTTP_TIMEOUT": "60"}):
+      self.assertEqual(self.plan(variables=variables).mode, "auto")
 
   def test_of_the_project(self) -> None:
     """What its requirements.txt says, and what every job has."""
@@ -158,7 +196,7 @@ class AgainTest(parameterized.TestCase):
     old = self.old(before)
     options = Options(store="gs://bucket", **{**settings, **changed})  # type: ignore[bad-argument-type]
     category = parse_accelerator(accelerator)
-    wanted = image.plan_again(old, changed, options, category, "jax")
+    wanted = image.plan_again(old, changed, options, category, "jax", {})
     return image.again(old, wanted, contains=True, builder=None, report=silent)
 
   @parameterized.parameters(_INSTALLED, _BUILT, Image("mine:1"))

@@ -65,7 +65,16 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   context.check_framework(accelerator, framework)
   wanted = None
   if backend.contains:
-    wanted = image.plan_again(old, changed, options, accelerator, framework)
+    wanted = image.plan_again(
+      old, changed, options, accelerator, framework, variables
+    )
+  chosen = image.again(
+    old,
+    wanted,
+    contains=backend.contains,
+    builder=image.builder_for(backend, place, store.uri),
+    report=Console().report,
+  )
   now = clock.now()
   job_id = ids.new_job_id(options.name or old.origin.name, now)
   spec = dataclasses.replace(
@@ -91,13 +100,7 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       pending_timeout=options.pending_timeout,
     ),
     target=Target(backend.name, store.uri, backend.place),
-    image=image.again(
-      old,
-      wanted,
-      contains=backend.contains,
-      builder=image.builder_for(backend, place, store.uri),
-      report=Console().report,
-    ),
+    image=image.sourced(chosen, variables, backend),
   )
   runner = runner_archive.runner_archive(ensure(place.cache))
   payload = job.directory.open_payload() if old.payload else None

@@ -8,15 +8,29 @@ that key, cannot put one there.
 import dataclasses
 import hashlib
 import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from keras_remote import errors
 from keras_remote.accelerators.parse import parse_accelerator
-from keras_remote.job import layout, wire
+from keras_remote.job import layout, redact, wire
 from keras_remote.job.spec import JobSpec
 
 # Before the archive stands its signature, in hex: so it is there with it.
 SIGNATURE_BYTES = 2 * hashlib.sha256().digest_size
+# Variables of installers: they say where packages are, or which are taken.
+PREFIXES = ("PIP_", "UV_")
+# Those of them that change nothing of what is installed.
+_IDLE = re.compile(
+  r"CACHE|COLOR|CONCURRENT|LINK_MODE|PROGRESS|QUIET|RETRIES|TIMEOUT|VERBOSE|"
+  r"VERSION_CHECK"
+)
+# An installer puts a variable's value there.
+_REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+# Who logs in, and how, which may change daily.
+_LOG_IN = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class Recipe:
     category: cpu, gpu or tpu.
     owner: whose jobs may use it.
     key: signs the archive, in hex.
+    sources: what `sources` gave, of where its packages come from.
   """
 
   requirements: tuple[str, ...]
@@ -40,6 +55,7 @@ class Recipe:
   category: str
   owner: str
   key: str = ""
+  sources: str = ""
 
 
 def recipe(spec: JobSpec, cluster_key: bytes) -> Recipe | None:
@@ -54,11 +70,49 @@ def recipe(spec: JobSpec, cluster_key: bytes) -> Recipe | None:
     category=parse_accelerator(spec.resources.accelerator).category,
     # As in lists: what one user submits on several machines is theirs.
     owner=who.rpartition("@")[0] or who,
+    sources=spec.image.sources,
   )
   # No job has an id with a colon: this is none of their keys.
   purpose = f"environment:{unsigned.owner}:{digest(unsigned)}".encode()
   key = hmac.digest(cluster_key, purpose, hashlib.sha256)
   return dataclasses.replace(unsigned, key=key.hex())
+
+
+def places(
+  variables: Mapping[str, str], requirements: Iterable[str]
+) -> dict[str, str]:
+  """Of a job's variables those that say where its packages come from.
+
+  One that a requirement names, and the job is not given, is empty.
+  """
+  found = {
+    name: value
+    for name, value in variables.items()
+    if name.startswith(PREFIXES) and not _IDLE.search(name)
+  }
+  for line in requirements:
+    for name in _REFERENCE.findall(line):
+      found[name] = variables.get(name, "")
+  return found
+
+
+def sources(named: Mapping[str, str], cluster_key: bytes) -> str:
+  """By what packages of other places are told apart; "" for the usual ones.
+
+  It tells nobody who does not have the key what the places are.
+
+  Args:
+    named: what `places` gave.
+  """
+  if not named:
+    return ""
+  told = {
+    name: _LOG_IN.sub("://", value)
+    for name, value in named.items()
+    if not (redact.is_secret_name(name) or name.endswith("_USERNAME"))
+  }
+  text = f"sources:{json.dumps(told, sort_keys=True)}"
+  return hmac.digest(cluster_key, text.encode(), hashlib.sha256).hex()
 
 
 def address(made_of: Recipe, machine: str) -> str:

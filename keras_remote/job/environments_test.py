@@ -112,5 +112,56 @@ class SignatureTest(parameterized.TestCase):
         environments.verify(recipe, machine, archive, self.signature)
 
 
+class SourcesTest(parameterized.TestCase):
+  def sources(
+    self, variables: dict[str, str], *lines: str, key: bytes = _KEY
+  ) -> str:
+    return environments.sources(environments.places(variables, lines), key)
+
+  def test_the_usual_ones(self) -> None:
+    """They have no digest, whatever else the job is given."""
+    for variables in ({"HF_TOKEN": "x"}, {"UV_HTTP_TIMEOUT": "9"}):
+      self.assertEqual(self.sources(variables, "a", "b"), "")
+
+  @parameterized.parameters(
+    ({"UV_INDEX": "https://a/"}, {"UV_INDEX": "https://b/"}, "x"),
+    ({"UV_INDEX": "https://a/"}, {"UV_DEFAULT_INDEX": "https://a/"}, "x"),
+    ({"UV_INDEX": "https://a/"}, {}, "x"),
+    ({"PIP_INDEX_URL": "https://a/"}, {}, "x"),
+    ({"HOST": "a"}, {"HOST": "b"}, "x @ https://${HOST}/x.whl"),
+  )
+  def test_others(
+    self, one: dict[str, str], other: dict[str, str], line: str
+  ) -> None:
+    """Each is told apart, by who has the key; an environment is, too."""
+    self.assertNotEqual(self.sources(one, line), self.sources(other, line))
+    self.assertNotEqual(
+      self.sources(one, line), self.sources(one, line, key=b"another")
+    )
+    digests = set()
+    for variables in (one, other):
+      spec = _spec(line)
+      image = dataclasses.replace(
+        spec.image, sources=self.sources(variables, line)
+      )
+      recipe = _recipe(dataclasses.replace(spec, image=image))
+      digests.add(environments.digest(recipe))
+    self.assertLen(digests, 2)
+
+  @parameterized.parameters(
+    ({"UV_INDEX": "a=https://u:1@a/ https://b/"}, "x"),
+    ({"UV_INDEX": "a=https://a/ https://b/", "UV_INDEX_A_PASSWORD": "1"}, "x"),
+    (
+      {"UV_INDEX": "a=https://a/ https://b/", "TOKEN": "1"},
+      "x @ git+https://${TOKEN}@a/x",
+    ),
+  )
+  def test_another_log_in(self, variables: dict[str, str], line: str) -> None:
+    """The same place has the same packages; tokens of an hour change."""
+    later = {k: v.replace("1", "2") for k, v in variables.items()}
+    self.assertNotEqual(later, variables)
+    self.assertEqual(self.sources(variables, line), self.sources(later, line))
+
+
 if __name__ == "__main__":
   absltest.main()

@@ -152,12 +152,15 @@ class Image:
     category: of the accelerators that it is for; "" where it is an image of
       the user's own.
     dependencies: the lines that the user asked for, of which it is made.
+    sources: by what the places that packages come from are told apart, where
+      they are not the usual ones: see environments.py.
   """
 
   reference: str = ""
   requirements: tuple[str, ...] = ()
   category: str = ""
   dependencies: tuple[str, ...] = ()
+  sources: str = ""
 
 
 @dataclass(frozen=True)

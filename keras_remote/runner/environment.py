@@ -13,15 +13,13 @@ from urllib.parse import unquote, urlsplit
 
 from keras_remote import errors
 from keras_remote.job import redact
-from keras_remote.job.environments import Recipe
+from keras_remote.job.environments import PREFIXES, Recipe
 
 # Seconds that all of it may take: more than a slow index needs for jax's CUDA.
 _LONGEST = 1800.0
 _PIP_SECONDS = 300.0
 # What alone reaches the store.
 _CLIENT = "google-cloud-storage"
-# Variables that say where packages are, and may say how to log in there.
-_PREFIXES = ("PIP_", "UV_")
 # What pip is told, and uv goes by.
 _OF_PIP = {
   "cert": "SSL_CERT_FILE",
@@ -191,7 +189,7 @@ def _secrets(environ: Mapping[str, str]) -> set[str]:
   """What no text may show: where packages are, and how to log in there."""
   found = set[str]()
   for name, value in environ.items():
-    if name.startswith(_PREFIXES) or redact.is_secret_name(name):
+    if name.startswith(PREFIXES) or redact.is_secret_name(name):
       found |= {value, *_passwords(value)}
   return found
 
