@@ -1,6 +1,7 @@
 """The first process of a job whose environment is installed at its start."""
 
 import contextlib
+import os
 import queue
 import site
 from collections.abc import Callable
@@ -46,16 +47,20 @@ class Installed:
     if told.failed:
       return host.run(errors.ImageBuildError(told.failed))
     if told.fresh:
-      keeping = kept.Keeping(
-        self._launch.store,
-        read_recipe(self._launch.recipe),
-        scratch.environment(self._launch.scratch),
-        anew=told.spoiled,
-        note=note,
-      )
+      try:
+        keeping = kept.Keeping(
+          self._launch.store,
+          read_recipe(self._launch.recipe),
+          scratch.environment(self._launch.scratch),
+          anew=told.spoiled,
+          note=note,
+        )
+      except errors.StoreError as error:
+        note(f"the environment is not kept for the next job: {error}")
     code = host.run()
-    if keeping and code != signals.STOPPED_EXIT:
-      keeping.finish()
+    if keeping and code != signals.STOPPED_EXIT and not keeping.finish():
+      # An exit in good order would wait for the store's threads.
+      os._exit(code)
     return code
 
 

@@ -4,11 +4,14 @@ import contextlib
 import gzip
 import hashlib
 import io
+import os
 import platform
 import shutil
+import stat
 import tarfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -17,13 +20,15 @@ from keras_remote import errors
 from keras_remote.constants import MIB
 from keras_remote.job import environments
 from keras_remote.job.environments import SIGNATURE_BYTES, Recipe
+from keras_remote.runner import signals
 from keras_remote.storage import bare
 from keras_remote.storage.open import is_folder, open_store
 
 # A third of the size, for a quarter of the time that better levels take.
 _LEVEL = 1
-# Seconds that an ended job stays for the next one's sake.
-_PATIENCE = 300.0
+# Seconds that an ended job stays for the next one's sake, beside as many as
+# its function took; the most that it stays; and those of which nothing is said.
+_LEAST, _MOST, _UNSAID = 5.0, 60.0, 1.0
 
 
 def fetch(store: str, recipe: Recipe, to: Path, *, client: bool = False) -> int:
@@ -70,13 +75,57 @@ def _opened(
   return bare.open_object(store, key)
 
 
-def keep(store: str, recipe: Recipe, folder: Path, *, anew: bool) -> bool:
+def look(folder: Path) -> dict[str, str]:
+  """What is in the environment now, by names: folders, links, and digests.
+
+  Raises:
+    StoreError: it cannot be read.
+  """
+  found: dict[str, str] = {}
+  try:
+    for root, folders, files in os.walk(folder):
+      for name in (*folders, *files):
+        path = Path(root, name)
+        found[path.relative_to(folder).as_posix()] = _content(path)
+  except OSError as error:
+    raise errors.StoreError(f"{folder} cannot be read: {error}") from error
+  return found
+
+
+def _content(path: Path) -> str:
+  mode = path.lstat().st_mode
+  if stat.S_ISLNK(mode):
+    return f"link {path.readlink()}"
+  if stat.S_ISREG(mode):
+    with path.open("rb") as file:
+      return _file(mode, hashlib.file_digest(file, "sha256").hexdigest())
+  return _folder(mode)
+
+
+def _file(mode: int, digest: str) -> str:
+  return f"file {stat.S_IMODE(mode):o} {digest}"
+
+
+def _folder(mode: int) -> str:
+  return f"folder {stat.S_IMODE(mode):o}"
+
+
+def keep(
+  store: str,
+  recipe: Recipe,
+  folder: Path,
+  seen: Mapping[str, str],
+  *,
+  anew: bool,
+) -> bool:
   """Leaves the environment for the next jobs; False where one is there.
 
   Args:
+    seen: what is left of it, as `look` found it, and nothing else.
     anew: over what is there, of which nothing can be used.
 
   Raises:
+    IntegrityError: it is no longer as it was seen.
     StoreError: the store did not take it.
   """
   archive = folder.with_suffix(".tar.gz")
@@ -88,7 +137,9 @@ def keep(store: str, recipe: Recipe, folder: Path, *, anew: bool) -> bool:
         gzip.GzipFile("", "wb", _LEVEL, hashing, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|") as packed,
       ):
-        packed.add(folder, arcname=".")
+        for name in sorted(seen):  # So folders come before what is in them.
+          if _packed(packed, folder / name, name, seen) != seen[name]:
+            raise errors.IntegrityError(f"the job has changed {name} in it")
       file.seek(0)
       made = hashing.digest.hexdigest()
       signature = environments.sign(recipe, platform.machine(), made)
@@ -99,6 +150,10 @@ def keep(store: str, recipe: Recipe, folder: Path, *, anew: bool) -> bool:
         opened.write(_key(recipe), file)
         return True
       return opened.create(_key(recipe), file)
+  except FileNotFoundError as error:
+    raise errors.IntegrityError(
+      f"the job has removed {error.filename}"
+    ) from error
   except (OSError, tarfile.TarError) as error:
     raise errors.StoreError(f"{folder} cannot be packed: {error}") from error
   finally:
@@ -106,8 +161,28 @@ def keep(store: str, recipe: Recipe, folder: Path, *, anew: bool) -> bool:
       archive.unlink()
 
 
+def _packed(
+  packed: tarfile.TarFile, path: Path, name: str, seen: Mapping[str, str]
+) -> str:
+  """What has gone into the archive of it, as `look` tells that."""
+  if path.is_symlink() or path.is_dir():
+    entry = packed.gettarinfo(path, name)
+    packed.addfile(entry)
+    return f"link {entry.linkname}" if entry.issym() else _folder(entry.mode)
+  with path.open("rb") as file:
+    entry = packed.gettarinfo(None, name, file)
+    reading = _Hashing(file)
+    packed.addfile(entry, reading)
+    if entry.islnk():  # The same file has come under another name.
+      return seen[entry.linkname]
+    return _file(entry.mode, reading.digest.hexdigest())
+
+
 class Keeping:
-  """Leaves an environment in the store, beside the job that runs in it."""
+  """Leaves an environment in the store, beside the job that runs in it.
+
+  It is to begin before the job's function can write to the environment.
+  """
 
   def __init__(
     self,
@@ -120,29 +195,62 @@ class Keeping:
   ) -> None:
     def work() -> None:
       try:
-        keep(store, recipe, folder, anew=anew)
+        keep(store, recipe, folder, seen, anew=anew)
       except errors.KerasRemoteError as error:
         note(f"the environment could not be kept for the next job: {error}")
 
+    self._note = note
+    seen = look(folder)
+    self._began = time.monotonic()
     # A daemon: a job that is told to stop does not wait for it.
     self._thread = threading.Thread(target=work, name="keep", daemon=True)
     self._thread.start()
 
-  def finish(self) -> None:
-    """Returns when it is there, or takes too long."""
-    self._thread.join(_PATIENCE)
+  def finish(self, least: float = _LEAST) -> bool:
+    """Whether that has come to its end, which is not waited for too long.
+
+    SIGTERM ends the waiting: whatever it could spoil is to be done by now.
+
+    Args:
+      least: seconds that it gets, beside as many as the job took.
+    """
+    left = min(time.monotonic() - self._began + least, _MOST)
+    unsaid = min(left, _UNSAID)
+    try:
+      signals.install()
+      self._thread.join(unsaid)
+      if self._thread.is_alive():
+        self._note(
+          "the job has ended, and its environment is still on its way to the "
+          f"store for the next one: that gets {left:.0f} s"
+        )
+        self._thread.join(left - unsaid)
+      signals.ignore()
+    except signals.Stopped:
+      pass
+    if self._thread.is_alive():
+      self._note("that took too long: the next job installs it anew")
+    return not self._thread.is_alive()
 
 
 class _Hashing(io.RawIOBase):
-  """Writes on, and knows the digest of what it has written."""
+  """A file that knows the digest of all that was written, or read."""
 
   def __init__(self, file: IO[bytes]) -> None:
     super().__init__()
     self._file = file
     self.digest = hashlib.sha256()
 
+  def readable(self) -> bool:
+    return True
+
   def writable(self) -> bool:
     return True
+
+  def read(self, size: int = -1) -> bytes:
+    data = self._file.read(size)
+    self.digest.update(data)
+    return data
 
   def write(self, data: Any) -> int:
     self.digest.update(data)
