@@ -71,10 +71,12 @@ def _check_python(spec: JobSpec) -> None:
   here, there = platform.python_version(), spec.environment.python
   wanted = there.split(".")[:2]
   if here.split(".")[:2] != wanted:
+    # What we have built has the Python of what it was built on.
+    option = "base_image=" if spec.image.category else "container_image="
     raise errors.ConfigError(
       f"the job's image has Python {here}, and the call was pickled by Python "
       f"{there}, which no other version can read: name an image that has "
-      f"Python {'.'.join(wanted)} with container_image="
+      f"Python {'.'.join(wanted)} with {option}"
     )
 
 

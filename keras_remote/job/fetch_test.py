@@ -11,7 +11,7 @@ from absl.testing import absltest, parameterized
 from keras_remote import errors
 from keras_remote.job import fetch, layout
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.spec import JobSpec
+from keras_remote.job.spec import Image, JobSpec
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import JOB_ID, job_spec
 
@@ -49,15 +49,20 @@ class FetchTest(parameterized.TestCase):
       environment=dataclasses.replace(spec.environment, cwd=cwd),
     )
 
-  def test_another_python(self) -> None:
+  @parameterized.parameters(
+    (Image("mine:1"), "container_image="),
+    (Image("built@1", (), "cpu"), "base_image="),
+  )
+  def test_another_python(self, image: Image, option: str) -> None:
     """Its pickle is not read; the error names the image that it takes."""
     spec = self.sent(_zip({}), b"call")
     old = dataclasses.replace(spec.environment, python="3.10.1")
+    other = dataclasses.replace(spec, environment=old, image=image)
     to = self.scratch / "payload"
-    with self.assertRaisesRegex(errors.ConfigError, "that has Python 3.10 "):
-      fetch.fetch_payload(
-        self.directory, dataclasses.replace(spec, environment=old), to
-      )
+    with self.assertRaisesRegex(
+      errors.ConfigError, f"that has Python 3.10 with {option}"
+    ):
+      fetch.fetch_payload(self.directory, other, to)
     self.assertFalse(to.exists())
 
   def fetch(self, spec: JobSpec) -> list[str]:

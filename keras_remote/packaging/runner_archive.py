@@ -33,7 +33,8 @@ if __name__ == "__main__":
   if sys.version_info < (3, 11):
     words = (
       "the job's image has Python %d.%d, and keras_remote takes 3.11 or newer: "
-      "name an image that has your own Python's version with container_image="
+      "name an image that has your own Python's version with base_image= or "
+      "container_image="
       % sys.version_info[:2]
     )
     with open(os.environ["{LAST_WORDS_VARIABLE}"], "w") as file:
