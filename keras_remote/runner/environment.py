@@ -29,6 +29,8 @@ _OF_PIP = {
   "no-index": "UV_NO_INDEX",
   "trusted-host": "UV_INSECURE_HOST",
 }
+# Where GKE puts the drivers of its GPUs, and what is looked through for them.
+_DRIVERS, _LIBRARIES = "/usr/local/nvidia/lib64", "LD_LIBRARY_PATH"
 # The last lines of what uv says.
 _MOST_LINES = 30
 
@@ -42,7 +44,6 @@ def install(recipe: Recipe, folder: Path) -> None:
   """
   lines = recipe.requirements
   version = "{}.{}".format(*sys.version_info)
-  uv = _uv(folder)
   try:
     if version != recipe.python:
       raise errors.ImageBuildError(
@@ -50,7 +51,7 @@ def install(recipe: Recipe, folder: Path) -> None:
         f"by Python {recipe.python}: set base_image= to an image of that, "
         f"such as python:{recipe.python}-slim"
       )
-    _install(uv, lines, folder)
+    _install(_uv(folder), lines, folder)
   except errors.ImageBuildError:
     # By this alone the job can say so.
     try:
@@ -81,6 +82,20 @@ def python(folder: Path) -> Path:
 def packages(folder: Path) -> Path | None:
   """Where the environment's packages are, if anywhere."""
   return next(iter(folder.glob("lib/python3*/site-packages")), None)
+
+
+def with_drivers(
+  environ: Mapping[str, str], drivers: str = _DRIVERS
+) -> dict[str, str]:
+  """The environment, by which a node's drivers are found where it has some.
+
+  Images of plain Python do not know of them; what an image or a user says of
+  libraries comes before them.
+  """
+  known = list(filter(None, environ.get(_LIBRARIES, "").split(":")))
+  if drivers in known or not os.path.isdir(drivers):
+    return dict(environ)
+  return {**environ, _LIBRARIES: ":".join([*known, drivers])}
 
 
 def _install(uv: str, lines: Sequence[str], folder: Path) -> None:

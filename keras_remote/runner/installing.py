@@ -57,7 +57,8 @@ def main(worker: str) -> NoReturn:
   for fd in pipes[1:]:
     os.set_inheritable(int(fd), True)
   python = str(environment.python(folder))
-  os.execve(python, [python, "-P", "-c", worker, *pipes], os.environ)
+  environ = environment.with_drivers(os.environ)
+  os.execve(python, [python, "-P", "-c", worker, *pipes], environ)
 
 
 def read_recipe(file: str) -> Recipe:

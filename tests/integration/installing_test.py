@@ -241,7 +241,10 @@ class InstallingTest(absltest.TestCase):
     self.assertIn("python:3.99-slim", self.outcome(spec).message)
 
   def test_an_image_that_can_install_nothing(self) -> None:
-    """Its last words say so, as nothing reaches the store."""
+    """Its last words say so, as nothing reaches the store.
+
+    Of another Python they name that, as it is to be changed first.
+    """
     bare = self.folder / "bare"
     subprocess.run(
       [sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True
@@ -251,6 +254,9 @@ class InstallingTest(absltest.TestCase):
     spec = self.job()
     self.run_job(spec, 1)
     self.assertIn("neither pip nor uv", self.words(spec))
+    spec = self.job(python="3.99.0")
+    self.run_job(spec, 1)
+    self.assertIn("base_image= to an image of that", self.words(spec))
 
   def test_a_store_that_cannot_be_reached_then(self) -> None:
     """Its last words are uv's, where not even the client could be had."""
