@@ -169,6 +169,22 @@ class ImagesBuildTest(NamespaceTest):
     self.assertIn("\nno such thing\n", said)
     self.assertIn("exit status 3", said)
 
+  def test_a_base_that_tells_pip_where_packages_are(self) -> None:
+    """Nothing comes from another place, as where a job installs in it."""
+    told = (
+      "ENV PIP_EXTRA_INDEX_URL=http://127.0.0.1:9/simple PIP_RETRIES=0 "
+      "UV_INDEX= UV_HTTP_RETRIES=0\n"
+    )
+    dockerfile = runner_dockerfile().replace(
+      "USER root\n", f"{told}USER root\n"
+    )
+    with self.assertRaises(errors.ImageBuildError) as caught:
+      self.builder(dockerfile=dockerfile).ensure(
+        self.base, "cpu", Requirements(_STACK, ())
+      )
+    self.assertIn("127.0.0.1:9", str(caught.exception))
+    self.assertIn("iniconfig", str(caught.exception))
+
   def test_a_base_that_does_not_exist(self) -> None:
     """The error names it."""
     base = f"{self.cluster.registry}/no-such-base:1"
