@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from keras_remote import errors, home
+from keras_remote import clock, errors, home
 from keras_remote.images import recipe as recipes
 from keras_remote.images.build_log import BuildLog, printed, story
 from keras_remote.images.recipe import Recipe
@@ -28,6 +28,8 @@ _PATIENCE = 120.0
 # Seconds between two looks at a build: without a topic of Pub/Sub in the
 # project Cloud Build tells nobody of its end.
 _LOOK = 2.0
+# Seconds after which it is asked again what has become of a build.
+_AGAIN = 600.0
 
 
 def image_builder(
@@ -66,6 +68,7 @@ class ImageBuilder:
     emulator: host and port of a stand-in for Google's services.
     look: seconds between two looks at a build.
     patience: seconds for which a request that fails is made again.
+    again: seconds after which `start` asks what has become of a build.
     open_logs: opens the folder of logs by its address.
     dockerfile: a text in place of Dockerfile.runner's.
 
@@ -87,6 +90,7 @@ class ImageBuilder:
     emulator: str | None = None,
     look: float = _LOOK,
     patience: float = _PATIENCE,
+    again: float = _AGAIN,
     open_logs: Callable[[str], Store] = open_store,
     dockerfile: str | None = None,
   ) -> None:
@@ -95,10 +99,10 @@ class ImageBuilder:
     self._repository, self._logs = repository, logs
     self._emulator, self._patience = emulator, patience
     self._memory = memory
-    self._look, self._open_logs = look, open_logs
+    self._look, self._again, self._open_logs = look, again, open_logs
     self._dockerfile = dockerfile or recipes.runner_dockerfile()
     self._ensuring: dict[str, Future[str]] = {}
-    self._started: set[str] = set()
+    self._started: dict[str, float] = {}
     self._lock = threading.Lock()
 
   def find(
@@ -115,14 +119,15 @@ class ImageBuilder:
     """Has an image built that was not found; True if that goes on, or did. It waits for nothing.
 
     False: the last build of this very image failed, within a day. `ensure`
-    tries again, and tells why it fails. A process begins none twice, until
-    it has found what was built.
+    tries again, and tells why it fails. A process that has begun one asks for
+    a while no more, unless it has found what was built.
     """
     recipe = self._recipe(base, category, requirements)
     with self._lock:
-      if recipe.tag in self._started:
+      now, began = clock.monotonic(), self._started.get(recipe.tag)
+      if began is not None and now - began < self._again:
         return True
-      self._started.add(recipe.tag)
+      self._started[recipe.tag] = now
     begun = None
     try:
       begun = self._begin(recipe, after_failure=False)
@@ -209,7 +214,7 @@ class ImageBuilder:
 
   def _forget_start(self, tag: str) -> None:
     with self._lock:
-      self._started.discard(tag)
+      self._started.pop(tag, None)
 
   def _find(self, tag: str) -> str | None:
     noted = self._memory.recall(home.IMAGES, f"{self.image}:{tag}")

@@ -252,6 +252,16 @@ class ImageBuilderTest(_Case):
     self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
     self.assertLen(self.server.builds, 2)
 
+  def test_what_was_started_and_failed(self) -> None:
+    """A process asks after a while, and tells each call from then on."""
+    self.worker.fails = 1
+    builder = self.builder(again=0)
+    self.assertTrue(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.server.wait()
+    for _ in range(2):
+      self.assertFalse(builder.start("python:3.11-slim", "cpu", _ONE))
+    self.assertLen(self.server.builds, 1)
+
   def test_a_start_that_fails(self) -> None:
     """It counts as none: the next one tries."""
     builder = self.builder()
