@@ -16,11 +16,13 @@ from keras_remote.backend.local import LocalBackend
 from keras_remote.core import archives, execution, packing
 from keras_remote.core.context import JobContext, job_context
 from keras_remote.core.handle import JobHandle
-from keras_remote.job import layout
+from keras_remote.home import ensure
+from keras_remote.job import index, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ALLOCATION_VARIABLE
+from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
-from keras_remote.progress import silent
+from keras_remote.progress import Step, silent
 from keras_remote.storage.store import Store
 from tests.fakes.environment import environment
 from tests.fakes.watched_store import WatchedStore, failing_at
@@ -38,6 +40,13 @@ class _Failing(LocalBackend):
     raise errors.SubmitError("the machine is full")
 
 
+class _Unreachable(_Failing):
+  """Fails so, and cannot be asked to take it back either."""
+
+  def cleanup_job(self, spec: JobSpec) -> None:
+    raise errors.ClusterError("the cluster cannot be reached")
+
+
 class ExecutionTest(absltest.TestCase):
   def setUp(self) -> None:
     super().setUp()
@@ -47,10 +56,14 @@ class ExecutionTest(absltest.TestCase):
     (project / "pyproject.toml").touch()
     self.enter_context(environment(KERAS_REMOTE_HOME=str(base / "home")))
     self.context = job_context({"working_dir": project})
+    self.said: list[Step] = []
 
-  def execute(self, context: JobContext) -> JobHandle[int]:
-    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
-    job_id, submitted = execution.execute_remote(context, packed, silent)
+  def execute(
+    self, context: JobContext, function: Callable[[], object] = lambda: 7
+  ) -> JobHandle[int]:
+    packed = packing.pack_call(context, function, (), {}, {}, silent)
+    report = self.said.append
+    job_id, submitted = execution.execute_remote(context, packed, report)
     return JobHandle(job_id, context.store, context.backend, submitted)
 
   def with_store(self, store: Store) -> JobContext:
@@ -84,6 +97,22 @@ class ExecutionTest(absltest.TestCase):
       self.execute(context)
     self.assert_nothing_left()
 
+  def test_a_backend_that_cannot_take_it_back(self) -> None:
+    """What may have been started hears from the store that it is cancelled."""
+    backend = _Unreachable(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    with self.assertRaisesRegex(errors.SubmitError, "is full"):
+      self.execute(context)
+    (warning,) = [step.what for step in self.said if step.warning]
+    self.assertIn("may have started all the same", warning)
+    (row,) = index.rows(self.context.store)
+    directory = JobDirectory(self.context.store, row.job_id)
+    key = signing.job_key(backend.signing_key(), row.job_id)
+    spec, outcome = directory.spec(key=key), directory.outcome(key)
+    self.addCleanup(self.context.backend.cleanup_job, spec)
+    assert outcome
+    self.assertEqual(outcome.state, State.CANCELLED)
+
   def assert_fails_at(self, write: int) -> None:
     error = errors.StoreError("the store is full")
     store = failing_at(self.context.store, write, error, ("write", "create"))
@@ -101,6 +130,18 @@ class ExecutionTest(absltest.TestCase):
       self.assert_fails_at(write)
       archives.check(self.context.store, job.spec)
 
+  def test_what_stays_of_a_submission(self) -> None:
+    """That it was this home's own is known for a day, and then swept away."""
+    home = self.context.home
+    (ensure(home.preparing) / "old").touch()
+    os.utime(home.preparing / "old", (1, 1))
+    job = self.execute(self.context)
+    job.result(timeout=30)
+    self.sent()
+    self.assertEqual([p.name for p in home.preparing.iterdir()], [job.id])
+    self.assertTrue(home.has_prepared(job.id))
+    self.assertFalse(home.prepares(job.id))
+
   def test_a_slow_store(self) -> None:
     """`submit` does not wait for it, and the job comes to run."""
     go = threading.Event()
@@ -117,6 +158,63 @@ class ExecutionTest(absltest.TestCase):
     finally:
       go.set()
     self.assertEqual(job.result(timeout=30), 7)
+
+  def sent(self) -> None:
+    """Returns once nobody is at sending a job any more."""
+    for thread in threading.enumerate():
+      if thread.name.startswith("submit "):
+        thread.join(30)
+
+  def assert_withdrawn(self, job: JobHandle[int]) -> None:
+    """It is cancelled, and nobody had to wait for that."""
+    began = time.monotonic()
+    self.assertTrue(job.cancel())
+    self.assertEqual(job.status(), State.CANCELLED)
+    with self.assertRaisesRegex(errors.JobCancelledError, job.id):
+      job.result()
+    self.assertFalse(job.cancel())
+    self.assertLess(time.monotonic() - began, 2.0)
+
+  def test_cancelling_while_it_is_sent(self) -> None:
+    """It is neither waited for nor sent, and nothing is left of it."""
+    go = threading.Event()
+
+    def watch(method: str, key: str) -> None:
+      if method == "create":
+        go.wait(30)
+
+    job = self.execute(self.with_store(WatchedStore(self.context.store, watch)))
+    try:
+      self.assert_withdrawn(job)
+    finally:
+      go.set()
+    self.sent()
+    self.assert_nothing_left()
+    self.assertEmpty([step.what for step in self.said if step.warning])
+
+  def test_cancelling_just_as_it_starts(self) -> None:
+    """What is there already ends as cancelled."""
+    go = threading.Event()
+
+    class Slow(LocalBackend):
+      def submit_job(
+        self,
+        submission: Submission,
+        stored: Callable[[], object] = lambda: None,
+      ) -> None:
+        super().submit_job(submission, stored)
+        go.wait(30)
+
+    backend = Slow(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    job = self.execute(context, lambda: time.sleep(60))
+    try:
+      self.assert_withdrawn(job)
+    finally:
+      go.set()
+    self.sent()
+    (row,) = index.rows(self.context.store)
+    self.assertEqual((row.job_id, row.state), (job.id, State.CANCELLED))
 
   def test_what_was_found_in_the_store_stays(self) -> None:
     """Who removes what no job needs does not take it from one that is sent."""

@@ -49,13 +49,20 @@ class Known:
     seen = self.seen(job_id)
     return seen.job is not None or bool(seen.pods)
 
-  def take(self, kind: Kind, objects: Iterable[Object]) -> set[str]:
-    """Has these, and no others of the kind; the jobs that this may concern."""
+  def take(
+    self, kind: Kind, objects: Iterable[Object], version: str
+  ) -> set[str]:
+    """Has these, and no others of the kind; the jobs that this may concern.
+
+    Args:
+      version: of which these were all: what is newer has come since.
+    """
     with self._lock:
       concerned = set(self._jobs)
       for found in self._jobs.values():
-        for key in [key for key in found if key[0] == kind]:
-          del found[key]
+        for key, each in list(found.items()):
+          if key[0] == kind and _version(each) <= _number(version):
+            del found[key]
       concerned |= {self._put(kind, each) for each in objects}
       self._gone.clear()
       self._jobs = {job: found for job, found in self._jobs.items() if found}
@@ -86,8 +93,20 @@ class Known:
     of_job = self._jobs.setdefault(job_id, {})
     key = kind, found["metadata"]["uid"]
     if _version(found) >= _version(of_job.get(key)):
-      of_job[key] = found
+      of_job[key] = _slim(kind, found)
     return job_id
+
+
+def _slim(kind: Kind, found: Object) -> Object:
+  """The object without what is long and nobody reads."""
+  slim = {**found, "metadata": _without(found["metadata"], "managedFields")}
+  if kind == JOBS and "spec" in found:
+    slim["spec"] = _without(found["spec"], "template")  # As its pods have it.
+  return slim
+
+
+def _without(found: Object, name: str) -> Object:
+  return {each: value for each, value in found.items() if each != name}
 
 
 def job_of(kind: Kind, found: Object) -> str:
@@ -102,5 +121,8 @@ def job_of(kind: Kind, found: Object) -> str:
 
 def _version(found: Object | None) -> int:
   """A number that grows; 0 where a cluster writes another thing."""
-  text = found["metadata"].get("resourceVersion", "") if found else ""
+  return _number(found["metadata"].get("resourceVersion", "") if found else "")
+
+
+def _number(text: str) -> int:
   return int(text) if text.isdecimal() else 0

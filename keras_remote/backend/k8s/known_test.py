@@ -38,10 +38,20 @@ class KnownTest(absltest.TestCase):
     """What is not there any more is gone, of this kind alone."""
     self.known.apply(JOBS, "ADDED", _object("job"))
     self.known.apply(PODS, "ADDED", _object("a"))
-    concerned = self.known.take(PODS, [_object("b", job_id="other")])
+    concerned = self.known.take(PODS, [_object("b", job_id="other")], "1")
     self.assertEqual(concerned, {JOB_ID, "other"})
     self.assertEqual(self.uids(), [])
     self.assertTrue(self.known.knows(JOB_ID))
+
+  def test_what_came_while_all_was_asked_for(self) -> None:
+    """An answer says nothing of what is newer than itself."""
+    self.known.apply(PODS, "ADDED", _object("old", 4))
+    self.known.apply(PODS, "ADDED", _object("changed", 4))
+    self.known.learn(PODS, [_object("new", 7), _object("changed", 8)])
+    self.known.take(PODS, [_object("changed", 4), _object("listed", 5)], "6")
+    self.assertCountEqual(self.uids(), ["new", "changed", "listed"])
+    found = {p["metadata"]["uid"]: p for p in self.known.seen(JOB_ID).pods}
+    self.assertEqual(found["changed"]["metadata"]["resourceVersion"], "8")
 
   def test_a_look_that_is_late(self) -> None:
     """It adds what is not known, and brings nothing back."""
@@ -59,6 +69,23 @@ class KnownTest(absltest.TestCase):
     self.known.apply(PODS, "ADDED", _object("a", 4))
     (a,) = self.known.seen(JOB_ID).pods
     self.assertEqual(a["metadata"]["resourceVersion"], "5")
+
+  def test_what_is_kept(self) -> None:
+    """No more than somebody reads: there may be thousands, for a day."""
+    job, pod = _object("job"), _object("pod")
+    for each in (job, pod):
+      each["metadata"]["managedFields"] = [{"manager": "kubelet"}]
+    job["spec"] = {"suspend": True, "template": {"spec": 1}}
+    pod["spec"] = {"containers": [1]}
+    self.known.take(JOBS, [job], "9")
+    self.known.apply(PODS, "ADDED", pod)
+    seen = self.known.seen(JOB_ID)
+    assert seen.job
+    self.assertEqual(seen.job["spec"], {"suspend": True})
+    self.assertEqual(seen.pods[0]["spec"], {"containers": [1]})
+    for each in (seen.job, *seen.pods):
+      self.assertNotIn("managedFields", each["metadata"])
+    self.assertIn("template", job["spec"])  # It is its giver's.
 
   def test_events(self) -> None:
     """They are of the job whose Job or pod they tell of."""
