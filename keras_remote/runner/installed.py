@@ -53,6 +53,7 @@ class Installed:
           read_recipe(self._launch.recipe),
           scratch.environment(self._launch.scratch),
           anew=told.spoiled,
+          worth=told.seconds,
           note=note,
         )
       except errors.StoreError as error:

@@ -27,12 +27,14 @@ class Told:
     site: where the packages are; "" where not even the store can be reached.
     failed: why the environment is not there; "" where it is.
     fresh: it was installed here and now.
+    seconds: that this took.
     spoiled: of what the store has of it nothing could be used.
   """
 
   site: str
   failed: str = ""
   fresh: bool = False
+  seconds: float = 0.0
   spoiled: bool = False
 
 
@@ -91,8 +93,9 @@ def _made(recipe: Recipe, store: str, folder: Path) -> Told:
     say(f"{error}: its environment is installed anew")
   say(f"installing {_listed(recipe.requirements)}")
   environment.install(recipe, folder)
-  say(f"installed in {time.monotonic() - began:.1f} s")
-  return Told(_site(folder), fresh=True, spoiled=spoiled)
+  took = time.monotonic() - began
+  say(f"installed in {took:.1f} s")
+  return Told(_site(folder), fresh=True, seconds=took, spoiled=spoiled)
 
 
 def _fetched(recipe: Recipe, store: str, folder: Path) -> int:

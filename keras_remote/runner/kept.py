@@ -10,7 +10,6 @@ import shutil
 import stat
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,8 +25,8 @@ from keras_remote.storage.open import is_folder, open_store
 
 # A third of the size, for a quarter of the time that better levels take.
 _LEVEL = 1
-# Seconds that an ended job stays for the next one's sake, beside as many as
-# its function took; the most that it stays; and those of which nothing is said.
+# Seconds that an ended job stays for the next one's sake at least, where that
+# saves no more; those that it stays at most; and those of which nothing is said.
 _LEAST, _MOST, _UNSAID = 5.0, 60.0, 1.0
 
 
@@ -182,6 +181,9 @@ class Keeping:
   """Leaves an environment in the store, beside the job that runs in it.
 
   It is to begin before the job's function can write to the environment.
+
+  Args:
+    worth: seconds that the next job is saved: an ended one waits no longer.
   """
 
   def __init__(
@@ -191,6 +193,7 @@ class Keeping:
     folder: Path,
     *,
     anew: bool,
+    worth: float,
     note: Callable[[str], None],
   ) -> None:
     def work() -> None:
@@ -200,36 +203,31 @@ class Keeping:
         note(f"the environment could not be kept for the next job: {error}")
 
     self._note = note
+    self._patience = min(max(worth, _LEAST), _MOST)
     seen = look(folder)
-    self._began = time.monotonic()
     # A daemon: a job that is told to stop does not wait for it.
     self._thread = threading.Thread(target=work, name="keep", daemon=True)
     self._thread.start()
 
-  def finish(self, least: float = _LEAST) -> bool:
+  def finish(self) -> bool:
     """Whether that has come to its end, which is not waited for too long.
 
     SIGTERM ends the waiting: whatever it could spoil is to be done by now.
-
-    Args:
-      least: seconds that it gets, beside as many as the job took.
     """
-    left = min(time.monotonic() - self._began + least, _MOST)
-    unsaid = min(left, _UNSAID)
     try:
       signals.install()
-      self._thread.join(unsaid)
+      self._thread.join(_UNSAID)
       if self._thread.is_alive():
         self._note(
           "the job has ended, and its environment is still on its way to the "
-          f"store for the next one: that gets {left:.0f} s"
+          f"store for the next one: that gets {self._patience:.0f} s"
         )
-        self._thread.join(left - unsaid)
+        self._thread.join(self._patience - _UNSAID)
       signals.ignore()
     except signals.Stopped:
       pass
     if self._thread.is_alive():
-      self._note("that took too long: the next job installs it anew")
+      self._note("it was not kept: the next job installs it anew")
     return not self._thread.is_alive()
 
 

@@ -21,13 +21,15 @@ import os, sys, time
 from pathlib import Path
 from keras_remote.job.environments import Recipe
 from keras_remote.runner import kept, signals
-store, folder, least = sys.argv[1:]
+store, folder, worth = sys.argv[1:]
 recipe = Recipe(("a",), "3.11", "python:3", "cpu", "ada", "00" * 32)
-keeping = kept.Keeping(store, recipe, Path(folder), anew=False, note=print)
+keeping = kept.Keeping(
+  store, recipe, Path(folder), anew=False, worth=float(worth), note=print
+)
 signals.ignore()
 began = time.monotonic()
 print("begun", flush=True)
-print(keeping.finish(float(least)), time.monotonic() - began, flush=True)
+print(keeping.finish(), time.monotonic() - began, flush=True)
 os.kill(os.getpid(), 15)
 os._exit(7)
 """
@@ -88,13 +90,13 @@ class KeptTest(parameterized.TestCase):
       self.keep(seen)
     self.assertEmpty(list(self.store.list(layout.ENVIRONMENTS)))
 
-  def start(self, least: float) -> "subprocess.Popen[str]":
+  def start(self, worth: float) -> "subprocess.Popen[str]":
     """A process whose environment is never packed, and which has ended."""
     os.mkfifo(self.folder / "pipe")
     return subprocess.Popen(
       [
         *(sys.executable, "-c", _HANGS),
-        *(self.store.uri, str(self.folder), str(least)),
+        *(self.store.uri, str(self.folder), str(worth)),
       ],
       stdout=subprocess.PIPE,
       text=True,
@@ -102,15 +104,15 @@ class KeptTest(parameterized.TestCase):
 
   def test_what_takes_long(self) -> None:
     """It is waited for a while, which is said; SIGTERM does nothing then."""
-    process = self.start(0.1)
+    process = self.start(0)
     printed, _ = process.communicate(timeout=60)
     self.assertEqual(process.returncode, 7, printed)
     _, said, given_up, ended = printed.splitlines()
     self.assertIn("still on its way", said)
-    self.assertIn("took too long", given_up)
+    self.assertIn("was not kept", given_up)
     done, seconds = ended.split()
     self.assertEqual(done, "False")
-    self.assertLess(float(seconds), 10.0)
+    self.assertBetween(float(seconds), 5.0, 20.0)
 
   def test_sigterm(self) -> None:
     """It is not waited for any longer."""

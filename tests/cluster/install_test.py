@@ -56,13 +56,17 @@ class InstallTest(CallTest):
     self.assertRegex(printed, _ACCURATE)
     return printed
 
-  def small(self) -> str:
-    """What a job prints that has less to install: no jax."""
+  def small(self, **given: str) -> str:
+    """What a job prints that has less to install: no jax.
+
+    Args:
+      given: variables of the job.
+    """
     printed, _ = self.ran(
-      """
+      f"""
       import keras_remote
 
-      @keras_remote.run(dependencies=[])
+      @keras_remote.run(dependencies=[], env={given})
       def train():
         import numpy
         return numpy.arange(4).sum()
@@ -110,6 +114,14 @@ class InstallTest(CallTest):
     self.assertIn("nothing of it was used", third)
     self.assertIn("installing", third)
     self.assertIn(_FOUND, self.small())
+
+  @pytest.mark.timeout(600)
+  def test_from_where_it_is(self) -> None:
+    """What was installed from another place is another environment."""
+    self.assertIn("installing", self.small())
+    self.assertIn("installing", self.small(UV_INDEX_STRATEGY="first-index"))
+    self.assertLen(self.kept(), 2)
+    self.assertIn(_FOUND, self.small(UV_INDEX_STRATEGY="first-index"))
 
   @pytest.mark.timeout(1200)
   def test_a_store_that_takes_its_client(self) -> None:
