@@ -172,14 +172,7 @@ class Job:
   def _give_up(self, why: str) -> Outcome | None:
     """Ends a job that waits in vain; None where it may have begun."""
     self.directory.spec(key=self.key())
-    limit = f"it waited {self.spec.limits.pending_timeout:g} s in vain"
-    ended = endings.give_up(
-      self.directory,
-      self.spec,
-      self.key(),
-      f"{limit} (pending_timeout): {why}",
-      who(),
-    )
+    ended = endings.give_up(self.directory, self.spec, self.key(), why, who())
     if ended is not None:
       self.backend.cleanup_job(self.spec)
     return ended

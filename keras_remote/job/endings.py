@@ -34,11 +34,15 @@ def claim(
     if directory.create_started(started):
       return started
     number += 1
+  who = f"start of {allocation}"
+  last = directory.started(number - 1)
+  if last is not None and last.allocation == _NOBODY:
+    # It comes while a client gives up, or after one died at it.
+    return end(directory, spec, key, _waited(spec, "", who))
   why = (
     f"attempt {number - 1} ended without an outcome, and no further one is "
     "allowed"
   )
-  who = f"start of {allocation}"
   lost = _untold(directory, State.LOST, Cause.ATTEMPTS, why, who)
   return end(directory, spec, key, lost)
 
@@ -132,15 +136,21 @@ def give_up(
       # Another client's that gives up too, or died at it.
       if found is None or found.allocation != _NOBODY:
         return None
-  ending = Outcome(
+  return end(directory, spec, key, _waited(spec, why, who))
+
+
+def _waited(spec: JobSpec, why: str, who: str) -> Outcome:
+  """The ending of a job that waited in vain."""
+  limit = f"it waited {spec.limits.pending_timeout:g} s in vain"
+  message = f"{limit} (pending_timeout)"
+  return Outcome(
     attempt=0,
     state=State.TIMED_OUT,
     cause=Cause.PENDING,
-    message=why,
+    message=f"{message}: {why}" if why else message,
     ended=_now(),
     writer=who,
   )
-  return end(directory, spec, key, ending)
 
 
 def unsent(directory: JobDirectory, key: bytes, why: str, who: str) -> Outcome:

@@ -427,15 +427,31 @@ class GiveUpTest(_JobTest):
     self.assertIsNone(self.give_up())
     self.assertIsNone(self.directory.outcome())
 
-  def test_a_client_that_died_at_it(self) -> None:
-    """The next one ends the job; a start that comes first does not call."""
+  def die_at_it(self) -> None:
+    """Leaves what a client does that dies before the outcome."""
     full = failing_at(self.store, 1, errors.StoreError("full"), ("create",))
     with self.assertRaises(errors.StoreError):
       directory = JobDirectory(full, JOB_ID)
       endings.give_up(directory, job_spec(), _KEY, "no image", "me")
+
+  def test_a_client_that_died_at_it(self) -> None:
+    """The next one ends the job, and says why."""
+    self.die_at_it()
     outcome = self.give_up()
     assert outcome
     self.assert_ended(outcome, State.TIMED_OUT)
+    self.assertIn("no image", outcome.message)
+
+  def test_a_start_after_a_client_that_died_at_it(self) -> None:
+    """It does not call, and ends the job as the client would have."""
+    self.die_at_it()
+    outcome = self.claim()
+    assert isinstance(outcome, Outcome)
+    self.assert_ended(outcome, State.TIMED_OUT)
+    self.assertEqual(outcome.cause, Cause.PENDING)
+    self.assertIn("pending_timeout", outcome.message)
+    self.assertEqual((outcome.attempt, outcome.started), (0, None))
+    self.assertEqual(self.give_up(), outcome)
 
   def test_at_once(self) -> None:
     """Whoever is first: a start calls and the job goes on, or it has ended."""
