@@ -17,7 +17,7 @@ from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
 from keras_remote.home import Home, ensure, holding
-from keras_remote.job import environments, ids, layout, signing, wire
+from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
 from keras_remote.packaging import packager, provenance, runner_archive
@@ -179,7 +179,8 @@ def submit_spec(
 
   Raises:
     StoreError: the store failed; nothing of the job is left in it.
-    SubmitError: the backend did not take it.
+    SubmitError: the backend did not take it; where it cannot be asked whether
+      it did, the job is cancelled, and stays in the store.
   """
   directory = JobDirectory(store, spec.job_id)
   key = signing.job_key(backend.signing_key(), spec.job_id)
@@ -197,9 +198,17 @@ def submit_spec(
     with holding(place.sharing, shared=True):
       directory.create_spec(spec, key, payload=payload, beside=[send])
 
-  def forget() -> None:
+  def take_back(error: BaseException) -> None:
     # What another job has of this id is not touched.
     if storing.exception() is None:
+      try:
+        backend.cleanup_job(spec)
+      except errors.KerasRemoteError:
+        # Who was refused has started nothing. Else it may run, and looks into
+        # its directory: that says that nobody wants it.
+        if not isinstance(error, errors.ClusterAccessError):
+          _call_off(directory, spec, key, report)
+          return
       with contextlib.suppress(errors.StoreError):
         directory.delete(spec)
     if sent:  # Another job may have found it meanwhile.
@@ -209,21 +218,33 @@ def submit_spec(
   with (
     payload or contextlib.nullcontext(),
     ThreadPoolExecutor(1, f"store {spec.job_id}") as pool,
-    contextlib.ExitStack() as undo,
   ):
     storing = pool.submit(keep)
-    undo.callback(forget)
-    digest = layout.digest(wire.encode(spec))
-    made_of = environments.recipe(spec, backend.signing_key())
-    recipe = wire.encode(made_of) if made_of else b""
-    submission = Submission(spec, digest, runner, variables, key, recipe)
     try:
+      digest = layout.digest(wire.encode(spec))
+      made_of = environments.recipe(spec, backend.signing_key())
+      recipe = wire.encode(made_of) if made_of else b""
+      submission = Submission(spec, digest, runner, variables, key, recipe)
       backend.submit_job(submission, storing.result)
-    except BaseException:
-      if storing.exception() is None:
-        undo.callback(backend.cleanup_job, spec)
+    except BaseException as error:
+      take_back(error)
       raise
-    undo.pop_all()
+
+
+def _call_off(
+  directory: JobDirectory, spec: JobSpec, key: bytes, report: Report
+) -> None:
+  """Ends a job as cancelled that may run, and cannot be taken back."""
+  with contextlib.suppress(errors.StoreError):
+    endings.cancel(directory, spec, key, provenance.who())
+  report(
+    Step(
+      f"{spec.job_id} may have started all the same, and cannot be taken back "
+      "now: it is stored as cancelled, which it looks for; to be sure: "
+      f"`keras-remote jobs cancel {spec.job_id}`",
+      warning=True,
+    )
+  )
 
 
 @contextlib.contextmanager

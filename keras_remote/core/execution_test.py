@@ -16,11 +16,12 @@ from keras_remote.backend.local import LocalBackend
 from keras_remote.core import archives, execution, packing
 from keras_remote.core.context import JobContext, job_context
 from keras_remote.core.handle import JobHandle
-from keras_remote.job import layout
+from keras_remote.job import index, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ALLOCATION_VARIABLE
+from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
-from keras_remote.progress import silent
+from keras_remote.progress import Step, silent
 from keras_remote.storage.store import Store
 from tests.fakes.environment import environment
 from tests.fakes.watched_store import WatchedStore, failing_at
@@ -38,6 +39,13 @@ class _Failing(LocalBackend):
     raise errors.SubmitError("the machine is full")
 
 
+class _Unreachable(_Failing):
+  """Fails so, and cannot be asked to take it back either."""
+
+  def cleanup_job(self, spec: JobSpec) -> None:
+    raise errors.ClusterError("the cluster cannot be reached")
+
+
 class ExecutionTest(absltest.TestCase):
   def setUp(self) -> None:
     super().setUp()
@@ -47,10 +55,12 @@ class ExecutionTest(absltest.TestCase):
     (project / "pyproject.toml").touch()
     self.enter_context(environment(KERAS_REMOTE_HOME=str(base / "home")))
     self.context = job_context({"working_dir": project})
+    self.said: list[Step] = []
 
   def execute(self, context: JobContext) -> JobHandle[int]:
     packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
-    job_id, submitted = execution.execute_remote(context, packed, silent)
+    report = self.said.append
+    job_id, submitted = execution.execute_remote(context, packed, report)
     return JobHandle(job_id, context.store, context.backend, submitted)
 
   def with_store(self, store: Store) -> JobContext:
@@ -83,6 +93,22 @@ class ExecutionTest(absltest.TestCase):
     with self.assertRaisesRegex(errors.SubmitError, "is full"):
       self.execute(context)
     self.assert_nothing_left()
+
+  def test_a_backend_that_cannot_take_it_back(self) -> None:
+    """What may have been started hears from the store that it is cancelled."""
+    backend = _Unreachable(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    with self.assertRaisesRegex(errors.SubmitError, "is full"):
+      self.execute(context)
+    (warning,) = [step.what for step in self.said if step.warning]
+    self.assertIn("may have started all the same", warning)
+    (row,) = index.rows(self.context.store)
+    directory = JobDirectory(self.context.store, row.job_id)
+    key = signing.job_key(backend.signing_key(), row.job_id)
+    spec, outcome = directory.spec(key=key), directory.outcome(key)
+    self.addCleanup(self.context.backend.cleanup_job, spec)
+    assert outcome
+    self.assertEqual(outcome.state, State.CANCELLED)
 
   def assert_fails_at(self, write: int) -> None:
     error = errors.StoreError("the store is full")
