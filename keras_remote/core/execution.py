@@ -4,8 +4,13 @@ import contextlib
 import datetime
 import functools
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import (
+  Future,
+  InvalidStateError,
+  ThreadPoolExecutor,
+  wait,
+)
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +21,7 @@ from keras_remote.core.context import JobContext, resources
 from keras_remote.core.job import Job
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
+from keras_remote.core.sending import Withdrawn, is_withdrawn, withdraw
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
@@ -43,38 +49,39 @@ def execute_remote(
   now = clock.now()
   job_id = ids.new_job_id(context.options.name or packed.name, now)
   submitted: Future[JobSpec] = Future()
-  withdrawn = threading.Event()
+
+  def wanted() -> None:
+    if is_withdrawn(submitted):
+      raise Withdrawn
 
   def told(step: Step) -> None:
-    if withdrawn.is_set():
-      raise errors.SubmitError(f"{job_id} was cancelled before it started")
+    if not step.warning:
+      wanted()
     report(step)
 
-  send = functools.partial(_send, context, packed, told, job_id=job_id, at=now)
-
-  def withdraw() -> None:
-    directory = JobDirectory(context.store, job_id)
-    Job(submitted.result(), directory, context.backend).cancel()
+  def cancel(spec: JobSpec) -> None:
+    Job(spec, JobDirectory(context.store, job_id), context.backend).cancel()
 
   def work() -> None:
     try:
       with preparing(context.home, job_id), telling(context):
-        submitted.set_result(send())
-      if withdrawn.is_set():
-        withdraw()
+        spec = _send(context, packed, told, wanted, job_id=job_id, at=now)
     except BaseException as error:
-      if submitted.done():
-        raise
-      submitted.set_exception(error)
+      # Whoever withdrew it knows of its end.
+      with contextlib.suppress(InvalidStateError):
+        submitted.set_exception(error)
+      return
+    try:
+      submitted.set_result(spec)
+    except InvalidStateError:  # It was withdrawn too late to be kept back.
+      cancel(spec)
 
   try:
     threading.Thread(target=work, name=f"submit {job_id}").start()
     done = wait([submitted], _PATIENCE).done
   except BaseException:  # Ctrl-C: nobody would know of the job.
-    withdrawn.set()
-    # The thread looks after it is done, and this one now: one of them sees it.
-    if submitted.done() and submitted.exception() is None:
-      withdraw()
+    if not withdraw(job_id, submitted) and submitted.exception() is None:
+      cancel(submitted.result())
     report(Step(f"cancelled {job_id}", warning=True))
     raise
   if done:
@@ -87,7 +94,7 @@ def execute_remote(
 def _tell(job_id: str, report: Report, submitted: "Future[JobSpec]") -> None:
   """Says that the job could not be sent: perhaps nobody asks for it."""
   error = submitted.exception()
-  if error is not None:
+  if error is not None and not is_withdrawn(submitted):
     report(Step(f"{job_id} could not be submitted: {error}", warning=True))
 
 
@@ -95,6 +102,7 @@ def _send(
   context: JobContext,
   packed: Packed,
   report: Report,
+  wanted: Callable[[], object],
   *,
   job_id: str,
   at: datetime.datetime,
@@ -157,6 +165,7 @@ def _send(
     runner.path,
     context.variables,
     report,
+    wanted,
   )
   return spec
 
@@ -171,11 +180,13 @@ def submit_spec(
   runner: Path,
   variables: Mapping[str, str],
   report: Report = silent,
+  wanted: Callable[[], object] = lambda: None,
 ) -> None:
   """Stores the job's directory and has the backend start it.
 
   Args:
     archive: the project's; None where the store has it from another job.
+    wanted: raises where nobody wants the job any more; asked last of all.
 
   Raises:
     StoreError: the store failed; nothing of the job is left in it.
@@ -197,6 +208,10 @@ def submit_spec(
     # Nobody removes what was found before it is known that this job needs it.
     with holding(place.sharing, shared=True):
       directory.create_spec(spec, key, payload=payload, beside=[send])
+
+  def stored() -> None:
+    storing.result()
+    wanted()
 
   def take_back(error: BaseException) -> None:
     # What another job has of this id is not touched.
@@ -225,7 +240,7 @@ def submit_spec(
       made_of = environments.recipe(spec, backend.signing_key())
       recipe = wire.encode(made_of) if made_of else b""
       submission = Submission(spec, digest, runner, variables, key, recipe)
-      backend.submit_job(submission, storing.result)
+      backend.submit_job(submission, stored)
     except BaseException as error:
       take_back(error)
       raise

@@ -57,8 +57,10 @@ class ExecutionTest(absltest.TestCase):
     self.context = job_context({"working_dir": project})
     self.said: list[Step] = []
 
-  def execute(self, context: JobContext) -> JobHandle[int]:
-    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
+  def execute(
+    self, context: JobContext, function: Callable[[], object] = lambda: 7
+  ) -> JobHandle[int]:
+    packed = packing.pack_call(context, function, (), {}, {}, silent)
     report = self.said.append
     job_id, submitted = execution.execute_remote(context, packed, report)
     return JobHandle(job_id, context.store, context.backend, submitted)
@@ -143,6 +145,63 @@ class ExecutionTest(absltest.TestCase):
     finally:
       go.set()
     self.assertEqual(job.result(timeout=30), 7)
+
+  def sent(self) -> None:
+    """Returns once nobody is at sending a job any more."""
+    for thread in threading.enumerate():
+      if thread.name.startswith("submit "):
+        thread.join(30)
+
+  def assert_withdrawn(self, job: JobHandle[int]) -> None:
+    """It is cancelled, and nobody had to wait for that."""
+    began = time.monotonic()
+    self.assertTrue(job.cancel())
+    self.assertEqual(job.status(), State.CANCELLED)
+    with self.assertRaisesRegex(errors.JobCancelledError, job.id):
+      job.result()
+    self.assertFalse(job.cancel())
+    self.assertLess(time.monotonic() - began, 2.0)
+
+  def test_cancelling_while_it_is_sent(self) -> None:
+    """It is neither waited for nor sent, and nothing is left of it."""
+    go = threading.Event()
+
+    def watch(method: str, key: str) -> None:
+      if method == "create":
+        go.wait(30)
+
+    job = self.execute(self.with_store(WatchedStore(self.context.store, watch)))
+    try:
+      self.assert_withdrawn(job)
+    finally:
+      go.set()
+    self.sent()
+    self.assert_nothing_left()
+    self.assertEmpty([step.what for step in self.said if step.warning])
+
+  def test_cancelling_just_as_it_starts(self) -> None:
+    """What is there already ends as cancelled."""
+    go = threading.Event()
+
+    class Slow(LocalBackend):
+      def submit_job(
+        self,
+        submission: Submission,
+        stored: Callable[[], object] = lambda: None,
+      ) -> None:
+        super().submit_job(submission, stored)
+        go.wait(30)
+
+    backend = Slow(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    job = self.execute(context, lambda: time.sleep(60))
+    try:
+      self.assert_withdrawn(job)
+    finally:
+      go.set()
+    self.sent()
+    (row,) = index.rows(self.context.store)
+    self.assertEqual((row.job_id, row.state), (job.id, State.CANCELLED))
 
   def test_what_was_found_in_the_store_stays(self) -> None:
     """Who removes what no job needs does not take it from one that is sent."""

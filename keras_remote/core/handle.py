@@ -17,6 +17,7 @@ from keras_remote.core import collect, console, explain, hints, pending
 from keras_remote.core import follow as following
 from keras_remote.core.job import Ending, Job, last_lines
 from keras_remote.core.options import OptionArguments
+from keras_remote.core.sending import is_withdrawn, withdraw
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.spec import JobSpec
@@ -130,6 +131,8 @@ class JobHandle(Generic[R]):
     """How the job stands now."""
     if not self._submitted.done():
       return State.PREPARING
+    if is_withdrawn(self._submitted):
+      return State.CANCELLED
     return self._job().observe().state
 
   def done(self) -> bool:
@@ -232,10 +235,14 @@ class JobHandle(Generic[R]):
   def cancel(self) -> bool:
     """Cancels the job; False where it had ended before.
 
+    One that is still being built or sent is not waited for: it is not sent.
+
     Raises:
       IntegrityError: it was sent from a home with another key.
     """
-    return self._job().cancel()
+    if is_withdrawn(self._submitted):
+      return False
+    return withdraw(self._id, self._submitted) or self._job().cancel()
 
   def files(self) -> JobFiles:
     """What the function left in `current_job().output_dir`."""

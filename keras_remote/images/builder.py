@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from keras_remote import clock, errors, home
@@ -157,7 +157,10 @@ class ImageBuilder:
     if first:
       self._ensure(recipe, future, report)
     else:
-      report(Step("waiting for the image, which another call has built"))
+      step = Step("waiting for the image, which another call has built")
+      report(step)
+      while not wait([future], self._look).done:
+        report(step)  # Whoever is told may end this call by raising.
     return future.result()
 
   def forget(self, image: str) -> None:
@@ -240,16 +243,18 @@ class ImageBuilder:
 
   def _follow(self, build: "Build", tag: str, report: Report) -> str:
     """The image, once the build has ended well; shows its log until then."""
-    report(Step(f"building the image: {build.url}"))
+    step = Step(f"building the image: {build.url}")
     log = BuildLog(self._open_logs(build.log), build.log_key)
     while True:
+      report(step)  # Also the same again: whoever is told may end this call.
       build = self._google.look(build.id)
       for line in filter(None, map(printed, log.more())):
-        report(Step(f"building the image: {line}"))
+        step = Step(f"building the image: {line}")
+        report(step)
       if build.ended:
         break
       if build.waits:
-        report(Step("the image waits for a machine of Cloud Build"))
+        step = Step("the image waits for a machine of Cloud Build")
       time.sleep(self._look)
     if not build.well:
       log.more()

@@ -527,6 +527,31 @@ class FailuresTest(_Case):
     with self.assertRaisesRegex(errors.ImageBuildError, "did not answer.*away"):
       builder.find("python:3.11-slim", "cpu", _ONE)
 
+  @parameterized.parameters(True, False)
+  def test_a_quiet_build(self, first: bool) -> None:
+    """Whoever waits for it, or has begun it, can be stopped all the same."""
+    self.worker.go_on.clear()
+    self.addCleanup(self.worker.go_on.set)
+    builder, begun = self.builder(), threading.Event()
+    enough = 5
+
+    def stop(step: Step) -> None:
+      nonlocal enough
+      begun.set()
+      enough -= 1
+      if not enough:
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as pool:
+      if not first:
+        pool.submit(
+          builder.ensure, "python:3.11-slim", "cpu", _ONE, lambda _: begun.set()
+        )
+        begun.wait()
+      with self.assertRaises(KeyboardInterrupt):
+        builder.ensure("python:3.11-slim", "cpu", _ONE, stop)
+      self.worker.go_on.set()
+
   @parameterized.parameters(
     KeyboardInterrupt(), errors.SubmitError("was cancelled before it started")
   )
