@@ -142,16 +142,22 @@ class GKEBackend:
       restricted = admission.restricted(self._cluster, self._home, manifest)
       # Before the Job: a pod looks for a missing one only every 10 s.
       secret = secrets.job_secret(
-        spec.job_id, labels, submission.key, environ, submission.recipe
+        spec.job_id,
+        labels,
+        submission.key,
+        environ,
+        submission.recipe,
+        spec=submission.digest,
       )
       created = self._cluster.create(SECRETS, secret)
       try:
         stored()
       except BaseException:
-        if created:
-          with contextlib.suppress(errors.KerasRemoteError):
-            self._cluster.delete(SECRETS, spec.job_id)
+        with contextlib.suppress(errors.KerasRemoteError):
+          secrets.disown(self._cluster, secret, created)
         raise
+      if created is None:
+        secrets.own(self._cluster, secret)
       job = self._cluster.create(JOBS, manifest(restricted=restricted))
     except errors.ClusterAccessError:
       raise

@@ -13,7 +13,7 @@ from absl.testing import absltest, parameterized
 from keras_remote import clock, errors
 from keras_remote.backend.base import Observation, Submission, Wanted
 from keras_remote.backend.gke import GKEBackend
-from keras_remote.backend.k8s import pods, shared
+from keras_remote.backend.k8s import pods, secrets, shared
 from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   EVENTS,
@@ -176,6 +176,32 @@ class SubmitTest(BackendCase):
     with self.assertRaisesRegex(errors.StoreError, "is gone"):
       self.backend.submit_job(self.submission(), stored)
     self.assertIsNotNone(self.found(SECRETS, JOB_ID))
+
+  def test_a_secret_that_another_job_of_this_id_left(self) -> None:
+    """The job that is stored gets its own, and keeps it when it submits again."""
+    theirs = secrets.job_secret(JOB_ID, {}, b"other", {}, spec="3" * 64)
+    self.put(SECRETS, theirs)
+    for _ in range(2):
+      self.backend.submit_job(self.submission(TOKEN="mine"))
+      values = self.owned()["data"].values()
+      self.assertEqual(
+        {base64.b64decode(v) for v in values}, {b"mine", b"the key"}
+      )
+    removed = [r for r in self.server.requests if r.method == "DELETE"]
+    self.assertLen(removed, 1)
+
+  def test_a_secret_that_another_job_of_this_id_made_meanwhile(self) -> None:
+    """Who could not store its job removes its own alone."""
+    theirs = secrets.job_secret(JOB_ID, {}, b"other", {}, spec="3" * 64)
+    theirs["metadata"]["uid"] = "another"
+
+    def stored() -> None:
+      self.put(SECRETS, theirs)
+      raise errors.StoreError("the id is taken")
+
+    with self.assertRaisesRegex(errors.StoreError, "is taken"):
+      self.backend.submit_job(self.submission(), stored)
+    self.assertEqual(self.found(SECRETS, JOB_ID)["metadata"]["uid"], "another")
 
   def test_names_of_a_first_process(self) -> None:
     """They are not the user's to give: nothing else is left out."""

@@ -145,6 +145,10 @@ class ApiServer(LocalServer):
           return 404, _status("not found")
         return 200, self.put(path, _merged(found, request.body))
       case "DELETE" if name:
+        uid = request.body.get("preconditions", {}).get("uid")
+        found = self.get(path, name)
+        if uid and found and found["metadata"]["uid"] != uid:
+          return 409, _status("another one", "Conflict")
         removed = self.remove(path, name)
         return (200, removed) if removed else (404, _status("not found"))
       case "DELETE":

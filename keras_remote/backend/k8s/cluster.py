@@ -100,10 +100,16 @@ class Cluster:
     with _allowing(_NOT_FOUND):
       self._ask("PATCH", kind, name, body=body)
 
-  def delete(self, kind: Kind, name: str) -> None:
-    """Removes the object, if it is there, and then what it owns."""
-    body = {"propagationPolicy": "Background"}
-    with _allowing(_NOT_FOUND):
+  def delete(self, kind: Kind, name: str, *, uid: str | None = None) -> None:
+    """Removes the object, if it is there, and then what it owns.
+
+    Args:
+      uid: of the only one that it may be; None for whichever is there.
+    """
+    body: Object = {"propagationPolicy": "Background"}
+    if uid is not None:
+      body["preconditions"] = {"uid": uid}
+    with _allowing(_NOT_FOUND, _CONTENDED):
       self._ask("DELETE", kind, name, body=body)
 
   def kill(self, kind: Kind, selector: str) -> None:

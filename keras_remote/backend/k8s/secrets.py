@@ -16,6 +16,8 @@ KEY = "key"
 # The item of a job's Secret that says what it installs.
 RECIPE = "recipe"
 _VARIABLE = "env."
+# The annotation that says which of two jobs of one id it is of.
+_SPEC = "keras-remote/spec"
 # What every version of Kubernetes takes for a variable's name.
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
 
@@ -57,16 +59,48 @@ def job_secret(
   key: bytes,
   environ: Mapping[str, str],
   recipe: bytes = b"",
+  *,
+  spec: str = "",
 ) -> Object:
   """The Secret of a job: its key, and the values of its variables.
 
   Args:
     recipe: of what it installs, with another key; empty where it does not.
+    spec: the digest of the job's spec.
   """
   values = {_VARIABLE + each: text.encode() for each, text in environ.items()}
   if recipe:
     values[RECIPE] = recipe
-  return _secret(name, labels, {KEY: key, **values})
+  secret = _secret(name, labels, {KEY: key, **values})
+  secret["metadata"]["annotations"] = {_SPEC: spec}
+  return secret
+
+
+def own(cluster: Cluster, secret: Object) -> None:
+  """Has a job that is stored get this Secret, where there was one.
+
+  Another job of its id, which could not be stored, may have been faster.
+  """
+  name = secret["metadata"]["name"]
+  found = cluster.get(SECRETS, name)
+  while found is None or not _is_same(found, secret):
+    if found:
+      cluster.delete(SECRETS, name, uid=found["metadata"]["uid"])
+    found = cluster.create(SECRETS, secret) or cluster.get(SECRETS, name)
+
+
+def disown(cluster: Cluster, secret: Object, created: Object | None) -> None:
+  """Removes the Secret of a job that is not stored, but no other job's."""
+  name = secret["metadata"]["name"]
+  found = created or cluster.get(SECRETS, name)
+  if found and _is_same(found, secret):
+    cluster.delete(SECRETS, name, uid=found["metadata"]["uid"])
+
+
+def _is_same(found: Object, secret: Object) -> bool:
+  """Whether both are of the same job, not of the same id alone."""
+  there = found["metadata"].get("annotations") or {}
+  return there.get(_SPEC) == secret["metadata"]["annotations"][_SPEC]
 
 
 def cluster_key(cluster: Cluster, labels: Mapping[str, str]) -> bytes:
