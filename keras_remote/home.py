@@ -212,7 +212,7 @@ class Home:
 
   @property
   def preparing(self) -> Path:
-    """One file a job that is being submitted, locked until it is."""
+    """One file a job that was submitted lately, locked until it is."""
     return self.path / "preparing"
 
   @property
@@ -228,8 +228,12 @@ class Home:
     """
     return locked(self.preparing / job_id)
 
+  def has_prepared(self, job_id: str) -> bool:
+    """Whether a process of this home was at submitting the job, lately."""
+    return (self.preparing / job_id).exists()
+
   def sweep_preparing(self) -> None:
-    """Removes what submitters that died left, after a day."""
+    """Removes what submitters left, after a day."""
     oldest = clock.now().timestamp() - DAY
     for path in self.preparing.glob("*"):
       # It may be gone: another process may be sweeping too.

@@ -60,8 +60,8 @@ from keras_remote.storage.open import is_folder, open_store
 # No push tells that a submitting process has ended: seconds between looks at
 # its lock.
 _LOOK = 1.0
-# A job that another machine still sends is not here yet: it has so long. Far
-# more than clocks differ.
+# A job that another home still sends is not here yet: it has so long. Far more
+# than clocks differ.
 _SENDING = datetime.timedelta(hours=1)
 
 
@@ -354,7 +354,7 @@ class GKEBackend:
       return Observation(State.PREPARING, "it is being packed and sent")
     if directory.attempts():
       return lost
-    if _sent_elsewhere(spec):
+    if self._is_sent_elsewhere(spec):
       return Observation(
         State.PREPARING,
         f"{spec.origin.who} is sending it: its Job is not in the cluster yet",
@@ -364,6 +364,15 @@ class GKEBackend:
       "it never started: the submitting process ended before its Job was in "
       "the cluster, or somebody deleted that",
     )
+
+  def _is_sent_elsewhere(self, spec: JobSpec) -> bool:
+    """Whether another home, or another machine, may still be at sending it."""
+    # Of another machine's the lock may not be seen, though the home be shared.
+    host = spec.origin.who.rpartition("@")[2]
+    if host == socket.gethostname() and self._home.has_prepared(spec.job_id):
+      return False
+    submitted = datetime.datetime.fromisoformat(spec.origin.submitted)
+    return clock.now() - submitted < _SENDING
 
 
 def _told(
@@ -388,11 +397,3 @@ def _present(seen: Seen) -> bool:
 def _key(process: int, identity: object, cluster: Cluster) -> bytes:
   """A namespace's key: nobody changes it, so a process asks once."""
   return secrets.cluster_key(cluster, pods.MANAGED)
-
-
-def _sent_elsewhere(spec: JobSpec) -> bool:
-  """Whether another machine may still be at sending it."""
-  if spec.origin.who.rpartition("@")[2] == socket.gethostname():
-    return False
-  submitted = datetime.datetime.fromisoformat(spec.origin.submitted)
-  return clock.now() - submitted < _SENDING

@@ -264,10 +264,17 @@ def _call_off(
 
 @contextlib.contextmanager
 def preparing(place: Home, job_id: str) -> Iterator[None]:
-  """Holds the lock that says that this process still submits the job."""
+  """Holds the lock that says that this process still submits the job.
+
+  Its file stays for a day: without the lock it says that nobody does.
+  """
   path = ensure(place.preparing) / job_id
   with holding(path):
     try:
       yield
-    finally:
+    except BaseException:
       path.unlink(missing_ok=True)
+      raise
+  if not place.remembered("swept", "preparing"):
+    place.remember("swept", "preparing")
+    place.sweep_preparing()

@@ -16,6 +16,7 @@ from keras_remote.backend.local import LocalBackend
 from keras_remote.core import archives, execution, packing
 from keras_remote.core.context import JobContext, job_context
 from keras_remote.core.handle import JobHandle
+from keras_remote.home import ensure
 from keras_remote.job import index, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ALLOCATION_VARIABLE
@@ -128,6 +129,18 @@ class ExecutionTest(absltest.TestCase):
     for write in range(4):  # The project need not be sent again.
       self.assert_fails_at(write)
       archives.check(self.context.store, job.spec)
+
+  def test_what_stays_of_a_submission(self) -> None:
+    """That it was this home's own is known for a day, and then swept away."""
+    home = self.context.home
+    (ensure(home.preparing) / "old").touch()
+    os.utime(home.preparing / "old", (1, 1))
+    job = self.execute(self.context)
+    job.result(timeout=30)
+    self.sent()
+    self.assertEqual([p.name for p in home.preparing.iterdir()], [job.id])
+    self.assertTrue(home.has_prepared(job.id))
+    self.assertFalse(home.prepares(job.id))
 
   def test_a_slow_store(self) -> None:
     """`submit` does not wait for it, and the job comes to run."""
