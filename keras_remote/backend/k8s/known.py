@@ -49,13 +49,20 @@ class Known:
     seen = self.seen(job_id)
     return seen.job is not None or bool(seen.pods)
 
-  def take(self, kind: Kind, objects: Iterable[Object]) -> set[str]:
-    """Has these, and no others of the kind; the jobs that this may concern."""
+  def take(
+    self, kind: Kind, objects: Iterable[Object], version: str
+  ) -> set[str]:
+    """Has these, and no others of the kind; the jobs that this may concern.
+
+    Args:
+      version: of which these were all: what is newer has come since.
+    """
     with self._lock:
       concerned = set(self._jobs)
       for found in self._jobs.values():
-        for key in [key for key in found if key[0] == kind]:
-          del found[key]
+        for key, each in list(found.items()):
+          if key[0] == kind and _version(each) <= _number(version):
+            del found[key]
       concerned |= {self._put(kind, each) for each in objects}
       self._gone.clear()
       self._jobs = {job: found for job, found in self._jobs.items() if found}
@@ -102,5 +109,8 @@ def job_of(kind: Kind, found: Object) -> str:
 
 def _version(found: Object | None) -> int:
   """A number that grows; 0 where a cluster writes another thing."""
-  text = found["metadata"].get("resourceVersion", "") if found else ""
+  return _number(found["metadata"].get("resourceVersion", "") if found else "")
+
+
+def _number(text: str) -> int:
   return int(text) if text.isdecimal() else 0

@@ -38,10 +38,20 @@ class KnownTest(absltest.TestCase):
     """What is not there any more is gone, of this kind alone."""
     self.known.apply(JOBS, "ADDED", _object("job"))
     self.known.apply(PODS, "ADDED", _object("a"))
-    concerned = self.known.take(PODS, [_object("b", job_id="other")])
+    concerned = self.known.take(PODS, [_object("b", job_id="other")], "1")
     self.assertEqual(concerned, {JOB_ID, "other"})
     self.assertEqual(self.uids(), [])
     self.assertTrue(self.known.knows(JOB_ID))
+
+  def test_what_came_while_all_was_asked_for(self) -> None:
+    """An answer says nothing of what is newer than itself."""
+    self.known.apply(PODS, "ADDED", _object("old", 4))
+    self.known.apply(PODS, "ADDED", _object("changed", 4))
+    self.known.learn(PODS, [_object("new", 7), _object("changed", 8)])
+    self.known.take(PODS, [_object("changed", 4), _object("listed", 5)], "6")
+    self.assertCountEqual(self.uids(), ["new", "changed", "listed"])
+    found = {p["metadata"]["uid"]: p for p in self.known.seen(JOB_ID).pods}
+    self.assertEqual(found["changed"]["metadata"]["resourceVersion"], "8")
 
   def test_a_look_that_is_late(self) -> None:
     """It adds what is not known, and brings nothing back."""

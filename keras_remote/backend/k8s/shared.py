@@ -185,7 +185,8 @@ class _Watch(threading.Thread):
       self._kind, self._selector, fields=self._fields, once=True
     )
     self._version = listing.version
-    self._shared.tell(self._shared.known.take(self._kind, listing.items))
+    known = self._shared.known
+    self._shared.tell(known.take(self._kind, listing.items, listing.version))
     self.ready.set()
 
   def _follow(self, version: str) -> bool:
