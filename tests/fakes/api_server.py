@@ -52,6 +52,7 @@ class ApiServer(LocalServer):
       told, and refused by a `fault`.
     logs: what the container of each pod has printed, by the pod's name.
     warning: what it says to each creation, or "".
+    odd: lines, each for one watch that begins: it sends that and ends.
   """
 
   def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -59,6 +60,7 @@ class ApiServer(LocalServer):
     self.fault: Callable[[Request], int | None] = lambda request: None
     self.logs: dict[str, bytes] = {}
     self.warning = ""
+    self.odd: list[bytes] = []
     self.namespaces = {"team"}
     self.groups: set[str] = set()
     self.forbidden: set[str] = set()
@@ -190,6 +192,9 @@ class ApiServer(LocalServer):
     """Sends changes until it is cut off."""
     last, cuts = int(request.query["resourceVersion"]), self._cuts
     path, _ = _split(request.path)
+    if self.odd:
+      send(self.odd.pop() + b"\n")
+      return
     if last < self._oldest:
       gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
       send(json.dumps(gone).encode() + b"\n")

@@ -33,6 +33,8 @@ EVENT_FIELDS = ",".join(
 )
 # Refusals that another try may change: it takes too long, forgot, is busy.
 _PASSING = (408, 410, 429)
+# The type of an event after which what there is is listed anew.
+_ERROR = "ERROR"
 
 News = queue.SimpleQueue[errors.KerasRemoteError | None]
 _Place = tuple[int, tuple[int, str], str]
@@ -140,11 +142,21 @@ class _Watch(threading.Thread):
     try:
       self._keep()
     except errors.KerasRemoteError as error:
-      # Who may not see events does without their words.
-      if self._kind != EVENTS:
-        self._shared.fail(error)
+      self._fail(error)
+    except Exception as error:  # What nobody foresaw: nobody must wait for it.
+      told = errors.ClusterError(
+        f"the {self._kind.plural} cannot be watched any more: "
+        f"{type(error).__name__}: {error}"
+      )
+      told.__cause__ = error
+      self._fail(told)
     finally:
       self.ready.set()
+
+  def _fail(self, error: errors.KerasRemoteError) -> None:
+    # Who may not see events does without their words.
+    if self._kind != EVENTS:
+      self._shared.fail(error)
 
   def stop(self) -> None:
     """Lets it end soon."""
@@ -200,7 +212,7 @@ class _Watch(threading.Thread):
       # Asked after `stop` can see the stream: one of the two ends it.
       for event in () if self._stopping.is_set() else _events(stream):
         change, found = event["type"], event["object"]
-        if change == "ERROR":  # 410: too much has happened since.
+        if change == _ERROR:  # 410: too much has happened since.
           self._version = None
           break
         told = True
@@ -215,9 +227,20 @@ class _Watch(threading.Thread):
 def _events(stream: Stream) -> Iterator[Any]:
   for line in stream.lines():
     try:
-      yield json.loads(line)
+      event = json.loads(line)
     except ValueError:  # It was cut: what it said comes again.
       return
+    if not _is_event(event):  # Such as a bare Status, of a proxy's.
+      event = {"type": _ERROR, "object": {}}
+    yield event
+
+
+def _is_event(found: Any) -> bool:
+  return (
+    isinstance(found, dict)
+    and "type" in found
+    and isinstance(found.get("object"), dict)
+  )
 
 
 # The watches of this process: only under the lock.

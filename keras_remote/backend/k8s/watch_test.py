@@ -210,6 +210,26 @@ class FeedTest(KubernetesCase):
       self.change(feed, PODS, "b")
     self.assertEmpty(faults)
 
+  def test_what_is_no_change(self) -> None:
+    """What there is is listed anew, as after a cut."""
+    with self.feed() as feed:
+      self.change(feed, PODS, "a")
+      self.server.odd = [b'{"kind": "Status", "code": 410}', b"null", b"[]"]
+      self.server.cut()
+      self.change(feed, PODS, "b")
+      self.server.cut()
+      self.change(feed, PODS, "c")
+    self.assertEmpty(self.server.odd)
+
+  def test_what_nobody_foresaw(self) -> None:
+    """Whoever waits is told, and does not wait for ever."""
+    with self.feed() as feed:
+      self.change(feed, PODS, "a")
+      self.server.odd = [b'{"type": "ADDED", "object": {}}'] * 3
+      self.server.cut()
+      with self.assertRaisesRegex(errors.ClusterError, "KeyError"):
+        self.until(feed, lambda: False)
+
   def test_a_log_in_that_ends(self) -> None:
     """Whoever waits is told."""
     with self.feed() as feed:
