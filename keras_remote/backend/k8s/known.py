@@ -93,8 +93,20 @@ class Known:
     of_job = self._jobs.setdefault(job_id, {})
     key = kind, found["metadata"]["uid"]
     if _version(found) >= _version(of_job.get(key)):
-      of_job[key] = found
+      of_job[key] = _slim(kind, found)
     return job_id
+
+
+def _slim(kind: Kind, found: Object) -> Object:
+  """The object without what is long and nobody reads."""
+  slim = {**found, "metadata": _without(found["metadata"], "managedFields")}
+  if kind == JOBS and "spec" in found:
+    slim["spec"] = _without(found["spec"], "template")  # As its pods have it.
+  return slim
+
+
+def _without(found: Object, name: str) -> Object:
+  return {each: value for each, value in found.items() if each != name}
 
 
 def job_of(kind: Kind, found: Object) -> str:

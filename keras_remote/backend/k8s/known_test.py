@@ -70,6 +70,23 @@ class KnownTest(absltest.TestCase):
     (a,) = self.known.seen(JOB_ID).pods
     self.assertEqual(a["metadata"]["resourceVersion"], "5")
 
+  def test_what_is_kept(self) -> None:
+    """No more than somebody reads: there may be thousands, for a day."""
+    job, pod = _object("job"), _object("pod")
+    for each in (job, pod):
+      each["metadata"]["managedFields"] = [{"manager": "kubelet"}]
+    job["spec"] = {"suspend": True, "template": {"spec": 1}}
+    pod["spec"] = {"containers": [1]}
+    self.known.take(JOBS, [job], "9")
+    self.known.apply(PODS, "ADDED", pod)
+    seen = self.known.seen(JOB_ID)
+    assert seen.job
+    self.assertEqual(seen.job["spec"], {"suspend": True})
+    self.assertEqual(seen.pods[0]["spec"], {"containers": [1]})
+    for each in (seen.job, *seen.pods):
+      self.assertNotIn("managedFields", each["metadata"])
+    self.assertIn("template", job["spec"])  # It is its giver's.
+
   def test_events(self) -> None:
     """They are of the job whose Job or pod they tell of."""
     for kind, name in (("Job", JOB_ID), ("Pod", f"{JOB_ID}-x2v4q")):

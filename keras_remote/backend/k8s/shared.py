@@ -231,7 +231,7 @@ def _events(stream: Stream) -> Iterator[Any]:
     except ValueError:  # It was cut: what it said comes again.
       return
     if not _is_event(event):  # Such as a bare Status, of a proxy's.
-      event = {"type": _ERROR, "object": {}}
+      event = {"type": _ERROR, "object": None}
     yield event
 
 
