@@ -325,10 +325,10 @@ class GKEBackend:
 
   def _view(self, seen: Seen) -> diagnosis.View:
     """How it stands; which pools there are is asked where that says more."""
+    # The next call asks for it anew.
     for image in waiting.unpulled(seen.pods):
-      self._home.forget(
-        IMAGES, image
-      )  # The next call looks whether it is there.
+      self._home.forget(IMAGES, image)
+    admission.heed(self._cluster, self._home, seen.events)
     known = None
     if diagnosis.seeks_node(seen.pods):
       known = self._pools

@@ -97,9 +97,11 @@ class Job:
         with contextlib.suppress(errors.ClusterAccessError):
           settled = self._ended() or self._settle(seen.sentence)
           seen = Observation(settled.state, settled.message, settled)
-      elif seen.overdue and (ended := self._give_up(seen.sentence)):
-        yield Observation(ended.state, ended.message, ended)
-        return
+      elif seen.overdue:
+        # As above.
+        with contextlib.suppress(errors.ClusterAccessError):
+          if ended := self._give_up(seen.sentence):
+            seen = Observation(ended.state, ended.message, ended)
       elif seen.outcome:
         explained = self._explained(seen.outcome)
         if explained != seen.outcome:
@@ -109,6 +111,8 @@ class Job:
           self._clean_up()
       first = False
       yield seen
+      if seen.state.ended:
+        return
 
   def outcome(self, timeout: float | None = None) -> Outcome:
     """How it ended, when it has; its signature is left to who uses it.
@@ -165,8 +169,11 @@ class Job:
       return endings.unsent(self.directory, self.key(), why, who())
     settled = endings.settle(self.directory, self.spec, self.key(), why, who())
     settled = self._explained(settled)
-    self._keep_logs()
-    self.backend.cleanup_job(self.spec)
+    # It has ended, whatever more its reader may do.
+    with contextlib.suppress(errors.ClusterAccessError):
+      self._keep_logs()
+    with contextlib.suppress(errors.ClusterAccessError):
+      self.backend.cleanup_job(self.spec)
     return settled
 
   def _give_up(self, why: str) -> Outcome | None:
@@ -174,7 +181,8 @@ class Job:
     self.directory.spec(key=self.key())
     ended = endings.give_up(self.directory, self.spec, self.key(), why, who())
     if ended is not None:
-      self.backend.cleanup_job(self.spec)
+      with contextlib.suppress(errors.ClusterAccessError):
+        self.backend.cleanup_job(self.spec)
     return ended
 
   def _clean_up(self) -> None:

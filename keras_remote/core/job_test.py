@@ -10,7 +10,7 @@ from keras_remote import errors
 from keras_remote.backend.base import Wanted
 from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.objects import JOBS, PODS
+from keras_remote.backend.k8s.objects import JOBS, PODS, SECRETS
 from keras_remote.core import pending
 from keras_remote.core.collect import error_of
 from keras_remote.core.console import Console
@@ -22,6 +22,7 @@ from keras_remote.job.outcome import Cause
 from keras_remote.job.spec import Limits, Target
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
+from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import CONTEXT, KubernetesCase
 from tests.fakes.specs import JOB_ID, job_spec
 
@@ -42,8 +43,8 @@ class LastLinesTest(absltest.TestCase):
     )
 
 
-class PendingTest(KubernetesCase):
-  """A job on a cluster, whose pod waits for what cannot come."""
+class _ClusterCase(KubernetesCase):
+  """A job on a cluster, of which nothing but its directory is there."""
 
   def setUp(self) -> None:
     super().setUp()
@@ -59,6 +60,63 @@ class PendingTest(KubernetesCase):
     )
     self.job = Job(spec, JobDirectory(store, JOB_ID), self.backend)
     self.job.directory.create_spec(spec, self.job.key())
+
+  def refusing(self, method: str, part: str) -> Job:
+    """The job, for a user who may not do this, and has asked nothing yet."""
+
+    def refuse(request: Request) -> int | None:
+      return 403 if request.method == method and part in request.path else None
+
+    self.server.fault = refuse
+    home = Home(ensure(Path(self.create_tempdir().full_path, "theirs")))
+    backend = GKEBackend(home, Wanted("other", None), None)
+    return dataclasses.replace(self.job, backend=backend)
+
+
+class RightsTest(_ClusterCase):
+  """Those who see a job that is lost, and may not do all that ends it."""
+
+  def test_who_may_not_remove_it(self) -> None:
+    """They end it, and hear how: the rest goes with its time."""
+    outcome = self.refusing("DELETE", "/").outcome()
+    self.assertEqual(outcome.state, State.LOST)
+    self.assertEqual(self.job.directory.outcome(), outcome)
+
+  def test_who_may_not_read_its_log(self) -> None:
+    """They end it, and remove it, without that."""
+    endings.claim(
+      self.job.directory, self.job.spec, self.job.key(), allocation="pod"
+    )
+    statuses = [{"state": {"terminated": {"exitCode": 137}}}]
+    labels = pods.labels(self.job.spec)
+    self.put(
+      PODS,
+      {
+        "metadata": {"name": f"{JOB_ID}-x", "labels": labels},
+        "spec": {"containers": [{"image": "image:1"}]},
+        "status": {"phase": "Failed", "containerStatuses": statuses},
+      },
+    )
+    self.put(SECRETS, {"metadata": {"name": JOB_ID}})
+    outcome = self.refusing("GET", "/log").outcome()
+    self.assertEqual(outcome.state, State.LOST)
+    self.assertIsNone(self.found(SECRETS, JOB_ID))
+
+  def test_who_may_not_read_the_key(self) -> None:
+    """They see that it is lost, and leave it to others to end it."""
+    job = self.refusing("GET", "/secrets/")
+    self.assertEqual([s.state for s in job.watch()], [State.LOST])
+    self.assertIsNone(job.directory.outcome())
+    with self.assertRaisesRegex(errors.ClusterAccessError, "create role"):
+      job.outcome()
+
+
+class PendingTest(_ClusterCase):
+  """A job whose pod waits for what cannot come."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    spec = self.job.spec
     labels = pods.labels(spec)
     self.put(JOBS, {"metadata": {"name": JOB_ID, "labels": labels}, "spec": {}})
     waiting = {"reason": "InvalidImageName", "message": "A B"}
@@ -83,6 +141,19 @@ class PendingTest(KubernetesCase):
     self.assertIsNone(self.found(JOBS, JOB_ID))
     error = error_of(self.job.spec, outcome)
     self.assertIsInstance(error, errors.JobTimeoutError)
+
+  def test_who_may_not_remove_it(self) -> None:
+    """They end it, and hear how."""
+    outcome = self.refusing("DELETE", "/").outcome(timeout=20)
+    self.assertEqual(outcome.cause, Cause.PENDING)
+    self.assertEqual(self.job.directory.outcome(), outcome)
+
+  def test_who_may_not_read_the_key(self) -> None:
+    """They see that it waits, and go on: others end it."""
+    seen = list(self.refusing("GET", "/secrets/").watch(timeout=0.6))
+    self.assertEqual({each.state for each in seen}, {State.PENDING})
+    self.assertTrue(any(each.overdue for each in seen))
+    self.assertIsNone(self.job.directory.outcome())
 
   def test_what_is_said(self) -> None:
     """Who waits in a place that is no terminal is told why, once."""

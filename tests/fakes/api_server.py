@@ -4,7 +4,6 @@ It keeps objects with their versions, and tells watches of changes. It starts
 nothing: the pods of a Job are what a test puts there.
 """
 
-import contextlib
 import copy
 import json
 import ssl
@@ -52,6 +51,7 @@ class ApiServer(LocalServer):
       told, and refused by a `fault`.
     logs: what the container of each pod has printed, by the pod's name.
     warning: what it says to each creation, or "".
+    torn: bytes of a log after which its connection breaks; None: it does not.
     odd: lines, each for one watch that begins: it sends that and ends.
   """
 
@@ -60,6 +60,7 @@ class ApiServer(LocalServer):
     self.fault: Callable[[Request], int | None] = lambda request: None
     self.logs: dict[str, bytes] = {}
     self.warning = ""
+    self.torn: int | None = None
     self.odd: list[bytes] = []
     self.namespaces = {"team"}
     self.groups: set[str] = set()
@@ -213,6 +214,9 @@ class ApiServer(LocalServer):
   def log(self, request: Request, send: Callable[[bytes], None]) -> None:
     """Sends a pod's log; one that is followed until it is cut off."""
     name, cuts, sent = request.path.split("/")[-2], self._cuts, 0
+    if self.torn is not None:
+      send(self.logs[name][: self.torn])
+      raise ConnectionAbortedError
     while True:
       printed = self.logs[name]
       if printed[sent:]:
@@ -287,8 +291,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
       request = Request(self.command, url.path, query, headers, body)
       server.requests.append(request)
       fault = server.fault(request)
-      # The client may be gone.
-      with contextlib.suppress(OSError):
+      try:
         if fault == 0:
           self.close_connection = True
         elif fault:
@@ -301,6 +304,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
           self._stream(server.log, request)
         else:
           self._send(*server.answer(request))
+      except OSError:  # The client may be gone.
+        self.close_connection = True
 
     def _send(self, status: int, body: Object) -> None:
       data = json.dumps(body).encode()

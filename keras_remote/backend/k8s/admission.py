@@ -1,10 +1,11 @@
 """What a namespace demands of a job before it lets it run."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from keras_remote import errors
 from keras_remote.backend.base import Wanted
+from keras_remote.backend.k8s import waiting
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.objects import ACCOUNTS, JOBS, Kind, Object
 from keras_remote.backend.k8s.target import target_place
@@ -16,6 +17,8 @@ _QUEUES = tuple(
   for version in ("v1beta1", "v1beta2")
 )
 _NOT_FOUND = 404
+# What the home remembers: how it was answered.
+_SECURITY = "pod-security"
 # How a server's warning begins that no pod of such a Job would be let in.
 _WARNING = 'would violate PodSecurity "restricted'
 
@@ -28,17 +31,27 @@ def restricted(
   The API server is asked once a day, with a Job that it does not make: it
   refuses pods only later, when nobody hears.
   """
-  place = target_place(cluster)
   for answer in (True, False):
-    if home.remembered("pod-security", f"{place} {answer}"):
+    if home.remembered(_SECURITY, _note(cluster, answer)):
       return answer
   try:
     warned = cluster.warnings(JOBS, manifest())
   except errors.ClusterError:  # What is wrong shows when it is created.
     return False
   answer = any(_WARNING in each.replace("\\", "") for each in warned)
-  home.remember("pod-security", f"{place} {answer}")
+  home.remember(_SECURITY, _note(cluster, answer))
   return answer
+
+
+def heed(cluster: Cluster, home: Home, events: Iterable[Object]) -> None:
+  """Has the next call ask anew, where pods are refused all the same."""
+  if waiting.is_insecure(events):
+    for answer in (True, False):
+      home.forget(_SECURITY, _note(cluster, answer))
+
+
+def _note(cluster: Cluster, answer: bool) -> str:
+  return f"{target_place(cluster)} {answer}"
 
 
 def check(cluster: Cluster, home: Home, wanted: Wanted) -> None:

@@ -51,6 +51,27 @@ class RestrictedTest(KubernetesCase):
     self.assertTrue(self.restricted())
 
 
+  @parameterized.parameters(
+    ("FailedCreate", 'pods "x" is forbidden: violates PodSecurity "res', True),
+    ("FailedCreate", 'pods "x" is forbidden: exceeded quota: few', False),
+    ("FailedMount", "violates PodSecurity", False),
+  )
+  def test_a_namespace_that_has_changed(
+    self, reason: str, message: str, asked: bool
+  ) -> None:
+    """It is asked anew after pods were refused, and not for less."""
+    self.assertFalse(self.restricted())
+    self.server.warning = _WARNING
+    event: Object = {
+      "involvedObject": {"kind": "Job", "name": "job"},
+      "metadata": {"name": "event"},
+      "reason": reason,
+      "message": message,
+    }
+    admission.heed(self.cluster, self.home, [event])
+    self.assertEqual(self.restricted(), asked)
+
+
 class CheckTest(KubernetesCase):
   def test_an_account(self) -> None:
     """One that is there is asked about once a day, another every time."""

@@ -91,6 +91,9 @@ class _Reader:
         if len(kept) < len(piece):
           self.over = True
           return
+    if not follow and stream.cut:
+      self.over = True
+      return
     # It was the begin of no mark.
     if not follow and (fresh := joiner.rest[max(0, self._done - begin) :]):
       yield fresh

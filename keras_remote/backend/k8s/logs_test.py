@@ -46,11 +46,25 @@ class LiveTest(KubernetesCase):
     """It was where the container has ended, and nothing of it is too old."""
     self.pod(state)
     self.server.logs["pod"] = printed
+    self.assertEqual(self.read(follow=follow)[1], whole)
+
+  def read(self, *, follow: bool) -> tuple[bytes, bool]:
+    """What comes of it, and whether it is said to be all."""
     live = logs.live(self.cluster, _SPEC, offset=0, follow=follow)
-    with self.assertRaises(StopIteration) as ended:
-      while True:
-        next(live)
-    self.assertEqual(ended.exception.value, whole)
+    found = b""
+    while True:
+      try:
+        found += next(live)
+      except StopIteration as ended:
+        return found, ended.value
+
+  @parameterized.parameters(True, False)
+  def test_a_connection_that_breaks(self, follow: bool) -> None:
+    """What came is no more than a part: the rest is read elsewhere."""
+    self.pod(_ENDED)
+    self.server.logs["pod"] = b"one\ntwo\n"
+    self.server.torn = 5
+    self.assertEqual(self.read(follow=follow), (b"one\nt", False))
 
   @parameterized.product(offset=(0, 6), follow=(False, True))
   def test_a_container_that_was_removed(

@@ -10,17 +10,24 @@ _PIECE = 64 * 1024
 
 
 class Stream:
-  """An answer that goes on, until it is closed by either side."""
+  """An answer that goes on, until it is closed by either side.
+
+  Attributes:
+    cut: whether the connection was lost, and it did not come to its end.
+  """
 
   def __init__(self, response: Any) -> None:
     self._response = response
+    self.cut = False
 
   def pieces(self) -> Iterator[bytes]:
     """What comes, as it comes; ends also where the connection is lost."""
     # A socket that is shut down beneath TLS fails in several ways.
-    with contextlib.suppress(HTTPError, OSError, ValueError, AttributeError):
+    try:
       while piece := self._response.read1(_PIECE):
         yield piece
+    except (HTTPError, OSError, ValueError, AttributeError):
+      self.cut = True
 
   def lines(self) -> Iterator[bytes]:
     """The whole lines of it."""

@@ -62,6 +62,12 @@ def for_pod(events: Iterable[Json]) -> Waiting:
   return Waiting(f"the cluster cannot make its pod: {words}")
 
 
+def is_insecure(events: Iterable[Json]) -> bool:
+  """Whether Pod Security forbids the pod of a Job."""
+  told = latest(events, "Job", None, "FailedCreate")
+  return told is not None and _INSECURE in told.get("message", "")
+
+
 def _exceeds(words: str) -> bool:
   """Whether it asks for more of a quota than that has in all."""
   asked, limit = (
@@ -89,6 +95,7 @@ _UNITS = {
   **{unit: 1e3**n for n, unit in enumerate("kMGTPE", 1)},
   **{f"{unit}i": 1024.0**n for n, unit in enumerate("KMGTPE", 1)},
 }
+_INSECURE = "violates PodSecurity"
 # What a refusal says, whose it is, and its cure.
 _FORBIDDEN = (
   (
@@ -98,8 +105,9 @@ _FORBIDDEN = (
     "namespace for more",
   ),
   (
-    "violates PodSecurity",
+    _INSECURE,
     "the namespace's Pod Security forbids its pod",
+    f"{_CANCEL}, which asks anew what it demands; if that does not help, "
     "choose another namespace=, or ask who owns this one to allow it by its "
     "label pod-security.kubernetes.io/enforce",
   ),
