@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections.abc import Generator, Iterator
 
+from keras_remote import clock
 from keras_remote.backend.k8s import diagnosis
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Seen
@@ -18,8 +19,9 @@ from keras_remote.job.spec import JobSpec
 _MOST, _LINE = 8 * 1024 * 1024, 64
 # What a node gives, as if it were a log, of a container that it has removed.
 _REMOVED = re.compile(rb"unable to retrieve container logs for [\w.-]+://\w+")
-# Seconds for which the cluster may not know yet that a container has ended.
-_LATE = 1.0
+# Seconds for which the cluster may not know yet that a container has ended,
+# and before a log is read on whose connection was lost.
+_LATE, _PAUSE = 5.0, 1.0
 
 
 def live(
@@ -49,8 +51,7 @@ def live(
       yield from reader.pieces(follow=not ended)
       if ended:
         return not reader.over
-      feed.wait(_LATE)
-      pod = _again(feed, pod)
+      pod = _settled(feed, pod, _PAUSE if reader.cut else _LATE)
     return False
 
 
@@ -59,13 +60,14 @@ class _Reader:
 
   Attributes:
     over: whether the rest is to be read elsewhere.
+    cut: whether the connection was lost at last.
   """
 
   def __init__(self, cluster: Cluster, pod: Object, offset: int) -> None:
     self._cluster = cluster
     self._name = pod["metadata"]["name"]
     self._done = offset
-    self.over = False
+    self.over = self.cut = False
 
   def pieces(self, *, follow: bool) -> Iterator[bytes]:
     """What is new; with `follow` until the container ends or it is cut."""
@@ -91,7 +93,8 @@ class _Reader:
         if len(kept) < len(piece):
           self.over = True
           return
-    if not follow and stream.cut:
+    self.cut = stream.cut
+    if not follow and self.cut:
       self.over = True
       return
     # It was the begin of no mark.
@@ -129,6 +132,22 @@ def _awaited(feed: Feed) -> Object | None:
     if pod is not None or diagnosis.view(seen.job, seen.pods).over:
       return pod
     feed.wait(None)
+
+
+def _settled(feed: Feed, pod: Object, seconds: float) -> Object | None:
+  """The pod once its container has ended, or after so many seconds.
+
+  None where it is gone.
+  """
+  deadline = clock.monotonic() + seconds
+  found: Object | None = pod
+  while found is not None and not diagnosis.has_ended(found):
+    left = deadline - clock.monotonic()
+    if left <= 0:
+      break
+    feed.wait(left)
+    found = _again(feed, pod)
+  return found
 
 
 def _again(feed: Feed, pod: Object) -> Object | None:
