@@ -50,7 +50,6 @@ class RestrictedTest(KubernetesCase):
     self.server.warning = _WARNING
     self.assertTrue(self.restricted())
 
-
   @parameterized.parameters(
     ("FailedCreate", 'pods "x" is forbidden: violates PodSecurity "res', True),
     ("FailedCreate", 'pods "x" is forbidden: exceeded quota: few', False),
