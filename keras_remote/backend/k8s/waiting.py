@@ -188,9 +188,9 @@ def _for_image(
   pod: Json, reason: str, words: str, events: Sequence[Json]
 ) -> Waiting:
   name = pod["metadata"]["name"]
-  # A node that tries again may say no more than that.
-  told = latest(events, "Pod", name, "Failed")
-  why = f"{words} {told.get('message', '') if told else ''}"
+  # A node that tries again may say no more than that, nor its last event.
+  told = _of(events, "Pod", name, "Failed")
+  why = " ".join([words, *(each.get("message", "") for each in told)])
   absent, forbidden = _NO_IMAGE.search(why), _NOT_ALLOWED.search(why)
   if forbidden:
     cure = (
@@ -310,14 +310,19 @@ def latest(
   Args:
     name: of the object; None for any of the kind.
   """
-  found = [
+  return max(_of(events, kind, name, *reasons), key=_time, default=None)
+
+
+def _of(
+  events: Iterable[Json], kind: str, name: str | None, *reasons: str
+) -> list[Json]:
+  return [
     event
     for event in events
     if event.get("reason") in reasons
     and event["involvedObject"].get("kind") == kind
     and name in (None, event["involvedObject"].get("name"))
   ]
-  return max(found, key=_time, default=None)
 
 
 def _time(event: Json) -> str:

@@ -330,6 +330,15 @@ _CASES: dict[str, _Case] = {
     (_event("Failed", f"Failed to pull image: {_PULL}: not found"),),
     None,
   ),
+  "no such image, of which the last event says no more": (
+    _pod("ImagePullBackOff", f'Back-off pulling image "{_IMAGE}"'),
+    (
+      _event("Failed", f"Failed to pull image: {_PULL}: not found", at=1),
+      _event("Failed", "Error: ErrImagePull", at=2),
+      _event("Failed", "Error: ImagePullBackOff", at=3),
+    ),
+    None,
+  ),
   "an image that may not be read": (
     _pod("ErrImagePull", f"{_PULL}: unexpected status: 403 Forbidden"),
     (),
