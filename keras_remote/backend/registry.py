@@ -22,7 +22,7 @@ def _open_gke(home: Home, wanted: Wanted, place: str | None) -> Backend:
   try:
     from keras_remote.backend.gke import GKEBackend
   except ModuleNotFoundError as error:
-    if not (error.name or "").startswith(("kubernetes", "google")):
+    if (error.name or "").startswith("keras_remote"):
       raise
     raise errors.ConfigError(
       "the gke backend needs the clients of Kubernetes and Google Cloud, which "

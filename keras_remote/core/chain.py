@@ -40,10 +40,10 @@ def chain(
   options = resolved.options
   try:
     backend = backend_for(options, place)
+    far = [*far_links(backend, options), *_image_links(backend, options)]
   except errors.KerasRemoteError as error:
     return resolved, [*links, _broken("backend", error)]
   fits = functools.partial(_fits, backend, options)
-  far = [*far_links(backend, options), *_image_links(backend, options)]
   return resolved, [*links, Link("options", fits), *far]
 
 
@@ -52,8 +52,13 @@ def far_links(backend: Backend, options: Options) -> Sequence[Link]:
   found = list(backend.checks())
   needs: tuple[str, ...] = ()
   if stores.asks_google(options.store):
-    from keras_remote import credentials  # Only where Google is asked.
-
+    try:
+      from keras_remote import credentials  # Only where Google is asked.
+    except ModuleNotFoundError as error:
+      raise errors.ConfigError(
+        "a bucket needs the clients of Google Cloud, which are not installed: "
+        "pip install 'keras-remote[gcp]'"
+      ) from error
     needs = (credentials.LINK,)
     if credentials.LINK not in [link.what for link in found]:
       found.insert(0, credentials.link())

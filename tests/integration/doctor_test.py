@@ -32,11 +32,44 @@ def train():
 
 print(train.submit().id)
 """
+# As where the package was installed without its extra.
+_PLAIN = """
+import sys
+
+for name in ("google", "grpc", "kubernetes", "packaging", "requests", "urllib3"):
+  sys.modules[name] = None
+from keras_remote.cli.main import main
+
+sys.argv = ["keras-remote", "doctor"]
+main()
+"""
 
 
 def _no_secrets(request: Request) -> int | None:
   made = request.method == "POST" and request.path.endswith("/secrets")
   return 403 if made else None
+
+
+class PlainTest(ProjectTest, parameterized.TestCase):
+  @parameterized.parameters(
+    {"KERAS_REMOTE_STORE": "gs://some-bucket"},
+    {"KERAS_REMOTE_CONTEXT": "some"},
+    {"KERAS_REMOTE_PROJECT": "p", "KERAS_REMOTE_CLUSTER": "c"},
+  )
+  def test_the_extra_is_not_installed(self, **variables: str) -> None:
+    """The broken link says what to install."""
+    ran = subprocess.run(
+      [sys.executable, "-c", _PLAIN],
+      cwd=self.project,
+      env=self.environ(variables),
+      capture_output=True,
+      text=True,
+      timeout=60,
+      check=False,
+    )
+    self.assertEqual(ran.returncode, 1, ran.stderr)
+    self.assertIn("pip install 'keras-remote[gcp]'", ran.stdout)
+    self.assertNotIn("Traceback", ran.stderr)
 
 
 class DoctorCase(ProjectTest, parameterized.TestCase):

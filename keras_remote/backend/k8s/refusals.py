@@ -33,8 +33,8 @@ def refusal(
   if status == 404 and f'namespaces "{namespace}" not found' in message:
     return errors.ClusterError(
       f"{where} has no namespace '{namespace}': `{name.kubectl} create "
-      f"namespace {namespace}` or `keras-remote doctor --fix` makes it, or name "
-      "another one",
+      f"namespace {namespace}` or `keras-remote doctor --fix --namespace "
+      f"{namespace}` makes it, or name another one",
       status=status,
     )
   return errors.ClusterError(

@@ -228,6 +228,7 @@ def _for_node(
   reason = scheduled.get("reason", "")
   # What follows is what would be if others were put out.
   words, _, _ = scheduled.get("message", "").partition(" preemption: ")
+  words = words.rstrip(" ,.")
   why = f"no node can take it yet ({reason}): {plain(words) or reason}"
   if reason == "SchedulingGated":
     return Waiting(f"{why}; whoever set its scheduling gates lets it go")
@@ -256,7 +257,8 @@ def _needs(pod: Json, words: str, known: Sequence[Pool] | None) -> str:
   """What it asks of a node, and which pools there are."""
   selector = pod["spec"].get("nodeSelector") or {}
   if not selector or "selector" not in words:
-    return ""
+    full = "Insufficient" in words
+    return "; it waits for room: cpu= and memory= say how much" if full else ""
   asked = ", ".join(f"{name}={value}" for name, value in selector.items())
   if known is None:
     return f"; it asks for nodes with {asked}"
