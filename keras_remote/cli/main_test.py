@@ -155,6 +155,13 @@ class CliTest(parameterized.TestCase):
     shown = self.document("config", "show")
     self.assertEqual(shown["accelerator"], {"value": None, "origin": "default"})
 
+  def test_the_backend_that_calls_use(self) -> None:
+    """It is shown as it follows from the others."""
+    shown = r"(?m)^backend +{} +default$"
+    self.assertRegex(self.type("config", "show").stdout, shown.format("local"))
+    self.type("config", "set", "context", "some")
+    self.assertRegex(self.type("config", "show").stdout, shown.format("gke"))
+
   def test_profiles(self) -> None:
     """A profile is made by its first option, and used when it is chosen."""
     self.type("config", "set", "timeout", "2h", "--profile", "night")

@@ -107,8 +107,14 @@ class Console:
     """The line at the start of a call."""
     self.say(start_line(spec))
 
-  def ended(self, spec: JobSpec, outcome: Outcome) -> None:
-    """The lines at the end of a call."""
+  def ended(
+    self, spec: JobSpec, outcome: Outcome, *, elsewhere: bool = False
+  ) -> None:
+    """The lines at the end of a call.
+
+    Args:
+      elsewhere: whether only the call itself said where its store is.
+    """
     seconds = outcome.seconds
     took = "" if seconds is None else f" in {duration(seconds)}"
     memory = f", peak memory {size(outcome.peak_memory)}"
@@ -122,7 +128,8 @@ class Console:
     )
     if self.lost:
       self.say(f"not all of its output could be shown: {self.lost.strerror}")
-    self.say(f"logs: keras-remote jobs logs {spec.job_id}")
+    store = f"KERAS_REMOTE_STORE={spec.target.store} " if elsewhere else ""
+    self.say(f"logs: {store}keras-remote jobs logs {spec.job_id}")
 
   def annotate(self, message: str, frame: Frame) -> None:
     """In CI, a line that marks the user's own line as the failure's place."""

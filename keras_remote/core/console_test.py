@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import io
 import sys
@@ -8,6 +9,7 @@ from absl.testing import absltest, parameterized
 
 from keras_remote.core import console
 from keras_remote.job.outcome import Cause, Outcome
+from keras_remote.job.spec import Target
 from keras_remote.job.state import State
 from keras_remote.progress import Step
 from tests.fakes.specs import job_spec
@@ -203,6 +205,18 @@ class SentenceTest(parameterized.TestCase):
       "emulated\n"
       f"keras_remote: logs: keras-remote jobs logs {spec.job_id}\n",
     )
+
+  def test_where_the_logs_are_of_a_store_that_only_the_call_named(self) -> None:
+    """The command names it too, and works when it is typed."""
+    err = io.StringIO()
+    target = Target(backend="gke", store="gs://some/team", place="here/team")
+    spec = dataclasses.replace(job_spec(), target=target)
+    view = console.Console(io.StringIO(), err)
+    view.ended(spec, _OUTCOME, elsewhere=True)
+    command = (
+      f"KERAS_REMOTE_STORE=gs://some/team keras-remote jobs logs {spec.job_id}"
+    )
+    self.assertEndsWith(err.getvalue(), f"logs: {command}\n")
 
   def test_only_warnings_are_shown_of_long_work(self) -> None:
     """A step is for those who look; a warning is for everybody."""

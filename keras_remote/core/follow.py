@@ -9,12 +9,16 @@ from keras_remote import errors
 from keras_remote.core import pending
 from keras_remote.core.console import Console
 from keras_remote.core.job import Ending, Job
+from keras_remote.core.settings import resolve
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.state import State
+from keras_remote.storage.open import same_address
 
 
 def follow(job: Job, console: Console) -> Ending:
   """How the job ended, after showing all of it while it went on."""
+  # Asked before the wait: what it says may be gone after it.
+  elsewhere = not same_address(job.spec.target.store, resolve({}).options.store)
   console.started(job.spec)
   left = threading.Event()
   threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
@@ -26,7 +30,7 @@ def follow(job: Job, console: Console) -> Ending:
   finally:
     left.set()
     console.end_logs()
-  console.ended(job.spec, ending.outcome)
+  console.ended(job.spec, ending.outcome, elsewhere=elsewhere)
   _annotate(job, ending.outcome, console)
   return ending
 

@@ -8,6 +8,16 @@ from keras_remote.home import Home
 from keras_remote.job.spec import JobSpec
 
 
+def backend_name(options: Options) -> str:
+  """Which backend a call with these options uses.
+
+  Raises:
+    ConfigError: there is none of this name.
+  """
+  named = (options.context, options.project, options.cluster)
+  return choose(options.backend, cluster=any(named))
+
+
 def backend_for(
   options: Options, home: Home, *, like: JobSpec | None = None
 ) -> Backend:
@@ -19,8 +29,7 @@ def backend_for(
   Raises:
     ConfigError: there is none of this name, or it lacks what it needs.
   """
-  named = (options.context, options.project, options.cluster)
-  name = choose(options.backend, cluster=any(named))
+  name = backend_name(options)
   same = like is not None and like.target.backend == name
   place = like.target.place if like and same else None
   return open_backend(name, home, _wanted(options), place=place)

@@ -1,5 +1,7 @@
 """From a store's address to the store."""
 
+import os
+
 from keras_remote import errors
 from keras_remote.storage.folder import FolderStore
 from keras_remote.storage.store import Store
@@ -30,6 +32,13 @@ def open_store(uri: str) -> Store:
     f"no store is known for '{scheme}://': give the path of a folder, or "
     "gs://bucket"
   )
+
+
+def same_address(one: str, other: str) -> bool:
+  """Whether two addresses are of the same store."""
+  if is_folder(one) and is_folder(other):
+    return os.path.realpath(one) == os.path.realpath(other)
+  return one.rstrip("/") == other.rstrip("/")
 
 
 def is_folder(uri: str) -> bool:

@@ -10,13 +10,15 @@ from keras_remote.cli.parameters import safe, shown
 @prints
 def command(out: Output) -> None:
   """Shows what each option is here and now, and who says it."""
-  from keras_remote.backend import registry
+  from keras_remote.core.places import backend_name
   from keras_remote.core.settings import resolve
 
   found = resolve({})
   values = {n: getattr(found.options, n) for n in found.origins}
   # What happens where nobody says anything.
-  meant = {"accelerator": "cpu", "backend": registry.DEFAULT}
+  meant = {"accelerator": "cpu"}
+  if values["backend"] is None:
+    meant["backend"] = backend_name(found.options)
   rows = [
     (name, shown(values[name]) or meant.get(name, ""), origin.sentence)
     for name, origin in found.origins.items()
