@@ -116,11 +116,14 @@ class ImageBuilder:
     return found
 
   def start(self, base: str, category: str, requirements: Requirements) -> bool:
-    """Has an image built that was not found; True if that goes on, or did. It waits for nothing.
+    """Has an image built that was not found, and waits for nothing.
 
-    False: the last build of this very image failed, within a day. `ensure`
-    tries again, and tells why it fails. A process that has begun one asks for
-    a while no more, unless it has found what was built.
+    A process that has begun one asks for a while no more, unless it has found
+    what was built.
+
+    Returns:
+      True if that goes on, or did; False where the last build of this very
+      image failed within a day: `ensure` tries again, and tells why it fails.
     """
     recipe = self._recipe(base, category, requirements)
     with self._lock:
@@ -202,12 +205,10 @@ class ImageBuilder:
         assert build
         found = self._follow(build, recipe.tag, report)
       future.set_result(found)
-    except BaseException as error:
+    except Exception as error:
+      future.set_exception(error)
+    except BaseException:
       # A Ctrl-C or a cancel here is not one of the others'.
-      own = isinstance(error, errors.SubmitError)
-      if isinstance(error, Exception) and not own:
-        future.set_exception(error)
-        return
       stopped = "the call that waited for the image was stopped: call again"
       future.set_exception(errors.ImageBuildError(stopped))
       raise
