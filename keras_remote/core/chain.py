@@ -71,7 +71,7 @@ def _image_links(backend: Backend, options: Options) -> Sequence[Link]:
     return []
   if options.image == "install":
     return []
-  from keras_remote.images.links import link  # Only where images are made.
+  from keras_remote.images.links import links  # Only where images are made.
 
   def where() -> tuple[str, str] | None:
     cloud = backend.cloud
@@ -79,7 +79,7 @@ def _image_links(backend: Backend, options: Options) -> Sequence[Link]:
       return None
     return cloud.project, zones.zone_to_ar_location(cloud.zone)
 
-  return [link(where)]
+  return links(where)
 
 
 def _broken(what: str, error: errors.KerasRemoteError) -> Link:

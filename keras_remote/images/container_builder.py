@@ -143,8 +143,12 @@ class ContainerBuilder:
         self._cloud_build.get_build(request=request, **self._patient)
       )
 
-  def _builds(self, tag: str) -> list[Build]:
+  def builds(self, tag: str) -> list[Build]:
     """The latest builds of the tag, the newest first."""
+    with self._translated(refusals.BUILDS, "tell of builds"):
+      return self._retry(self._builds)(tag)
+
+  def _builds(self, tag: str) -> list[Build]:
     request = {
       "parent": self._parent,
       "project_id": self._project,
