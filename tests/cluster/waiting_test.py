@@ -123,12 +123,17 @@ class WaitingTest(CallTest):
     )
 
   def test_an_accelerator_without_a_pool(self) -> None:
-    """The pools that there are are named; a pool that grows is waited for."""
+    """The pools that there are are named, where no autoscaler says a word."""
     job_id = self.submitted('accelerator="h100x8", pending_timeout="4s"')
-    printed, said = self.attached(job_id, 12)
-    self.assertStartsWith(printed, "TimeoutError")
+    printed, _ = self.attached(job_id, 30)
+    self.assertStartsWith(printed, "JobTimeoutError")
     if self.cluster.here:
-      self.assertIn("gpu-l4 (nvidia-l4 4)", said)
+      self.assertIn("gpu-l4 (nvidia-l4 4)", printed)
+    self.assertEqual(self.jobs(), [])
+
+  def test_a_pool_without_nodes(self) -> None:
+    """It is waited for while it grows, and no longer."""
+    job_id = self.submitted('accelerator="h100x8", pending_timeout="4s"')
     self.tell(
       job_id, "TriggeredScaleUp", "pod triggered scale-up: [{h100 0->1}]"
     )

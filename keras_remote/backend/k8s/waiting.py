@@ -31,7 +31,13 @@ _NOT_ALLOWED = re.compile(
 )
 # Of the reasons why no pool grows: these pass.
 _PASSING = ("max node group size", "backoff", "limit reached", "not ready")
-_SCALING = ("TriggeredScaleUp", "NotTriggerScaleUp", "FailedScaleUp")
+# Those of the cluster autoscaler, and Karpenter's.
+_SCALING = (
+  "TriggeredScaleUp",
+  "NotTriggerScaleUp",
+  "FailedScaleUp",
+  "Nominated",
+)
 _MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 _CANCEL = "cancel the job and call again"
 
@@ -234,11 +240,17 @@ def _for_node(
     return Waiting(f"{why}; whoever set its scheduling gates lets it go")
   told = latest(events, "Pod", pod["metadata"]["name"], *_SCALING)
   if told is None:
-    return Waiting(f"{why}{_needs(pod, words, known)}")
-  said = plain(told.get("message", "").partition(": ")[2]) or "no more is said"
-  if told["reason"] == "TriggeredScaleUp":
+    # An autoscaler would say so, of a pool that has no nodes now, within a
+    # minute. That the scheduler is heard shows that it would be heard too.
+    heard = latest(events, "Pod", pod["metadata"]["name"], "FailedScheduling")
     return Waiting(
-      f"its pool is scaling up, which takes minutes (TriggeredScaleUp: {said})"
+      f"{why}{_needs(pod, words, known)}",
+      hopeless=heard is not None and _fits_nowhere(pod, words, known),
+    )
+  said = plain(told.get("message", "").partition(": ")[2]) or "no more is said"
+  if told["reason"] in ("TriggeredScaleUp", "Nominated"):
+    return Waiting(
+      f"its pool is scaling up, which takes minutes ({told['reason']}: {said})"
     )
   if told["reason"] == "FailedScaleUp":
     return Waiting(
@@ -250,6 +262,17 @@ def _for_node(
     f"{why}; and no pool grows for it (NotTriggerScaleUp: {said})"
     f"{_needs(pod, words, known)}",
     hopeless=not passing,
+  )
+
+
+def _fits_nowhere(pod: Json, words: str, known: Sequence[Pool] | None) -> bool:
+  """Whether no pool that has nodes is of the kind that it asks for."""
+  selector = pod["spec"].get("nodeSelector")
+  return (
+    bool(selector)
+    and "selector" in words
+    and known is not None
+    and not fitting(known, selector)
   )
 
 

@@ -212,6 +212,11 @@ _CASES: dict[str, _Case] = {
     None,
   ),
   "no such pool": (_SEEKING, (), _NODES),
+  "no such pool, and no autoscaler that says anything": (
+    _SEEKING,
+    (_event("FailedScheduling", "0/3 nodes are available"),),
+    _NODES,
+  ),
   "no such pool, nodes unknown": (_SEEKING, (), None),
   "no nodes at all": (_SEEKING, (), ()),
   "a full pool": (
