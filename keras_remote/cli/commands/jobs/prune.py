@@ -10,7 +10,7 @@ import click
 from keras_remote import clock
 from keras_remote.cli.failure import CommandError
 from keras_remote.cli.output import Output, prints
-from keras_remote.core.options import DURATION
+from keras_remote.core.kinds import DURATION
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, text: str) -> float:
