@@ -37,11 +37,13 @@ bench: .venv/.installed
 cluster-able cluster-up cluster-down cluster-shell: .venv/.installed
 	$(BIN)/python -m tests.cluster $(@:cluster-%=%)
 
-# Those that end parts of the cluster come alone, and last.
+# Those that end parts of the cluster come alone, and last. What fails has one
+# more try by itself: a machine that is busy keeps no time.
+TWICE := sh -c '"$$@" || "$$@" -n 0 --last-failed' twice $(BIN)/python -m pytest
 ALONE := tests/cluster/restarts_test.py tests/cluster/lifecycle_test.py
 test-cluster: cluster-up
-	$(BIN)/python -m pytest tests/cluster $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest -n 0 $(ALONE)
+	$(TWICE) tests/cluster $(ALONE:%=--ignore=%)
+	$(TWICE) -n 0 $(ALONE)
 
 # The newest versions that fit pyproject.toml, without any address.
 constraints: .venv/.installed
