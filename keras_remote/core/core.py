@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import MethodType
 from typing import (
+  TYPE_CHECKING,
   Any,
   Concatenate,
   Generic,
@@ -19,11 +20,13 @@ from typing import (
 )
 
 from keras_remote import errors
-from keras_remote.core import follow
-from keras_remote.core.console import Console, asker
-from keras_remote.core.handle import JobHandle
 from keras_remote.core.options import OptionArguments
 from keras_remote.inside.current import current_job
+
+# Loaded by the first call: decorating costs nothing.
+if TYPE_CHECKING:
+  from keras_remote.core.console import Console
+  from keras_remote.core.handle import JobHandle
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -60,6 +63,9 @@ class RemoteFunction(Generic[P, R]):
     """
     if current_job() is not None or _in_place.get():
       return self.local(*args, **kwargs)
+    from keras_remote.core import follow
+    from keras_remote.core.console import Console
+
     console = Console()
     if inspect.iscoroutinefunction(self.__wrapped__) and _loop_runs():
       return cast(R, self._awaitable(console, args, kwargs))
@@ -67,7 +73,7 @@ class RemoteFunction(Generic[P, R]):
       return self._submit(console, args, kwargs).follow(console)
 
   async def _awaitable(
-    self, console: Console, args: tuple[Any, ...], kwargs: dict[str, Any]
+    self, console: "Console", args: tuple[Any, ...], kwargs: dict[str, Any]
   ) -> R:
     """The value, once the job has ended; the event loop goes on meanwhile."""
     import asyncio
@@ -82,7 +88,7 @@ class RemoteFunction(Generic[P, R]):
         console.say(f"cancelled {job.id}")
       raise
 
-  def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+  def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> "JobHandle[R]":
     """Starts it there and returns at once.
 
     Raises:
@@ -90,12 +96,16 @@ class RemoteFunction(Generic[P, R]):
       KerasRemoteError: something is wrong with the options, the function,
         its arguments or the project; nothing was started.
     """
+    from keras_remote.core.console import Console
+
     return self._submit(Console(), args, kwargs)
 
   def _submit(
-    self, console: Console, args: tuple[Any, ...], kwargs: dict[str, Any]
-  ) -> JobHandle[R]:
+    self, console: "Console", args: tuple[Any, ...], kwargs: dict[str, Any]
+  ) -> "JobHandle[R]":
     from keras_remote.core import execution, packing, ready
+    from keras_remote.core.console import asker
+    from keras_remote.core.handle import JobHandle
 
     if current_job() is not None:
       raise errors.SubmitError(
