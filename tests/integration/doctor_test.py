@@ -141,7 +141,7 @@ class LocalTest(DoctorCase):
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     self.assertEqual(_COLOUR + "32mok" in text, coloured)
     for line in shown.replace("\r", "\n").split("\n"):
-      self.assertLessEqual(len(line), 80)
+      self.assertLessEqual(len(line), 80, repr(text))
     self.assertIn("all is well", shown)
 
   def test_settings(self) -> None:
