@@ -7,6 +7,9 @@ VERSION = "0.1.0"
 HOME_VARIABLE = "KERAS_REMOTE_HOME"
 OUTPUT_DIR_VARIABLE = "KERAS_REMOTE_OUTPUT_DIR"
 
+# What installs the clients of Google Cloud and Kubernetes.
+INSTALL_GCP = "pip install 'keras-remote[gcp]'"
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB

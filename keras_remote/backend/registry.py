@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from keras_remote import errors
+from keras_remote import constants, errors
 from keras_remote.backend.base import Backend, Wanted
 from keras_remote.home import Home
 
@@ -26,7 +26,7 @@ def _open_gke(home: Home, wanted: Wanted, place: str | None) -> Backend:
       raise
     raise errors.ConfigError(
       "the gke backend needs the clients of Kubernetes and Google Cloud, which "
-      "are not installed: pip install 'keras-remote[gcp]'"
+      f"are not installed: {constants.INSTALL_GCP}"
     ) from error
   return GKEBackend(home, wanted, place)
 

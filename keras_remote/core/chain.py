@@ -57,7 +57,7 @@ def far_links(backend: Backend, options: Options) -> Sequence[Link]:
     except ModuleNotFoundError as error:
       raise errors.ConfigError(
         "a bucket needs the clients of Google Cloud, which are not installed: "
-        "pip install 'keras-remote[gcp]'"
+        f"{constants.INSTALL_GCP}"
       ) from error
     needs = (credentials.LINK,)
     if credentials.LINK not in [link.what for link in found]:

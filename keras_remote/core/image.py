@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from keras_remote import errors
+from keras_remote import constants, errors
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.zones import zone_to_ar_location
 from keras_remote.backend.base import Backend
@@ -120,7 +120,7 @@ def plan(
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
       "jobs on a cluster need packages that are not installed here "
-      f"({error.name}): pip install 'keras-remote[gcp]'"
+      f"({error.name}): {constants.INSTALL_GCP}"
     ) from error
   notes: list[Step] = []
   found = sources.read(options.dependencies, root)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
-from keras_remote import clock, errors, home
+from keras_remote import clock, constants, errors, home
 from keras_remote.images import recipe as recipes
 from keras_remote.images.build_log import BuildLog, printed, story
 from keras_remote.images.recipe import Recipe
@@ -181,7 +181,7 @@ class ImageBuilder:
     except ModuleNotFoundError as error:
       raise errors.ImageBuildError(
         f"images are built by packages that are not installed here "
-        f"({error.name}): pip install 'keras-remote[gcp]'"
+        f"({error.name}): {constants.INSTALL_GCP}"
       ) from error
     return ContainerBuilder(
       *(self._project, self._location, self._repository),

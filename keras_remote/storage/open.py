@@ -2,7 +2,7 @@
 
 import os
 
-from keras_remote import errors
+from keras_remote import constants, errors
 from keras_remote.storage.folder import FolderStore
 from keras_remote.storage.store import Store
 
@@ -25,7 +25,7 @@ def open_store(uri: str) -> Store:
     except ModuleNotFoundError as error:
       raise errors.ConfigError(
         f"{uri} is a bucket, and Google's client library is not installed: "
-        "pip install 'keras-remote[gcp]'"
+        f"{constants.INSTALL_GCP}"
       ) from error
     return GcsStore(uri)
   raise errors.ConfigError(
