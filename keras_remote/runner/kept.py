@@ -201,13 +201,17 @@ class Keeping:
         keep(store, recipe, folder, seen, anew=anew)
       except errors.KerasRemoteError as error:
         note(f"the environment could not be kept for the next job: {error}")
+      finally:
+        self._over.set()
 
+    # Not the thread itself: Python takes a thread for ended when the waiting
+    # for it is.
+    self._over = threading.Event()
     self._note = note
     self._patience = min(max(worth, _LEAST), _MOST)
     seen = look(folder)
     # A daemon: a job that is told to stop does not wait for it.
-    self._thread = threading.Thread(target=work, name="keep", daemon=True)
-    self._thread.start()
+    threading.Thread(target=work, name="keep", daemon=True).start()
 
   def finish(self) -> bool:
     """Whether that has come to its end, which is not waited for too long.
@@ -216,19 +220,19 @@ class Keeping:
     """
     try:
       signals.install()
-      self._thread.join(_UNSAID)
-      if self._thread.is_alive():
+      if not self._over.wait(_UNSAID):
         self._note(
           "the job has ended, and its environment is still on its way to the "
           f"store for the next one: that gets {self._patience:.0f} s"
         )
-        self._thread.join(self._patience - _UNSAID)
+        self._over.wait(self._patience - _UNSAID)
       signals.ignore()
     except signals.Stopped:
       pass
-    if self._thread.is_alive():
+    over = self._over.is_set()
+    if not over:
       self._note("it was not kept: the next job installs it anew")
-    return not self._thread.is_alive()
+    return over
 
 
 class _Hashing(io.RawIOBase):
