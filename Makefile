@@ -20,8 +20,11 @@ UV := export UV_COMPILE_BYTECODE=1 $$($(BIN)/pip config list | sort -r | sed -n 
 demo: .venv/.installed
 	$(BIN)/python examples/digits.py
 
+# What fails has one more try by itself: a machine that is busy keeps no time.
+TWICE := sh -c '"$$@" || "$$@" -n 0 --last-failed' twice $(BIN)/python -m pytest
+
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(TWICE)
 
 check: .venv/.installed
 	$(BIN)/ruff check
@@ -37,9 +40,7 @@ bench: .venv/.installed
 cluster-able cluster-up cluster-down cluster-shell: .venv/.installed
 	$(BIN)/python -m tests.cluster $(@:cluster-%=%)
 
-# Those that end parts of the cluster come alone, and last. What fails has one
-# more try by itself: a machine that is busy keeps no time.
-TWICE := sh -c '"$$@" || "$$@" -n 0 --last-failed' twice $(BIN)/python -m pytest
+# Those that end parts of the cluster come alone, and last.
 ALONE := tests/cluster/restarts_test.py tests/cluster/lifecycle_test.py
 test-cluster: cluster-up
 	$(TWICE) tests/cluster $(ALONE:%=--ignore=%)

@@ -29,6 +29,10 @@ class Launch:
     by_line: whether who looks on live sees whole lines only.
     recipe: path of a file that says what is to be installed first; "" where
       nothing is.
+    stays: whether whatever started it starts it again when it exits: so it
+      stays after its end until it is told to stop.
+    release: path of the folder that proves who may delete the job's objects in
+      its cluster; "" where nothing is to be deleted from here.
   """
 
   store: str
@@ -43,6 +47,8 @@ class Launch:
   last_words: str
   by_line: bool = False
   recipe: str = ""
+  stays: bool = False
+  release: str = ""
 
   def environ(self) -> dict[str, str]:
     """The variables that `from_environ` reads."""
@@ -79,6 +85,8 @@ class Launch:
       last_words=values["last_words"],
       by_line=values["by_line"] == str(True),
       recipe=values["recipe"],
+      stays=values["stays"] == str(True),
+      release=values["release"],
     )
 
 

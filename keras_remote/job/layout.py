@@ -31,6 +31,11 @@ def attempt(number: int, name: str) -> str:
 STARTED = "started.json"
 
 
+def present(host: int) -> str:
+  """That a host's first process is there, before an attempt is claimed."""
+  return f"present/{host}.json"
+
+
 def heartbeat(host: int) -> str:
   """A host's heartbeat, within the attempt."""
   return f"heartbeat/{host}"
@@ -41,6 +46,13 @@ def host_report(host: int) -> str:
   return f"hosts/{host}.json"
 
 
+def doing(host: int) -> str:
+  """What a host's function is at, within the attempt."""
+  return f"doing/{host}.json"
+
+
+# Which host the others wait for, within the attempt.
+HANG = "hang.json"
 # What a backend said of the attempt's processes, where they could not.
 DEATH = "death.json"
 

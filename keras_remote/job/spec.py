@@ -69,6 +69,8 @@ class Environment:
     imports: modules outside the context that the function uses.
     variables: names of environment variables that are set; never values.
     root: the context's root on the submitting machine, for reading paths.
+    distribution: what Keras is told to spread over all devices before the
+      function is called: "data_parallel", or "" for nothing.
   """
 
   python: str
@@ -79,6 +81,7 @@ class Environment:
   imports: tuple[str, ...]
   variables: tuple[str, ...]
   root: str
+  distribution: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,10 @@ class Resources:
 
   Attributes:
     accelerator: the canonical name, such as "v5e-8".
-    hosts: how many machines, or on the local backend pairs of processes.
+    hosts: how many machines, or on the local backend pairs of processes; of
+      all slices together.
+    slices: how many TPU slices of the accelerator; the hosts of one slice come
+      after those of another.
     emulated: whether CPU devices stand in for the accelerator.
     cpu_devices: how many CPU devices JAX shows on a host; None where it
       shows the accelerator itself.
@@ -107,6 +113,7 @@ class Resources:
   queue: str | None = None
   priority_class: str | None = None
   service_account: str | None = None
+  slices: int = 1
 
 
 @dataclass(frozen=True)
@@ -119,12 +126,14 @@ class Limits:
       such as an image that does not exist.
     startup_timeout: seconds that the hosts of a group wait for each other.
     retries: attempts beyond the first.
+    max_preemptions: attempts beyond those, for what took a machine away.
   """
 
   timeout: float | None = None
   startup_timeout: float = 600.0
   retries: int = 0
   pending_timeout: float = PENDING_TIMEOUT
+  max_preemptions: int = 0
 
 
 @dataclass(frozen=True)
