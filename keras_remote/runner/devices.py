@@ -28,6 +28,34 @@ def join_group(coordinator: str, host: int, hosts: int, timeout: float) -> None:
   )
 
 
+def distribute(seed: int | None) -> None:
+  """Has Keras split batches over all devices of the group, until told else.
+
+  It comes before there is any variable of Keras, as each stays what it was
+  made as. What a host is given to fit is its own part of the data, whatever
+  that is: Keras could split tf.data alone, and would refuse all else.
+
+  Args:
+    seed: of the random numbers of all hosts, which are to make the same
+      weights; None where there is one host, whose numbers stay its own.
+
+  Raises:
+    ModuleNotFoundError: there is no Keras.
+  """
+  try:
+    import keras
+  except ModuleNotFoundError as error:
+    error.add_note(
+      'distribution="data_parallel" needs keras where the job runs: name it in '
+      "dependencies="
+    )
+    raise
+  if seed is not None:
+    keras.utils.set_random_seed(seed)
+  everywhere = keras.distribution.DataParallel(auto_shard_dataset=False)
+  keras.distribution.set_distribution(everywhere)
+
+
 def leave_group() -> None:
   """Leaves the group's JAX runtime, when all of its hosts do."""
   import jax
