@@ -78,6 +78,7 @@ class GKEBackend:
   name = "gke"
   emulates = False
   contains = True
+  restarts_groups = False
 
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home

@@ -25,7 +25,7 @@ from keras_remote.core.sending import Withdrawn, is_withdrawn, withdraw
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
+from keras_remote.job.spec import Environment, JobSpec, Origin, Target
 from keras_remote.packaging import packager, provenance, runner_archive
 from keras_remote.progress import Report, Step, silent
 from keras_remote.storage.store import Store
@@ -140,11 +140,10 @@ def _send(
       imports=environment.early_imports(packed.modules),
       variables=tuple(sorted(context.variables)),
       root=str(context.root),
+      distribution=options.distribution or "",
     ),
     resources=resources(context.accelerator, context.backend, options),
-    limits=Limits(
-      timeout=options.timeout, pending_timeout=options.pending_timeout
-    ),
+    limits=context.limits,
     target=Target(
       backend=context.backend.name,
       store=context.store.uri,
