@@ -57,7 +57,7 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       )
   old = job.directory.spec(key=job.key())
   _check_python(old)
-  options = resolve({**_as_before(old, changed), **changed}).options
+  options = resolve({**as_before(old, changed), **changed}).options
   if "backend" not in changed and options.backend == old.target.backend:
     again = choose_again(
       old.target.backend, old.resources.hosts, group.hosts(options)
@@ -118,9 +118,14 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   return Job(spec, JobDirectory(store, job_id), backend)
 
 
-def _as_before(
+def as_before(
   spec: JobSpec, changed: Mapping[str, object]
 ) -> dict[str, object]:
+  """The options of a job; of those that depend on its accelerator what is left.
+
+  Args:
+    changed: the options that are to be others.
+  """
   old = parse_accelerator(spec.resources.accelerator)
   wanted = changed.get("accelerator", str(old))
   new = parse_accelerator(wanted if isinstance(wanted, str) else None)

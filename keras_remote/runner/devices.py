@@ -1,5 +1,6 @@
 """The group of hosts that the function's JAX runtime spans."""
 
+import math
 import re
 
 # What the survivors of a group say when another host is gone; seen with
@@ -22,7 +23,7 @@ def join_group(coordinator: str, host: int, hosts: int, timeout: float) -> None:
     coordinator,
     num_processes=hosts,
     process_id=host,
-    initialization_timeout=int(timeout),
+    initialization_timeout=math.ceil(timeout),
     # Arguments say all: what else JAX might detect here is not our group.
     cluster_detection_method="deactivate",
   )
