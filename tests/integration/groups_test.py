@@ -210,6 +210,8 @@ class SpreadTest(JobTestCase):
     self.assertEqual(job.result(timeout=90), [4, 16])
     told = {job.tail(1, host=host) for host in range(4)}
     self.assertLen(told, 1)
+    # While the hosts look for each other.
+    self.assertIn("keras", job.spec.environment.imports)
 
   def test_slices(self) -> None:
     """Emulated ones are one group, and each host knows which it is in."""
@@ -222,10 +224,11 @@ class SpreadTest(JobTestCase):
       print(f"{job.slice} of {job.slices}")
       return f"{jax.process_count()} hosts, {jax.device_count()} devices"
 
-    job = self.submit(look, accelerator=_SLICE, slices=2)
+    job = self.submit(look, accelerator=_SLICE, slices=2, retries=1)
     self.assertEqual(job.result(timeout=60), "4 hosts, 16 devices")
     told = [job.tail(1, host=host) for host in range(4)]
     self.assertEqual(told, ["0 of 2", "0 of 2", "1 of 2", "1 of 2"])
+    self.assertEqual(job.spec.limits.retries, 1)
 
   def test_a_gang(self) -> None:
     """Machines of GPUs are a group of as many hosts as they are to be."""
