@@ -28,6 +28,7 @@ from keras_remote.backend.k8s import (
   diagnosis,
   links,
   logs,
+  manifests,
   pods,
   secrets,
   sweep,
@@ -48,6 +49,7 @@ from keras_remote.backend.k8s.patience import Patience
 from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.runners import Runners
 from keras_remote.backend.k8s.target import cloud_of, open_target, target_place
+from keras_remote.backend.k8s.template import Contents
 from keras_remote.checks import Link
 from keras_remote.home import IMAGES, Home
 from keras_remote.job import last_words, signing
@@ -131,15 +133,15 @@ class GKEBackend:
     labels = pods.labels(spec)
     try:
       runner = self._runners.keep(submission.runner)
-      manifest = functools.partial(
-        pods.job_manifest,
-        spec,
-        digest=submission.digest,
-        image=spec.image.reference,
-        runner=runner,
-        variables=environ,
+      contents = Contents(
+        submission.digest, spec.image.reference, runner, tuple(environ)
       )
-      restricted = admission.restricted(self._cluster, self._home, manifest)
+      restricted = admission.restricted(
+        self._cluster,
+        self._home,
+        functools.partial(manifests.job_manifest, spec, contents),
+      )
+      contents = dataclasses.replace(contents, restricted=restricted)
       # Before the Job: a pod looks for a missing one only every 10 s.
       secret = secrets.job_secret(
         spec.job_id,
@@ -158,7 +160,7 @@ class GKEBackend:
         raise
       if created is None:
         secrets.own(self._cluster, secret)
-      job = self._cluster.create(JOBS, manifest(restricted=restricted))
+      job = self._cluster.create(JOBS, manifests.job_manifest(spec, contents))
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:
