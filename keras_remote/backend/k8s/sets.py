@@ -5,7 +5,15 @@ from typing import Any
 from keras_remote.accelerators.gke import apart
 from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.objects import JOBS, SETS
+from keras_remote.backend.k8s.making import Stages
+from keras_remote.backend.k8s.objects import (
+  ACCOUNTS,
+  BINDINGS,
+  JOBS,
+  ROLES,
+  SECRETS,
+  SETS,
+)
 from keras_remote.backend.k8s.template import (
   Contents,
   Part,
@@ -23,6 +31,17 @@ _RBAC = "rbac.authorization.k8s.io"
 def release_name(job_id: str) -> str:
   """The name of the Secret that proves who may end the group."""
   return f"{job_id}-release"
+
+
+def stages(spec: JobSpec, contents: Contents) -> Stages:
+  """All that a group is made of beside its Job, in the order of its making."""
+  return [
+    # A role is there before it is given to somebody, and an account before
+    # what proves it: a cluster refuses the one and removes the other.
+    [(ACCOUNTS, account(spec)), (ROLES, role(spec))],
+    [(BINDINGS, binding(spec)), (SECRETS, release(spec))],
+    [(SETS, set_manifest(spec, contents))],
+  ]
 
 
 def set_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
@@ -104,7 +123,7 @@ def binding(spec: JobSpec) -> dict[str, Any]:
 
 
 def release(spec: JobSpec) -> dict[str, Any]:
-  """What proves who it is; made after the account, or the cluster removes it."""
+  """What proves who it is: the cluster fills it in."""
   secret = _of("v1", "Secret", spec)
   secret["metadata"] |= {
     "name": release_name(spec.job_id),
