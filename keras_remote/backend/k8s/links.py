@@ -295,7 +295,7 @@ def _groups(cluster: Cluster, *, needed: bool) -> Check:
     what,
     None,
     "is not installed: only slices of several hosts need it",
-    needs.CURE,
+    needs.INSTALL,
   )
 
 

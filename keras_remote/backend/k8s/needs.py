@@ -10,10 +10,13 @@ from keras_remote.home import Home
 
 # What the home remembers: where they were seen today.
 _SEEN = "leader-worker-sets"
+INSTALL = (
+  "`keras-remote up` installs it; its page, https://lws.sigs.k8s.io, says how "
+  "else"
+)
 CURE = (
-  "`keras-remote up` installs it, as does the page https://lws.sigs.k8s.io; "
-  'or call with backend="gke", which needs nothing but Jobs, and starts no '
-  "group again whose host has failed"
+  f'{INSTALL}; or call with backend="gke", which needs nothing but Jobs, and '
+  "starts no group again"
 )
 
 
