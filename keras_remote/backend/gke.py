@@ -50,7 +50,7 @@ from keras_remote.backend.k8s.runners import Runners
 from keras_remote.backend.k8s.target import cloud_of, open_target, target_place
 from keras_remote.checks import Link
 from keras_remote.home import IMAGES, Home
-from keras_remote.job import last_words, signing
+from keras_remote.job import endings, last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
 from keras_remote.job.spec import JobSpec
@@ -315,7 +315,7 @@ class GKEBackend:
     lost = view.over
     if view.dead and not lost:
       # Once every attempt was claimed, no start will call the function.
-      lost = len(directory.attempts()) > spec.limits.retries
+      lost = endings.spent(directory, spec)
     if not lost:
       return Observation(view.state, view.sentence)
     gone = Observation(State.LOST, view.sentence)
