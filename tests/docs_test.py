@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from absl.testing import absltest, parameterized
 
 import keras_remote
@@ -61,6 +62,8 @@ def _blocks(page: Path) -> Iterator[Block]:
 
 
 class DocsTest(parameterized.TestCase):
+  # A page's commands start dozens of processes, one after another.
+  @pytest.mark.timeout(400)
   @parameterized.named_parameters((p.stem, p) for p in _PAGES)
   def test_snippets(self, page: Path) -> None:
     """The blocks of a page do, in their order, what they say."""
