@@ -14,7 +14,6 @@ from keras_remote.core.handle import JobHandle
 from keras_remote.job.state import State
 from tests.cluster import cluster
 from tests.cluster.calls import CallTest, wait_until
-from tests.cluster.process import Process
 
 # Seconds in which a job ends while a part of the cluster is away.
 _WHILE = 2.0
@@ -34,7 +33,7 @@ class RestartsTest(CallTest):
     early, late = self.submit(_nap), self.submit(self.until_told)
     self.wait_called(early)
     self.wait_called(late)
-    _process(name).kill()
+    cluster.part(name).kill()
     wait_until(self.directory(early).outcome, "it does not end")
     time.sleep(_WHILE)
     cluster.up()
@@ -69,7 +68,7 @@ class RestartsTest(CallTest):
     self.wait_running(job)
     directory = self.directory(job)
     wait_until(lambda: list(directory.log(1, 0)), "its log is not stored")
-    _process("node-gpu").kill()
+    cluster.part("node-gpu").kill()
     # A machine that is silent may only have lost its network.
     self.assertEqual(job.status(), State.RUNNING)
     cluster.up()
@@ -87,11 +86,6 @@ def _nap() -> str:
 
   time.sleep(3)
   return "rested"
-
-
-def _process(name: str) -> Process:
-  (found,) = (each for each in cluster.parts().processes if each.name == name)
-  return found
 
 
 if __name__ == "__main__":
