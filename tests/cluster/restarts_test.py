@@ -9,11 +9,13 @@ import time
 from typing import Any
 
 from absl.testing import absltest
+from kubernetes.client import ApiException
 
 from keras_remote.core.handle import JobHandle
 from keras_remote.job.state import State
-from tests.cluster import cluster
+from tests.cluster import cluster, containers
 from tests.cluster.calls import CallTest, wait_until
+from tests.cluster.sets import SetTest
 
 # Seconds in which a job ends while a part of the cluster is away.
 _WHILE = 2.0
@@ -79,6 +81,32 @@ class RestartsTest(CallTest):
     (pod,) = self.pods(job)
     (status,) = pod.status.container_statuses
     return status if status.state.terminated else None
+
+
+class SetsControllerTest(SetTest):
+  def setUp(self) -> None:
+    super().setUp()
+    self.addCleanup(cluster.up)
+
+  def test_a_restart(self) -> None:
+    """Of what has happened meanwhile it sees the restart of a container, and
+    not that a pod was deleted: that one alone is made anew."""
+    names = ("restarted", "deleted", "released")
+    for name in names:
+      self.create_set(name, 2)
+    restarted, deleted, _ = (self.wait_group(name, 2) for name in names)
+    cluster.part("lws").kill()
+    with self.assertRaisesRegex(ApiException, "failed calling webhook"):
+      self.create_set("new", 2)
+    containers.first(restarted[1]).kill()
+    self.delete_pod(deleted[1])
+    self.delete_set("released")
+    self.wait_gone("released")
+    wait_until(lambda: len(self.hosts("deleted")) == 1, "it is not deleted")
+    cluster.up()
+    self.wait_group("restarted", 2, but=restarted)
+    leader, _ = self.wait_group("deleted", 2, but=deleted[1:])
+    self.assertEqual(leader.metadata.uid, deleted[0].metadata.uid)
 
 
 def _nap() -> str:

@@ -116,7 +116,7 @@ class SetTest(NamespaceTest):
     """Its pods by their index, once all run.
 
     Args:
-      but: pods of an earlier group, whose end is waited for.
+      but: pods that must be gone: the earlier ones.
     """
     old = {pod.metadata.uid for pod in but}
 
