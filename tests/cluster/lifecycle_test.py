@@ -53,7 +53,7 @@ class LifecycleTest(NamespaceTest, parameterized.TestCase):
     self.assertEqual(_pids(), before)
 
   @parameterized.parameters(
-    "containerd-tpu", "etcd", "kube-apiserver", "kubelet-tpu", "registry"
+    "containerd-tpu", "etcd", "kube-apiserver", "kubelet-tpu", "lws", "registry"
   )
   def test_killed(self, name: str) -> None:
     """Of what was killed the next up starts that alone; pods run on."""
