@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import EVENTS, JOBS, PODS, Kind, Object
+from keras_remote.job import ids
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Seen:
   """What of a job is in the cluster.
 
   Attributes:
-    events: what was told of its Job and its pods; they last an hour.
+    events: what was told of its objects; they last an hour.
   """
 
   job: Object | None
@@ -115,8 +116,8 @@ def job_of(kind: Kind, found: Object) -> str:
     return found["metadata"].get("labels", {}).get(pods.JOB_LABEL, "")
   involved = found["involvedObject"]
   name = involved.get("name", "")
-  # A Job names its pods by adding to its own name.
-  return name.rpartition("-")[0] if involved.get("kind") == "Pod" else name
+  # Whatever makes another object for a job adds to the name that it has.
+  return ids.begun_by(name) or name
 
 
 def _version(found: Object | None) -> int:

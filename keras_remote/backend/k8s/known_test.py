@@ -88,14 +88,22 @@ class KnownTest(absltest.TestCase):
     self.assertIn("template", job["spec"])  # It is its giver's.
 
   def test_events(self) -> None:
-    """They are of the job whose Job or pod they tell of."""
-    for kind, name in (("Job", JOB_ID), ("Pod", f"{JOB_ID}-x2v4q")):
+    """They are of the job whose objects they tell of."""
+    told = (
+      ("Job", JOB_ID),
+      ("Pod", f"{JOB_ID}-x2v4q"),
+      ("Pod", f"{JOB_ID}-3-x2v4q"),
+      ("Pod", f"{JOB_ID}-0-11"),
+      ("LeaderWorkerSet", JOB_ID),
+      ("StatefulSet", f"{JOB_ID}-0"),
+    )
+    for number, (kind, name) in enumerate(told):
       event: Object = {
-        "metadata": {"uid": kind},
+        "metadata": {"uid": str(number)},
         "involvedObject": {"kind": kind, "name": name},
       }
       self.assertEqual(self.known.apply(EVENTS, "ADDED", event), JOB_ID)
-    self.assertLen(self.known.seen(JOB_ID).events, 2)
+    self.assertLen(self.known.seen(JOB_ID).events, len(told))
     self.assertFalse(self.known.knows(JOB_ID))
 
 

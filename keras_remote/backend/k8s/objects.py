@@ -28,6 +28,8 @@ JOBS = Kind("apis/batch/v1", "jobs")
 NODES = Kind("api/v1", "nodes", namespaced=False)
 PODS = Kind("api/v1", "pods")
 SECRETS = Kind("api/v1", "secrets")
+SERVICES = Kind("api/v1", "services")
+SETS = Kind("apis/leaderworkerset.x-k8s.io/v1", "leaderworkersets")
 
 
 @dataclass(frozen=True)
