@@ -1,6 +1,7 @@
 """Which backends there are, and which one a call uses."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 
 from keras_remote import constants, errors
 from keras_remote.backend.base import Backend, Wanted
@@ -19,21 +20,35 @@ def _open_local(home: Home, wanted: Wanted, place: str | None) -> Backend:
 
 
 def _open_gke(home: Home, wanted: Wanted, place: str | None) -> Backend:
-  try:
+  with _clients("gke"):
     from keras_remote.backend.gke import GKEBackend
+  return GKEBackend(home, wanted, place)
+
+
+def _open_pathways(home: Home, wanted: Wanted, place: str | None) -> Backend:
+  with _clients("pathways"):
+    from keras_remote.backend.pathways import PathwaysBackend
+  return PathwaysBackend(home, wanted, place)
+
+
+@contextlib.contextmanager
+def _clients(name: str) -> Generator[None]:
+  """Says which extra a backend lacks that cannot be imported."""
+  try:
+    yield
   except ModuleNotFoundError as error:
     if (error.name or "").startswith("keras_remote"):
       raise
     raise errors.ConfigError(
-      "the gke backend needs the clients of Kubernetes and Google Cloud, which "
-      f"are not installed: {constants.INSTALL_GCP}"
+      f"the {name} backend needs the clients of Kubernetes and Google Cloud, "
+      f"which are not installed: {constants.INSTALL_GCP}"
     ) from error
-  return GKEBackend(home, wanted, place)
 
 
 _BACKENDS: dict[str, Callable[[Home, Wanted, str | None], Backend]] = {
   "gke": _open_gke,
   "local": _open_local,
+  "pathways": _open_pathways,
 }
 
 

@@ -15,6 +15,7 @@ from tests.cluster import (
   control_plane,
   images,
   install,
+  leader_worker_sets,
   network,
   pki,
   process,
@@ -46,18 +47,20 @@ class Parts:
 
   Attributes:
     clients: of the API server.
+    lws: the controller of LeaderWorkerSets, which the API server asks too.
   """
 
   services: tuple[Process, ...]
   etcd: Process
   api_server: Process
   clients: tuple[Process, ...]
+  lws: Process
   nodes: tuple[Node, ...]
 
   @property
   def processes(self) -> tuple[Process, ...]:
     return (
-      *(*self.services, self.etcd, self.api_server, *self.clients),
+      *(*self.services, self.etcd, self.api_server, *self.clients, self.lws),
       *(each for node in self.nodes for each in node.processes),
     )
 
@@ -74,6 +77,7 @@ def parts() -> Parts:
       control_plane.scheduler(hyperkube),
       control_plane.dns(dns),
     ),
+    lws=leader_worker_sets.controller(install.lws()),
     nodes=tuple(Node(spec, hyperkube) for spec in NODES),
   )
 
@@ -149,11 +153,14 @@ def _start(parts: Parts, all_images: dict[str, images.Image]) -> None:
     client.start()
   for node in parts.nodes:
     node.join()
+  with step("LeaderWorkerSets"):
+    leader_worker_sets.install(install.lws())
+    parts.lws.start()
   for node in parts.nodes:
     with step(f"node {node.spec.name}"):
       node.wait()
   with step("controllers, scheduler, DNS"):
-    for client in parts.clients:
+    for client in (*parts.clients, parts.lws):
       client.wait()
     _wait_for_account()
 

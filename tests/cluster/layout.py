@@ -45,6 +45,7 @@ ETCD_PEER_PORT = 21001
 CONTROLLERS_PORT = 21002
 SCHEDULER_PORT = 21003
 DNS_READY_PORT = 21004
+LWS_PORT = 21005
 REGISTRY_PORT = 21010
 GCS_PORT = 21011
 
@@ -73,6 +74,25 @@ class NodeSpec:
   labels: dict[str, str]
   capacity: dict[str, str] = field(default_factory=dict)
   taints: tuple[str, ...] = ()
+
+
+def _hosts(name: str, port: int, pool: str, hosts: int) -> NodeSpec:
+  """Machines of a v5e-16 slice, each of four chips, as one node.
+
+  What ends with a node ends with that many machines.
+  """
+  return NodeSpec(
+    name=name,
+    port=port,
+    labels={
+      "cloud.google.com/gke-nodepool": pool,
+      "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
+      "cloud.google.com/gke-tpu-topology": "4x4",
+      "node.kubernetes.io/instance-type": "ct5lp-hightpu-4t",
+    },
+    capacity={"google.com/tpu": str(4 * hosts)},
+    taints=("google.com/tpu",),
+  )
 
 
 NODES = (
@@ -105,4 +125,8 @@ NODES = (
     capacity={"nvidia.com/gpu": "4"},
     taints=("nvidia.com/gpu",),
   ),
+  # A slice on two nodes, and a further slice on one.
+  _hosts("slice-a1", 21050, "tpu-v5e-16-a", 2),
+  _hosts("slice-a2", 21060, "tpu-v5e-16-a", 2),
+  _hosts("slice-b", 21070, "tpu-v5e-16-b", 4),
 )

@@ -13,6 +13,8 @@ CA = PKI / "ca.crt"
 TOKENS = PKI / "tokens.csv"
 # Signs the tokens of service accounts.
 ACCOUNTS = PKI / "accounts.key"
+# Of webhooks on this machine; controllers ask for the names in it.
+WEBHOOKS = PKI / "webhooks"
 
 # 127.0.0.1 for whoever puts a proxy between.
 _NAMES = f"IP:{API},IP:{HOST},IP:127.0.0.1,DNS:localhost,DNS:kubernetes" + (
@@ -24,8 +26,16 @@ _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 
 def up() -> None:
   """Makes all of it, and the kubeconfig, unless it is there."""
-  if KUBECONFIG.exists():
-    return
+  if not KUBECONFIG.exists():
+    _make()
+  if not WEBHOOKS.exists():
+    WEBHOOKS.mkdir()
+    _certificate(
+      "webhooks/tls", "/CN=webhooks", ("subjectAltName=IP:127.0.0.1",)
+    )
+
+
+def _make() -> None:
   PKI.mkdir(parents=True, exist_ok=True)
   _certificate("ca", "/CN=keras-remote-test", ())
   _certificate("server", "/CN=kube-apiserver", (f"subjectAltName={_NAMES}",))
