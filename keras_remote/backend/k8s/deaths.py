@@ -34,13 +34,17 @@ def of_host(host: int, sentence: str) -> str:
   return f"host {host}: {sentence}"
 
 
+# What a death may be an echo of, see Death.
+_TAKEN, _OWN, _DELETED = range(3)
+
+
 @dataclass(frozen=True, order=True)
 class Death:
   """Why a host died; of several the least is the cause of the others.
 
   Attributes:
-    echo: 0 where it was taken away, 1 where it ended by itself, more where it
-      was told to end, as hosts are when another one has died.
+    echo: the least where it was taken away, more where it ended by itself, the
+      most where it was told to end, as hosts are when another one has died.
     at: when its container ended; "" where it still does.
   """
 
@@ -63,10 +67,11 @@ def death(pod: Json) -> Death | None:
     if not (leaving or taken):
       return None
     why = diagnosis.taken(pod) or "its pod was deleted"
-    return Death(0 if taken else 2, "", host, why)
+    return Death(_TAKEN if taken else _DELETED, "", host, why)
   stopped = leaving or diagnosis.exit_code(ended) in _STOPPED_EXITS
   at, why = diagnosis.ended_at(ended), diagnosis.death(ended)
-  return Death(0 if taken else 1 + stopped, at, host, why)
+  echo = _TAKEN if taken else _DELETED if stopped else _OWN
+  return Death(echo, at, host, why)
 
 
 class Deaths:
@@ -83,17 +88,26 @@ class Deaths:
   def heed(self, pods: Iterable[Json], events: Sequence[Json] = ()) -> None:
     """Takes in how the pods stand now, and what was told of them."""
     for pod in sorted(pods, key=host_of):
-      uid = pod["metadata"]["uid"]
-      if uid not in self._starts:
-        # Host 0 is made first, and the others by it.
-        self._start += host_of(pod) == 0
-        self._starts[uid] = self._start
-      found = death(pod)
-      if found is not None:
-        self._found.setdefault((uid, ends(pod)), found)
+      self._take(pod, death(pod))
     told = waiting.latest(events, "LeaderWorkerSet", None, _RECREATES)
     named = _FAILED_POD.match(told.get("message", "")) if told else None
     self._blamed = int(named[1] or 0) if named else None
+
+  def mourn(self, pods: Iterable[Json]) -> None:
+    """Takes in the pods of an earlier start, as they were at last."""
+    for pod in sorted(pods, key=host_of):
+      found = death(pod)
+      deleted = Death(_DELETED, "", host_of(pod), "its pod was deleted")
+      self._take(pod, found or deleted)
+
+  def _take(self, pod: Json, found: Death | None) -> None:
+    uid = pod["metadata"]["uid"]
+    if uid not in self._starts:
+      # Host 0 is made first, and the others by it.
+      self._start += host_of(pod) == 0
+      self._starts[uid] = self._start
+    if found is not None:
+      self._found.setdefault((uid, ends(pod)), found)
 
   @property
   def cause(self) -> str:
@@ -116,6 +130,6 @@ class Deaths:
     """How often a host ended of itself: the most of any."""
     counts: dict[int, int] = {}
     for each in self._found.values():
-      if each.echo == 1:
+      if each.echo == _OWN:
         counts[each.host] = counts.get(each.host, 0) + 1
     return max(counts.values(), default=0)

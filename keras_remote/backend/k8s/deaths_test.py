@@ -106,6 +106,17 @@ class DeathsTest(parameterized.TestCase):
     self.deaths.heed([_pod(0, start=2), _pod(1, start=2, leaving=True)])
     self.assertEqual(self.deaths.cause, "host 1's pod was deleted")
 
+  def test_pods_that_went_between_two_looks(self) -> None:
+    """They count as they were at last."""
+    self.deaths.mourn([_pod(0, leaving=True), _pod(1, _ended(139))])
+    self.deaths.heed([_pod(0, start=2), _pod(1, start=2)])
+    self.assertIn("SIGSEGV", self.deaths.cause)
+
+  def test_a_pod_that_is_gone(self) -> None:
+    """Whoever removed it, it was deleted."""
+    self.deaths.mourn([_pod(1)])
+    self.assertEqual(self.deaths.cause, "host 1's pod was deleted")
+
   def test_what_was_said_first(self) -> None:
     """A death is told once, however often its pod changes."""
     self.deaths.heed([_pod(0), _pod(1, _ended(1))])

@@ -87,6 +87,29 @@ class KnownTest(absltest.TestCase):
       self.assertNotIn("managedFields", each["metadata"])
     self.assertIn("template", job["spec"])  # It is its giver's.
 
+  def test_pods_that_are_gone(self) -> None:
+    """The last of each name is kept, for as long as anything of its job is."""
+
+    def pod(uid: str, version: int) -> Object:
+      found = _object(uid, version)
+      found["metadata"]["name"] = "pod"
+      return found
+
+    def gone() -> list[str]:
+      return [each["metadata"]["uid"] for each in self.known.seen(JOB_ID).gone]
+
+    self.known.apply(JOBS, "ADDED", _object("job"))
+    self.known.apply(PODS, "ADDED", pod("a", 2))
+    self.assertEmpty(gone())
+    self.known.apply(PODS, "DELETED", pod("a", 3))
+    self.assertEqual(gone(), ["a"])
+    self.known.apply(PODS, "ADDED", pod("b", 4))
+    self.known.take(PODS, [pod("c", 5)], "6")
+    self.assertEqual((self.uids(), gone()), (["c"], ["b"]))
+    self.known.apply(PODS, "DELETED", pod("c", 7))
+    self.known.apply(JOBS, "DELETED", _object("job", 8))
+    self.assertEmpty(gone())
+
   def test_events(self) -> None:
     """They are of the job whose objects they tell of."""
     told = (

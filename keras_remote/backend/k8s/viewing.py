@@ -66,6 +66,8 @@ class Viewer:
     hosts = self._spec.resources.hosts
     if hosts == 1 and not groups.owns_set(seen.job):
       return diagnosis.view(seen.job, seen.pods, seen.events, known)
+    # Between two looks it may have been made anew.
+    self._deaths.mourn(seen.gone)
     self._deaths.heed(seen.pods, seen.events)
     died = self._deaths.cause
     view = groups.view(
@@ -100,7 +102,7 @@ class Viewer:
     Nobody is asked for the set while pods of it are there.
     """
     self.due = math.inf
-    self._had_set = self._had_set or bool(seen.pods)
+    self._had_set = self._had_set or bool(seen.pods or seen.gone)
     if seen.pods or not groups.owns_set(seen.job):
       self._without_set = None
       return False
