@@ -11,7 +11,8 @@ from keras_remote import errors
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
 from keras_remote.runner import live, logs, process, scratch, signals
-from keras_remote.runner.host import ChildEnded, Event, Host
+from keras_remote.runner.events import ChildEnded, Event
+from keras_remote.runner.host import Host
 from keras_remote.storage.open import open_store
 
 # Where this process's own output goes, and so the live view of the worker's.
