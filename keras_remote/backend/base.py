@@ -130,14 +130,15 @@ class Backend(Protocol):
     """Where the images of its jobs are made; None where nobody makes any."""
     ...
 
-  def check_hosts(self, hosts: int, *, named: bool) -> None:
+  def check_hosts(self, hosts: int, *, named: bool, slices: int = 1) -> None:
     """Passes for a number of hosts that can run here.
 
     Args:
       named: whether the user chose this backend by name.
+      slices: of how many TPU slices they are.
 
     Raises:
-      ConfigError: they are too many.
+      ConfigError: they are too many, or of too many slices.
     """
     ...
 
