@@ -61,9 +61,9 @@ def _blocks(page: Path) -> Iterator[Block]:
     yield Block(found[1], found[2], line)
 
 
+# A page's commands start dozens of processes, one after another.
+@pytest.mark.timeout(400)
 class DocsTest(parameterized.TestCase):
-  # A page's commands start dozens of processes, one after another.
-  @pytest.mark.timeout(400)
   @parameterized.named_parameters((p.stem, p) for p in _PAGES)
   def test_snippets(self, page: Path) -> None:
     """The blocks of a page do, in their order, what they say."""
