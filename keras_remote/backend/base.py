@@ -78,6 +78,7 @@ class Observation:
     result: the result, where it came along; not yet checked.
     overdue: whether it has waited for its `pending_timeout` for what waiting
       alone does not bring.
+    held_up: whether the sentence says what holds up a job that runs.
   """
 
   state: State
@@ -85,6 +86,7 @@ class Observation:
   outcome: Outcome | None = None
   result: bytes | None = field(default=None, repr=False)
   overdue: bool = False
+  held_up: bool = False
 
 
 class Backend(Protocol):
