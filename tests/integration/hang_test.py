@@ -57,19 +57,21 @@ class HangTest(JobTestCase):
 
   def sentence(self, job: JobHandle[Any], text: str) -> str:
     """What the status says, once it says this too."""
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-      why = job.why()
-      self.assertFalse(why.state.ended, why)
-      if text in why.sentence:
-        return why.sentence
-      time.sleep(0.5)
-    raise AssertionError(f"'{text}' is not in: {why.sentence}")
+    self.wait_for(lambda: text in job.why().sentence, job.why)
+    return job.why().sentence
 
   def assert_logged(self, job: JobHandle[Any], text: str, host: int) -> None:
+    def log() -> str:
+      return "".join(job.logs(host=host))
+
+    self.wait_for(lambda: text in log(), log)
+
+  def wait_for(
+    self, holds: Callable[[], bool], found: Callable[[], object]
+  ) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while text not in (log := "".join(job.logs(host=host))):
-      self.assertLess(time.monotonic(), deadline, f"'{text}' is not in: {log}")
+    while not holds():
+      self.assertLess(time.monotonic(), deadline, found())
       time.sleep(0.5)
 
   def test_a_host_that_sleeps_before_a_collective(self) -> None:
@@ -91,8 +93,8 @@ class HangTest(JobTestCase):
     waiting.start()
     self.addCleanup(waiting.join)
     self.addCleanup(job.cancel)
-    line = sleeps.__code__.co_firstlineno + 1
-    place = f"hang_test.py:{line} in sleeps"
+    number = sleeps.__code__.co_firstlineno + 1
+    place = f"hang_test.py:{number} in sleeps"
     sentence = self.sentence(job, place)
     waited = time.time() - float(self.event.read_text())
     self.assertRegex(
@@ -101,12 +103,14 @@ class HangTest(JobTestCase):
       rf"than \d+ s; host 1 has been at \S*{place} for more than \d+ s$",
     )
     self.assertLess(waited, _PROMISED)
-    self.assert_logged(job, f"line {line} in sleeps", host=1)
+    self.assert_logged(job, f"line {number} in sleeps", host=1)
     said = sentence.partition("but ")[2]
     self.assert_logged(job, f"[keras_remote: {said}]", host=0)
+    line = f"keras_remote: {sentence}\n"
+    self.wait_for(lambda: line in shown.getvalue(), shown.getvalue)
     job.cancel()
     waiting.join()
-    self.assertEqual(shown.getvalue().count(f"keras_remote: {sentence}\n"), 1)
+    self.assertEqual(shown.getvalue().count(line), 1)
 
   def test_code_that_keeps_pythons_lock(self) -> None:
     """Its host is named, and its stacks say where that is."""
