@@ -1,4 +1,4 @@
-"""How a pod asks GKE for an accelerator.
+"""How the pods of a job ask GKE for an accelerator.
 
 Source: the project's facts page on accelerators, 2026-11.
 """
@@ -10,6 +10,7 @@ from keras_remote.accelerators.config import (
   Accelerator,
   CpuConfig,
   GpuConfig,
+  TpuConfig,
   topology_name,
 )
 
@@ -38,11 +39,14 @@ class Placement:
     limits: resources beside CPU and memory.
     selector: labels of the node.
     tolerations: taints of the node, as Kubernetes writes them.
+    domain: a label of nodes: those with one value of it hold one slice, which
+      shares them with nobody; "" where hosts of a job may be anywhere.
   """
 
   limits: Mapping[str, str] = field(default_factory=dict)
   selector: Mapping[str, str] = field(default_factory=dict)
   tolerations: tuple[Mapping[str, str], ...] = ()
+  domain: str = ""
 
 
 def placement(accelerator: Accelerator) -> Placement:
@@ -76,7 +80,21 @@ def placement(accelerator: Accelerator) -> Placement:
         "effect": "NoSchedule",
       }
     )
-  return Placement(limits, selector, tuple(tolerations))
+  # A pool of hosts that are wired together is one slice.
+  wired = isinstance(accelerator, TpuConfig) and accelerator.hosts > 1
+  domain = POOL_LABEL if wired else ""
+  return Placement(limits, selector, tuple(tolerations), domain)
+
+
+def apart(accelerator: Accelerator) -> Mapping[str, str]:
+  """Variables of a pod that is in a group, and a whole slice by itself.
+
+  Without them a LeaderWorkerSet's controller tells the chips that the whole
+  group is their slice.
+  """
+  if isinstance(accelerator, TpuConfig) and accelerator.hosts == 1:
+    return {"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost"}
+  return {}
 
 
 def described(labels: Mapping[str, str]) -> str:

@@ -1,6 +1,11 @@
 from absl.testing import absltest, parameterized
 
-from keras_remote.accelerators.gke import Placement, placement
+from keras_remote.accelerators.gke import (
+  POOL_LABEL,
+  Placement,
+  apart,
+  placement,
+)
 from keras_remote.accelerators.parse import parse_accelerator
 
 _LABEL = "cloud.google.com/gke-"
@@ -30,20 +35,33 @@ class PlacementTest(parameterized.TestCase):
     )
 
   @parameterized.parameters(
-    ("v5e-8", "8", "tpu-v5-lite-podslice", "2x4"),
-    ("v5p-8", "4", "tpu-v5p-slice", "2x2x1"),
-    ("v5e-16", "4", "tpu-v5-lite-podslice", "4x4"),
+    ("v5e-8", "8", "tpu-v5-lite-podslice", "2x4", ""),
+    ("v5p-8", "4", "tpu-v5p-slice", "2x2x1", ""),
+    ("v5e-16", "4", "tpu-v5-lite-podslice", "4x4", POOL_LABEL),
   )
-  def test_tpu(self, name: str, chips: str, label: str, topology: str) -> None:
-    """By the chips of one host and the topology of the slice."""
+  def test_tpu(
+    self, name: str, chips: str, label: str, topology: str, domain: str
+  ) -> None:
+    """By the chips of one host and the topology of the slice.
+
+    One of several hosts is a pool of its own.
+    """
     self.assertEqual(
       placement(parse_accelerator(name)),
       Placement(
         {"google.com/tpu": chips},
         {f"{_LABEL}tpu-accelerator": label, f"{_LABEL}tpu-topology": topology},
         (_tolerated("google.com/tpu"),),
+        domain,
       ),
     )
+
+  @parameterized.parameters(
+    ("v5e-8", True), ("v5e-16", False), ("l4", False), ("cpu", False)
+  )
+  def test_a_slice_of_its_own(self, name: str, told: bool) -> None:
+    """A host that is one says so, as its group is none."""
+    self.assertEqual(bool(apart(parse_accelerator(name))), told)
 
   def test_spot(self) -> None:
     """With the value: without it the toleration does not match the taint."""

@@ -112,6 +112,14 @@ class Backend(Protocol):
     ...
 
   @property
+  def restarts_groups(self) -> bool:
+    """Whether the hosts of a job are started again together, if one is lost.
+
+    True also where none is ever lost but with all others.
+    """
+    ...
+
+  @property
   def contains(self) -> bool:
     """Whether its jobs run in containers, which are made of images."""
     ...

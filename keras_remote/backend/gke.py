@@ -1,44 +1,47 @@
-"""The gke backend: a job of one host is a Kubernetes Job.
+"""The gke backend: a job is a Kubernetes Job, with a pod for each host.
 
 It runs on a cluster of GKE, or on any that a context of the kubeconfig names.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from keras_remote import errors
 from keras_remote.backend.base import Submission
-from keras_remote.backend.k8s import admission, pods
+from keras_remote.backend.k8s import manifests
 from keras_remote.backend.k8s.base import BaseK8sBackend
-from keras_remote.backend.k8s.objects import JOBS, Object
+from keras_remote.backend.k8s.making import Stages
+from keras_remote.backend.k8s.objects import SERVICES, Object
+from keras_remote.backend.k8s.template import Contents
+from keras_remote.job.spec import JobSpec
 
 
 class GKEBackend(BaseK8sBackend):
   """Runs each job as a Kubernetes Job."""
 
   name = "gke"
+  # It starts a pod anew, not those that wait for it.
+  restarts_groups = False
 
   def check_hosts(self, hosts: int, *, named: bool) -> None:
-    if hosts > 1:
-      raise errors.ConfigError(
-        f"{hosts} hosts cannot run on a cluster yet (they come with "
-        "LeaderWorkerSets): choose an accelerator of one host, such as v5e-8, "
-        'or emulate it with backend="local"'
-      )
+    pass  # As many as there are nodes for.
 
-  def _prepare(
-    self, submission: Submission, runner: str, variables: Sequence[str]
-  ) -> Callable[[], Object | None]:
-    spec = submission.spec
-    manifest = functools.partial(
-      pods.job_manifest,
-      spec,
-      digest=submission.digest,
-      image=spec.image.reference,
-      runner=runner,
-      variables=variables,
-    )
-    restricted = admission.restricted(self._cluster, self._home, manifest)
-    return functools.partial(
-      self._cluster.create, JOBS, manifest(restricted=restricted)
-    )
+  def submit_job(
+    self,
+    submission: Submission,
+    stored: Callable[[], object] = lambda: None,
+  ) -> None:
+    slices = submission.spec.resources.slices
+    if slices > 1:
+      raise errors.ConfigError(
+        f"{slices} slices cannot run as one Job, whose hosts GKE takes for "
+        'those of one slice: call with backend="pathways"'
+      )
+    super().submit_job(submission, stored)
+
+  def _job(self, spec: JobSpec, contents: Contents) -> Object:
+    return manifests.job_manifest(spec, contents)
+
+  def _owned(self, spec: JobSpec, contents: Contents) -> Stages:
+    if spec.resources.hosts == 1:
+      return []
+    return [[(SERVICES, manifests.service_manifest(spec))]]

@@ -20,6 +20,7 @@ from keras_remote.backend.k8s.objects import (
   JOBS,
   PODS,
   SECRETS,
+  SERVICES,
 )
 from keras_remote.home import IMAGES, Home, ensure, holding
 from keras_remote.job import endings, last_words, layout, signing
@@ -74,10 +75,9 @@ class SettingsTest(BackendCase):
       self.open(None, place="arn:x/theirs/mine")
 
   def test_hosts(self) -> None:
-    """One, so far."""
-    self.backend.check_hosts(1, named=True)
-    with self.assertRaisesRegex(errors.ConfigError, "2 hosts"):
-      self.backend.check_hosts(2, named=True)
+    """As many as there are nodes for."""
+    for hosts in (1, 64):
+      self.backend.check_hosts(hosts, named=False)
 
   def test_calls(self) -> None:
     """What pods cannot have is refused before anything is sent."""
@@ -90,11 +90,15 @@ class SettingsTest(BackendCase):
 
 
 class SubmitTest(BackendCase):
-  def submission(self, **environ: str) -> Submission:
+  def submission(
+    self, *, hosts: int = 1, slices: int = 1, **environ: str
+  ) -> Submission:
     runner = Path(self.create_tempfile(content="zip").full_path)
     target = Target("gke", _BUCKET, self.backend.place)
+    spec = job_spec(accelerator="cpu")
+    resources = dataclasses.replace(spec.resources, hosts=hosts, slices=slices)
     spec = dataclasses.replace(
-      job_spec(accelerator="cpu"), target=target, image=Image("image:1")
+      spec, target=target, image=Image("image:1"), resources=resources
     )
     return Submission(spec, "2" * 64, runner, environ, b"the key")
 
@@ -111,6 +115,21 @@ class SubmitTest(BackendCase):
     self.assertNotIn("hunter2", str(job))
     posted = [r.path for r in self.server.requests if r.method == "POST"]
     self.assertLen([path for path in posted if "configmaps" in path], 1)
+
+  def test_several_hosts(self) -> None:
+    """A pod for each, and a Service that goes with the Job."""
+    for _ in range(2):
+      self.backend.submit_job(self.submission(hosts=2))
+    job, service = self.found(JOBS, JOB_ID), self.found(SERVICES, JOB_ID)
+    self.assertEqual(job["spec"]["completions"], 2)
+    (owner,) = service["metadata"]["ownerReferences"]
+    self.assertEqual(owner["uid"], job["metadata"]["uid"])
+
+  def test_several_slices(self) -> None:
+    """No Job has them; nothing is sent."""
+    with self.assertRaisesRegex(errors.ConfigError, "pathways"):
+      self.backend.submit_job(self.submission(hosts=8, slices=2))
+    self.assertEmpty(self.server.requests)
 
   def test_sweeping(self) -> None:
     """What others left is removed once a day, and nobody waits for it."""

@@ -68,6 +68,7 @@ class LocalBackend:
   name = "local"
   emulates = True
   contains = False
+  restarts_groups = True  # Nobody takes a machine away here.
   cloud: Cloud | None = None
 
   def __init__(self, home: Home) -> None:

@@ -1,6 +1,7 @@
 """Which backends there are, and which one a call uses."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator
 
 from keras_remote import constants, errors
 from keras_remote.backend.base import Backend, Wanted
@@ -8,8 +9,8 @@ from keras_remote.home import Home
 
 # With no cluster configured a call goes the whole way on this machine.
 DEFAULT = "local"
-# What a call with a cluster uses.
-_CLUSTER = "gke"
+# What a call with a cluster uses: of one host, and of several.
+_CLUSTER, _GROUPS = "gke", "pathways"
 
 
 def _open_local(home: Home, wanted: Wanted, place: str | None) -> Backend:
@@ -19,21 +20,35 @@ def _open_local(home: Home, wanted: Wanted, place: str | None) -> Backend:
 
 
 def _open_gke(home: Home, wanted: Wanted, place: str | None) -> Backend:
-  try:
+  with _clients("gke"):
     from keras_remote.backend.gke import GKEBackend
+  return GKEBackend(home, wanted, place)
+
+
+def _open_pathways(home: Home, wanted: Wanted, place: str | None) -> Backend:
+  with _clients("pathways"):
+    from keras_remote.backend.pathways import PathwaysBackend
+  return PathwaysBackend(home, wanted, place)
+
+
+@contextlib.contextmanager
+def _clients(name: str) -> Generator[None]:
+  """Says which extra a backend lacks that cannot be imported."""
+  try:
+    yield
   except ModuleNotFoundError as error:
     if (error.name or "").startswith("keras_remote"):
       raise
     raise errors.ConfigError(
-      "the gke backend needs the clients of Kubernetes and Google Cloud, which "
-      f"are not installed: {constants.INSTALL_GCP}"
+      f"the {name} backend needs the clients of Kubernetes and Google Cloud, "
+      f"which are not installed: {constants.INSTALL_GCP}"
     ) from error
-  return GKEBackend(home, wanted, place)
 
 
 _BACKENDS: dict[str, Callable[[Home, Wanted, str | None], Backend]] = {
   "gke": _open_gke,
   "local": _open_local,
+  "pathways": _open_pathways,
 }
 
 
@@ -42,17 +57,20 @@ def names() -> tuple[str, ...]:
   return tuple(_BACKENDS)
 
 
-def choose(name: str | None, *, cluster: bool = False) -> str:
+def choose(name: str | None, *, cluster: bool = False, hosts: int = 1) -> str:
   """The name of the backend that a call uses.
 
   Args:
     cluster: whether the settings name a cluster: who does means it.
+    hosts: how many machines the call has.
 
   Raises:
     ConfigError: there is none of this name.
   """
   if name is None:
-    return _CLUSTER if cluster else DEFAULT
+    if not cluster:
+      return DEFAULT
+    return _GROUPS if hosts > 1 else _CLUSTER
   if name not in _BACKENDS:
     import difflib  # Only for mistakes.
 
@@ -62,6 +80,21 @@ def choose(name: str | None, *, cluster: bool = False) -> str:
       f"unknown backend '{name}': there is {', '.join(_BACKENDS)}{hint}"
     )
   return name
+
+
+def choose_again(name: str, before: int, hosts: int) -> str:
+  """Where a job that was on this backend runs with other hosts than before.
+
+  There too, unless it was there for the number of its hosts.
+  """
+  if name != choose(None, cluster=True, hosts=before):
+    return name
+  return choose(None, cluster=True, hosts=hosts)
+
+
+def same_place(one: str, other: str) -> bool:
+  """Whether a job of one backend may be at a place of the other's."""
+  return one == other or {one, other} == {_CLUSTER, _GROUPS}
 
 
 def open_backend(

@@ -20,6 +20,33 @@ class RegistryTest(parameterized.TestCase):
     self.assertEqual(registry.choose(None, cluster=True), "gke")
     self.assertEqual(registry.choose("local", cluster=True), "local")
 
+  def test_several_hosts(self) -> None:
+    """On a cluster they are a group that starts again together."""
+    self.assertEqual(registry.choose(None, cluster=True, hosts=2), "pathways")
+    self.assertEqual(registry.choose(None, hosts=2), "local")
+    self.assertEqual(registry.choose("gke", cluster=True, hosts=2), "gke")
+
+  @parameterized.parameters(
+    ("gke", 1, 1, "gke"),
+    ("gke", 1, 4, "pathways"),
+    ("pathways", 4, 1, "gke"),
+    ("pathways", 4, 2, "pathways"),
+    ("gke", 4, 2, "gke"),  # It was asked for by name.
+    ("pathways", 1, 4, "pathways"),
+    ("local", 1, 4, "local"),
+  )
+  def test_again_with_other_hosts(
+    self, name: str, before: int, hosts: int, expected: str
+  ) -> None:
+    """What the number of hosts has chosen, another number chooses anew."""
+    self.assertEqual(registry.choose_again(name, before, hosts), expected)
+
+  def test_places(self) -> None:
+    """One of a cluster is a place of both backends there."""
+    self.assertTrue(registry.same_place("gke", "pathways"))
+    self.assertTrue(registry.same_place("local", "local"))
+    self.assertFalse(registry.same_place("gke", "local"))
+
   def test_every_name_opens_its_backend(self) -> None:
     """A backend calls itself as the registry does."""
     folder = self.create_tempdir().full_path

@@ -161,6 +161,13 @@ class CliTest(parameterized.TestCase):
     self.assertRegex(self.type("config", "show").stdout, shown.format("local"))
     self.type("config", "set", "context", "some")
     self.assertRegex(self.type("config", "show").stdout, shown.format("gke"))
+    self.type("config", "set", "accelerator", "v5e-16")
+    told = self.type("config", "show").stdout
+    self.assertRegex(told, shown.format("pathways"))
+    self.type("config", "set", "hosts", "3")
+    # No slice has so many; who mends it is not kept from looking.
+    told = self.type("config", "show").stdout
+    self.assertRegex(told, r"(?m)^hosts +3 +profile")
 
   def test_profiles(self) -> None:
     """A profile is made by its first option, and used when it is chosen."""

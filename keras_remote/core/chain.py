@@ -10,6 +10,7 @@ from keras_remote import constants, errors
 from keras_remote.accelerators import zones
 from keras_remote.backend.base import Backend
 from keras_remote.checks import Check, Link
+from keras_remote.core import group
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import Resolved, resolve
@@ -132,6 +133,8 @@ def _disk(place: Home) -> Check:
 
 
 def _fits(backend: Backend, options: Options) -> Check:
+  backend.check_hosts(group.hosts(options), named=options.backend is not None)
+  group.limits(options, backend)
   backend.check_call(options.store, options.env)
   sentence = f"they fit the backend {backend.name}"
   return Check("options", True, sentence)

@@ -93,6 +93,8 @@ class ChainTest(absltest.TestCase):
     (check,) = look_at([each for each in links if each.what == "options"])
     self.assertFalse(check.ok)
     self.assertIn("which pods cannot reach", check.sentence)
+    found = self.look(hosts=17)
+    self.assertIn("17 hosts are too many", found["options"].sentence)
 
   def test_a_key_that_others_can_read(self) -> None:
     """It is broken until it is mended."""

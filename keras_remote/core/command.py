@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from keras_remote.core import execution, packing
+from keras_remote.core import execution, group, packing
 from keras_remote.core.console import Console, asker
 from keras_remote.core.handle import JobHandle
 from keras_remote.core.options import OptionArguments
 from keras_remote.core.ready import ready_context
+from keras_remote.job.spec import EntryKind
 
 
 def submit_command(
@@ -20,6 +21,7 @@ def submit_command(
   """
   console = Console()
   context = ready_context(options, asker())
+  group.check_entry(context.options, EntryKind.COMMAND)
   packed = packing.pack_command(tuple(argv))
   job_id, submitted = execution.execute_remote(context, packed, console.report)
   return JobHandle(job_id, context.store, context.backend, submitted)

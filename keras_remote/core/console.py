@@ -263,6 +263,8 @@ def _plain(sentence: str) -> "Text":
 def start_line(spec: JobSpec) -> str:
   """Which job runs where, and whether its accelerator is emulated."""
   name = spec.resources.accelerator
+  if spec.resources.slices > 1:
+    name = f"{spec.resources.slices} slices of {name}"
   hosts = spec.resources.hosts
   on = f"{name} on {hosts} hosts" if hosts > 1 else name
   if spec.resources.emulated:

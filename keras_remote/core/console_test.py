@@ -192,6 +192,13 @@ class SentenceTest(parameterized.TestCase):
       "emulated", console.start_line(job_spec(accelerator="cpu"))
     )
 
+  def test_the_start_says_how_many_slices_there_are(self) -> None:
+    """The hosts are those of all."""
+    spec = job_spec(accelerator="v5e-16", hosts=8)
+    resources = dataclasses.replace(spec.resources, slices=2)
+    line = console.start_line(dataclasses.replace(spec, resources=resources))
+    self.assertIn("on local, 2 slices of v5e-16 on 8 hosts (emulated", line)
+
   def test_the_end_says_state_time_memory_and_where_the_logs_are(
     self,
   ) -> None:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from keras_remote import errors
 from keras_remote.accelerators.config import Accelerator
-from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.backend.base import Backend
-from keras_remote.core import environment
+from keras_remote.core import environment, group
 from keras_remote.core.image import Plan, builder_for, choose, plan, sourced
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
 from keras_remote.home import Home, ensure_apart, home
-from keras_remote.job.spec import Image, Resources
+from keras_remote.job.spec import Image, Limits, Resources
 from keras_remote.packaging import packager
 from keras_remote.packaging.ignore import OWN_RULES, Ignore
 from keras_remote.progress import Report
@@ -45,6 +44,7 @@ class JobContext:
   root: Path
   cwd: Path
   keras_backend: str
+  limits: Limits
   plan: Plan | None = None
 
   def image(self, report: Report) -> Image:
@@ -74,13 +74,14 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   resolved = resolve(arguments)
   resolved.check()
   options = resolved.options
-  accelerator = parse_accelerator(options.accelerator)
+  accelerator = group.accelerator_of(options)
   place = Home(ensure_apart(home()))
   named = resolved.origins["backend"] is not DEFAULT
   backend = backend_for(options, place)
   if accelerator.category != "cpu" and backend.emulates and not named:
     _check_ci(resolved)
-  backend.check_hosts(accelerator.hosts, named=named)
+  backend.check_hosts(group.hosts(options), named=named)
+  limits = group.limits(options, backend)
   root = (options.working_dir or packager.find_root(here)).resolve()
   packager.check_root(root)
   store = open_store(options.store)
@@ -91,7 +92,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   variables = {**captured, **options.env}
   backend.check_call(store.uri, variables)
   framework = environment.keras_backend({**os.environ, **options.env})
-  check_framework(accelerator, framework)
+  group.check_framework(options, framework)
   needed = None
   if backend.contains:
     needed = plan(options, accelerator, framework, root, variables)
@@ -105,18 +106,9 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
     root=root,
     cwd=here if here.is_relative_to(root) else root,
     keras_backend=framework,
+    limits=limits,
     plan=needed,
   )
-
-
-def check_framework(accelerator: Accelerator, framework: str) -> None:
-  """Raises ConfigError where the Keras backend cannot use the accelerator."""
-  if accelerator.hosts > 1 and framework != "jax":
-    raise errors.ConfigError(
-      f"{accelerator} has {accelerator.hosts} hosts, and only jax runs on "
-      f"several: set KERAS_BACKEND=jax in place of {framework}, or choose an "
-      "accelerator of one host"
-    )
 
 
 def _current_folder() -> Path:
@@ -159,7 +151,8 @@ def resources(
   on_cpu = cpu or backend.emulates
   return Resources(
     accelerator=str(accelerator),
-    hosts=accelerator.hosts,
+    hosts=accelerator.hosts * options.slices,
+    slices=options.slices,
     emulated=on_cpu and not cpu,
     cpu_devices=accelerator.devices_per_host if on_cpu else None,
     **{name: getattr(options, name) for name in ASKED},

@@ -6,7 +6,7 @@ from pathlib import Path
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
-from keras_remote.core.context import JobContext, job_context
+from keras_remote.core.context import JobContext, job_context, resources
 from keras_remote.packaging.ignore import Ignore
 from keras_remote.progress import silent
 from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
@@ -112,6 +112,30 @@ class ContextTest(parameterized.TestCase):
       f"europe-docker.pkg.dev/my-project/keras-remote/job@{digest}",
     )
     self.assertEmpty(second.requirements)
+
+  def test_a_group(self) -> None:
+    """Its hosts are those of all slices, and may be lost as is said."""
+    context = self.context(accelerator="v4-16:spot", slices=2, retries=1)
+    found = resources(context.accelerator, context.backend, context.options)
+    self.assertEqual((found.hosts, found.slices), (4, 2))
+    self.assertEqual(found.accelerator, "v4-16:spot")
+    self.assertEqual(context.limits.retries, 1)
+    self.assertEqual(context.limits.max_preemptions, 10)
+
+  @parameterized.parameters(
+    ({"hosts": 17}, "17 hosts are too many"),
+    ({"accelerator": "v4-16", "slices": 9}, "18 hosts are too many"),
+    ({"accelerator": "v4-16", "slices": 5}, 'backend="local"'),
+    ({"accelerator": "v5e-16", "hosts": 2}, "hosts=2 of v5e-16"),
+    ({"hosts": 2, "env": {"KERAS_BACKEND": "torch"}}, "only jax runs on sever"),
+    ({"distribution": "model_parallel"}, "distribution is data_parallel"),
+  )
+  def test_a_group_that_cannot_be(
+    self, options: dict[str, object], words: str
+  ) -> None:
+    """It is refused before anything is sent."""
+    with self.assertRaisesRegex(errors.ConfigError, words):
+      self.context(**options)
 
   @parameterized.parameters("", "0", "false", "False")
   def test_no_ci(self, value: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
   Future,
   InvalidStateError,
@@ -19,13 +19,14 @@ from keras_remote.backend.base import Backend, Submission
 from keras_remote.core import archives, environment
 from keras_remote.core.context import JobContext, resources
 from keras_remote.core.job import Job
+from keras_remote.core.options import Options
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
 from keras_remote.core.sending import Withdrawn, is_withdrawn, withdraw
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.spec import Environment, JobSpec, Limits, Origin, Target
+from keras_remote.job.spec import Environment, JobSpec, Origin, Target
 from keras_remote.packaging import packager, provenance, runner_archive
 from keras_remote.progress import Report, Step, silent
 from keras_remote.storage.store import Store
@@ -137,14 +138,13 @@ def _send(
       keras_backend=context.keras_backend,
       cwd=context.cwd.relative_to(context.root).as_posix(),
       sys_path=environment.import_roots(context.root),
-      imports=environment.early_imports(packed.modules),
+      imports=_early(packed.modules, options),
       variables=tuple(sorted(context.variables)),
       root=str(context.root),
+      distribution=options.distribution or "",
     ),
     resources=resources(context.accelerator, context.backend, options),
-    limits=Limits(
-      timeout=options.timeout, pending_timeout=options.pending_timeout
-    ),
+    limits=context.limits,
     target=Target(
       backend=context.backend.name,
       store=context.store.uri,
@@ -168,6 +168,13 @@ def _send(
     wanted,
   )
   return spec
+
+
+def _early(modules: Iterable[str], options: Options) -> tuple[str, ...]:
+  """What the job imports before it is known where its hosts meet."""
+  early = environment.early_imports(modules)
+  # It is told what to do with the devices, also where no module shows it.
+  return early if options.distribution is None else (*early, "keras")
 
 
 def submit_spec(

@@ -13,6 +13,12 @@ from keras_remote.job import quantity
 
 # What `image=` may say.
 IMAGES = ("auto", "build", "install")
+# What `distribution=` may say.
+DISTRIBUTIONS = ("data_parallel",)
+# No slice has more hosts, and no job need be started more often.
+_MOST_MACHINES = 10_000
+_MOST_STARTS = 1_000
+_COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 # Python's own waits overflow after three of them.
 _CENTURY = 100 * 365 * _UNIT_SECONDS["d"]
@@ -82,6 +88,15 @@ def _image(value: Any) -> None:
     )
 
 
+def _distribution(value: Any) -> None:
+  if value not in DISTRIBUTIONS:
+    raise errors.ConfigError(
+      f"distribution is {' or '.join(DISTRIBUTIONS)}, or left out, not "
+      f"{value!r}: any other is for the function to set, by "
+      "keras.distribution.set_distribution"
+    )
+
+
 def _dependencies(value: object, base: Path) -> tuple[str, ...] | Path:
   if isinstance(value, str) or not isinstance(value, Sequence):
     return _folder(value, base)
@@ -140,6 +155,21 @@ def _seconds(value: object, base: Path) -> float:
   return float(seconds)
 
 
+def _count(least: int, most: int) -> Callable[[object, Path], int]:
+  """A reader of whole numbers within these bounds, both included."""
+
+  def read(value: object, base: Path) -> int:
+    number = value
+    if isinstance(value, str) and _COUNT.fullmatch(value.strip()):
+      number = int(value)
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    if not whole or not least <= number <= most:
+      raise ValueError(repr(value))
+    return number
+
+  return read
+
+
 def _name(value: object, base: Path) -> str:
   text = _text(value, base)
   if len(text) > _LONGEST_NAME or not _NAME.fullmatch(text):
@@ -151,6 +181,9 @@ TEXT = Kind("a text", "TEXT", _text)
 ACCELERATOR = Kind("a text", "TEXT", _text, check=_accelerator)
 BACKEND = Kind("a text", "TEXT", _text, check=_backend)
 IMAGE = Kind("a text", "auto|build|install", _text, check=_image)
+DISTRIBUTION = Kind(
+  "a text", "|".join(DISTRIBUTIONS), _text, check=_distribution
+)
 DEPENDENCIES = Kind(
   "a list of requirements, or the path of a requirements file",
   "FILE",
@@ -172,6 +205,14 @@ DURATION = Kind(
   _seconds,
 )
 
+MACHINES = Kind(
+  f"a whole number from 1 to {_MOST_MACHINES}",
+  "COUNT",
+  _count(1, _MOST_MACHINES),
+)
+STARTS = Kind(
+  f"a whole number from 0 to {_MOST_STARTS}", "COUNT", _count(0, _MOST_STARTS)
+)
 CPU = Kind(
   "a number of cores above 0: 4, 0.5, '500m'",
   "CORES",

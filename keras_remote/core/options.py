@@ -10,7 +10,7 @@ import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from keras_remote import errors
 from keras_remote.core.kinds import (
@@ -19,17 +19,20 @@ from keras_remote.core.kinds import (
   BACKEND,
   CPU,
   DEPENDENCIES,
+  DISTRIBUTION,
   DURATION,
   ENVIRONMENT,
   FOLDER,
   IMAGE,
+  MACHINES,
   MEMORY,
   NAME,
+  STARTS,
   TEXT,
   TEXTS,
   Kind,
 )
-from keras_remote.job.spec import PENDING_TIMEOUT
+from keras_remote.job.spec import PENDING_TIMEOUT, STARTUP_TIMEOUT
 
 VARIABLE_PREFIX = "KERAS_REMOTE_"
 
@@ -64,6 +67,12 @@ class OptionArguments(TypedDict, total=False):
   image: str | None
   base_image: str | None
   dependencies: list[str] | tuple[str, ...] | str | os.PathLike[str] | None
+  hosts: int | None
+  slices: int | None
+  retries: int | None
+  max_preemptions: int | None
+  startup_timeout: float | str | None
+  distribution: Literal["data_parallel"] | None
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,18 @@ class Options:
       that does not exist; a pool that scales up is waited for without limit.
     working_dir: absolute; None for the project's root.
     store: an absolute folder, or a bucket's address.
+    hosts: machines of a group of GPUs or CPUs, 1 where nobody says more; of a
+      TPU slice its size says it, and this may only repeat it.
+    slices: how many of the accelerator's TPU slices, joined to one group.
+    retries: how often the job is started again on a cluster, all its hosts
+      together, when a machine dies or is taken away; a function that raises is
+      never called again. Each start begins at the beginning: what it saves in
+      a bucket it can resume from.
+    max_preemptions: how often beyond that for what was taken away, rather than
+      died; None for 10 with a spot accelerator, and 0 with any other.
+    startup_timeout: seconds that the hosts of a group wait for each other.
+    distribution: what Keras is told to do with all devices of all hosts before
+      the function is called: "data_parallel", or None for nothing.
   """
 
   accelerator: str | None = field(
@@ -281,6 +302,36 @@ class Options:
     metadata=_row(
       DEPENDENCIES,
       "What a job imports: requirements; else requirements.txt's.",
+    ),
+  )
+  hosts: int | None = field(
+    default=None,
+    metadata=_row(MACHINES, "How many machines of GPUs or CPUs run it."),
+  )
+  slices: int = field(
+    default=1,
+    metadata=_row(MACHINES, "How many TPU slices run it, joined to one."),
+  )
+  retries: int = field(
+    default=0,
+    metadata=_row(
+      STARTS, "How often it starts again when a machine dies or is taken away."
+    ),
+  )
+  max_preemptions: int | None = field(
+    default=None,
+    metadata=_row(
+      STARTS, "How often beyond that for what was taken away; 10 with :spot."
+    ),
+  )
+  startup_timeout: float = field(
+    default=STARTUP_TIMEOUT,
+    metadata=_row(DURATION, "How long the hosts of a group await each other."),
+  )
+  distribution: str | None = field(
+    default=None,
+    metadata=_row(
+      DISTRIBUTION, "What Keras does with all devices, else nothing."
     ),
   )
 

@@ -34,6 +34,20 @@ class TableTest(parameterized.TestCase):
     ("working_dir", "--working-dir", "KERAS_REMOTE_WORKING_DIR"),
     ("timeout", "--timeout", "KERAS_REMOTE_TIMEOUT"),
     ("store", "--store", "KERAS_REMOTE_STORE"),
+    ("hosts", "--hosts", "KERAS_REMOTE_HOSTS"),
+    ("slices", "--slices", "KERAS_REMOTE_SLICES"),
+    ("retries", "--retries", "KERAS_REMOTE_RETRIES"),
+    (
+      "max_preemptions",
+      "--max-preemptions",
+      "KERAS_REMOTE_MAX_PREEMPTIONS",
+    ),
+    (
+      "startup_timeout",
+      "--startup-timeout",
+      "KERAS_REMOTE_STARTUP_TIMEOUT",
+    ),
+    ("distribution", "--distribution", "KERAS_REMOTE_DISTRIBUTION"),
   )
   def test_names(self, name: str, flag: str, variable: str | None) -> None:
     """Users type these: they never change unnoticed."""
@@ -92,6 +106,14 @@ class ReadTest(parameterized.TestCase):
     ("timeout", "30m", 1800.0),
     ("timeout", "24h", 86400.0),
     ("timeout", "2d", 172800.0),
+    ("hosts", 1, 1),
+    ("hosts", " 10000 ", 10000),
+    ("slices", "2", 2),
+    ("retries", 0, 0),
+    ("retries", "1000", 1000),
+    ("max_preemptions", "0", 0),
+    ("startup_timeout", "5m", 300.0),
+    ("distribution", "data_parallel", "data_parallel"),
   )
   def test_right(self, name: str, value: object, expected: object) -> None:
     """Each form that the docs name becomes the option's one type."""
@@ -141,6 +163,20 @@ class ReadTest(parameterized.TestCase):
     ("timeout", "٣s"),
     ("timeout", "9" * 400),
     ("timeout", [90]),
+    ("hosts", 0),
+    ("hosts", 10001),
+    ("hosts", True),
+    ("hosts", 2.0),
+    ("hosts", "2.0"),
+    ("hosts", "٣"),
+    ("hosts", "9" * 5000),
+    ("slices", 0),
+    ("retries", -1),
+    ("retries", "-1"),
+    ("retries", 1001),
+    ("max_preemptions", "ten"),
+    ("startup_timeout", 0),
+    ("distribution", 1),
   )
   def test_wrong(self, name: str, value: object) -> None:
     """The sentence begins with the place and says what is right."""
@@ -183,6 +219,12 @@ class CheckTest(parameterized.TestCase):
       OPTIONS["image"].check(word, where="here")
     with self.assertRaisesRegex(errors.ConfigError, "here.*container_image="):
       OPTIONS["image"].check("python:3", where="here")
+
+  def test_distribution(self) -> None:
+    """There is one by name; who means another is told how to set it."""
+    OPTIONS["distribution"].check("data_parallel", where="here")
+    with self.assertRaisesRegex(errors.ConfigError, "here.*set_distribution"):
+      OPTIONS["distribution"].check("model_parallel", where="here")
 
 
 class TextTest(parameterized.TestCase):

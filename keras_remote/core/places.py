@@ -1,7 +1,8 @@
 """From settings to the backend of a call, or of a job that there is."""
 
 from keras_remote.backend.base import Backend, Wanted
-from keras_remote.backend.registry import choose, open_backend
+from keras_remote.backend.registry import choose, open_backend, same_place
+from keras_remote.core import group
 from keras_remote.core.options import Options
 from keras_remote.core.settings import resolve
 from keras_remote.home import Home
@@ -12,10 +13,14 @@ def backend_name(options: Options) -> str:
   """Which backend a call with these options uses.
 
   Raises:
-    ConfigError: there is none of this name.
+    ConfigError: there is none of this name, or no accelerator with so many
+      hosts.
+    AcceleratorError: there is no such accelerator.
   """
-  named = (options.context, options.project, options.cluster)
-  return choose(options.backend, cluster=any(named))
+  cluster = any((options.context, options.project, options.cluster))
+  if options.backend is not None or not cluster:
+    return choose(options.backend)
+  return choose(None, cluster=True, hosts=group.hosts(options))
 
 
 def backend_for(
@@ -30,7 +35,7 @@ def backend_for(
     ConfigError: there is none of this name, or it lacks what it needs.
   """
   name = backend_name(options)
-  same = like is not None and like.target.backend == name
+  same = like is not None and same_place(like.target.backend, name)
   place = like.target.place if like and same else None
   return open_backend(name, home, _wanted(options), place=place)
 

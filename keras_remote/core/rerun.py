@@ -18,7 +18,8 @@ from typing import Any
 
 from keras_remote import clock, errors
 from keras_remote.accelerators.parse import parse_accelerator
-from keras_remote.core import context, environment, execution, image
+from keras_remote.backend.registry import choose_again
+from keras_remote.core import context, environment, execution, group, image
 from keras_remote.core.console import Console
 from keras_remote.core.job import Job
 from keras_remote.core.options import Options
@@ -35,6 +36,8 @@ from keras_remote.storage.open import open_store
 
 # What travels is what was sent before, from where it is kept.
 FIXED = ("store", "working_dir")
+# The accelerators of which a call says how many hosts have them.
+GANGS = {"cpu", "gpu"}
 
 
 def rerun(job: Job, changed: Mapping[str, object]) -> Job:
@@ -54,15 +57,22 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       )
   old = job.directory.spec(key=job.key())
   _check_python(old)
-  options = resolve({**_as_before(old), **changed}).options
-  accelerator = parse_accelerator(options.accelerator)
+  options = resolve({**as_before(old, changed), **changed}).options
+  if "backend" not in changed and options.backend == old.target.backend:
+    again = choose_again(
+      old.target.backend, old.resources.hosts, group.hosts(options)
+    )
+    options = dataclasses.replace(options, backend=again)
+  accelerator = group.accelerator_of(options)
+  group.check_entry(options, old.entry.kind)
   place = Home(home())
   backend = backend_for(options, place, like=old)
-  backend.check_hosts(accelerator.hosts, named=True)
+  backend.check_hosts(group.hosts(options), named=True)
+  limits = group.limits(options, backend)
   variables = _variables(old, options)
   backend.check_call(store.uri, variables)
   framework = variables.get("KERAS_BACKEND", old.environment.keras_backend)
-  context.check_framework(accelerator, framework)
+  group.check_framework(options, framework)
   wanted = None
   if backend.contains:
     wanted = image.plan_again(
@@ -92,13 +102,10 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
       old.environment,
       keras_backend=framework,
       variables=tuple(sorted(variables)),
+      distribution=options.distribution or "",
     ),
     resources=context.resources(accelerator, backend, options),
-    limits=dataclasses.replace(
-      old.limits,
-      timeout=options.timeout,
-      pending_timeout=options.pending_timeout,
-    ),
+    limits=limits,
     target=Target(backend.name, store.uri, backend.place),
     image=image.sourced(chosen, variables, backend),
   )
@@ -111,8 +118,28 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   return Job(spec, JobDirectory(store, job_id), backend)
 
 
-def _as_before(spec: JobSpec) -> dict[str, object]:
+def as_before(
+  spec: JobSpec, changed: Mapping[str, object]
+) -> dict[str, object]:
+  """The options of a job; of those that depend on its accelerator what is left.
+
+  Args:
+    changed: the options that are to be others.
+  """
+  old = parse_accelerator(spec.resources.accelerator)
+  wanted = changed.get("accelerator", str(old))
+  new = parse_accelerator(wanted if isinstance(wanted, str) else None)
+  slices, machines = spec.resources.slices, spec.resources.hosts
+  preemptions = spec.limits.max_preemptions
+  own = preemptions != group.default_preemptions(old)
   return {
+    # A slice says itself how many hosts it has.
+    "hosts": machines if {old.category, new.category} <= GANGS else None,
+    "slices": slices if new.category == "tpu" else None,
+    "retries": spec.limits.retries,
+    "max_preemptions": preemptions if own else None,
+    "startup_timeout": spec.limits.startup_timeout,
+    "distribution": spec.environment.distribution or None,
     "accelerator": spec.resources.accelerator,
     "backend": spec.target.backend,
     "name": spec.origin.name,

@@ -11,8 +11,9 @@ from absl.testing import absltest, parameterized
 
 from keras_remote import errors
 from keras_remote.backend.local import LocalBackend
-from keras_remote.core import rerun
+from keras_remote.core import group, rerun
 from keras_remote.core.job import Job
+from keras_remote.core.settings import resolve
 from keras_remote.home import Home
 from keras_remote.inside.current import current_job
 from keras_remote.job import index, layout, wire
@@ -133,6 +134,59 @@ class RerunTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.IntegrityError, "nothing of it"):
       rerun.rerun_local(job.spec)
     self.assertFalse(Path(mark).exists())
+
+  @parameterized.parameters(
+    ("l4", 3, 1, {}, ("l4", 3, 1, 0)),
+    ("l4", 3, 1, {"accelerator": "a100"}, ("a100", 3, 1, 0)),
+    ("l4", 3, 1, {"hosts": 2}, ("l4", 2, 1, 0)),
+    ("l4", 3, 1, {"accelerator": "v5e-8"}, ("v5e-8", None, 1, 0)),
+    ("l4", 3, 1, {"accelerator": None}, (None, 3, 1, 0)),
+    ("v5e-16", 8, 2, {}, ("v5e-16", None, 2, 0)),
+    ("v5e-16", 8, 2, {"accelerator": "v5e-32"}, ("v5e-32", None, 2, 0)),
+    ("v5e-16", 8, 2, {"accelerator": "l4"}, ("l4", None, 1, 0)),
+    ("l4:spot", 1, 1, {}, ("l4:spot", 1, 1, 10)),
+    ("l4:spot", 1, 1, {"accelerator": "l4"}, ("l4", 1, 1, 0)),
+    ("l4", 1, 1, {"accelerator": "l4:spot"}, ("l4:spot", 1, 1, 10)),
+  )
+  def test_machines(
+    self,
+    accelerator: str,
+    hosts: int,
+    slices: int,
+    changed: dict[str, object],
+    expected: tuple[object, ...],
+  ) -> None:
+    """As many as before, unless another accelerator comes with others."""
+    spec = self.stored(print).spec
+    preemptions = 10 if accelerator.endswith(":spot") else 0
+    spec = dataclasses.replace(
+      spec,
+      resources=Resources(accelerator, hosts=hosts, slices=slices),
+      limits=Limits(max_preemptions=preemptions),
+    )
+    options = resolve({**rerun.as_before(spec, changed), **changed}).options
+    found = group.limits(options, LocalBackend(self.home)).max_preemptions
+    self.assertEqual(
+      (options.accelerator, options.hosts, options.slices, found), expected
+    )
+
+  def test_limits(self) -> None:
+    """They are as before, preemptions too where somebody had said them."""
+    spec = self.stored(print).spec
+    limits = Limits(1.0, 2.0, retries=3, pending_timeout=4.0, max_preemptions=5)
+    spec = dataclasses.replace(
+      spec,
+      limits=limits,
+      environment=dataclasses.replace(
+        spec.environment, distribution="data_parallel"
+      ),
+    )
+    for accelerator in ("cpu", "l4:spot"):
+      changed: dict[str, object] = {"accelerator": accelerator}
+      options = resolve({**rerun.as_before(spec, changed), **changed}).options
+      found = group.limits(options, LocalBackend(self.home))
+      self.assertEqual(found, limits)
+      self.assertEqual(options.distribution, "data_parallel")
 
   @parameterized.parameters("store", "working_dir")
   def test_what_cannot_change(self, name: str) -> None:

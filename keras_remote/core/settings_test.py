@@ -52,6 +52,12 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "image": lambda rank: f"image{rank}",
   "base_image": lambda rank: f"base{rank}",
   "dependencies": lambda rank: f"/requirements{rank}.txt",
+  "hosts": lambda rank: f"{rank}",
+  "slices": lambda rank: f"{rank}",
+  "retries": lambda rank: f"{rank}",
+  "max_preemptions": lambda rank: f"{rank}",
+  "startup_timeout": lambda rank: f"{rank}s",
+  "distribution": lambda rank: f"distribution{rank}",
 }
 # What it then is.
 _RESOLVED: Mapping[str, Callable[[int], Any]] = {
@@ -62,6 +68,11 @@ _RESOLVED: Mapping[str, Callable[[int], Any]] = {
   "pending_timeout": lambda rank: float(rank),
   "timeout": lambda rank: float(rank),
   "dependencies": lambda rank: Path(f"/requirements{rank}.txt"),
+  "hosts": lambda rank: rank,
+  "slices": lambda rank: rank,
+  "retries": lambda rank: rank,
+  "max_preemptions": lambda rank: rank,
+  "startup_timeout": lambda rank: float(rank),
 }
 
 

@@ -16,6 +16,8 @@ class CurrentJob:
     attempt: counted from 1.
     host: which of the `hosts` this is, from 0.
     output_dir: what is left here is kept with the job: `job.files()`.
+    slices: how many TPU slices the hosts make up; those of one come after
+      those of another.
   """
 
   id: str
@@ -23,6 +25,12 @@ class CurrentJob:
   host: int
   hosts: int
   output_dir: Path
+  slices: int = 1
+
+  @property
+  def slice(self) -> int:
+    """Which of the `slices` this host is in, from 0."""
+    return self.host // (self.hosts // self.slices)
 
 
 def current_job() -> CurrentJob | None:
@@ -33,19 +41,21 @@ def current_job() -> CurrentJob | None:
   text = os.environ.get(launch.JOB_VARIABLE)
   if not text:
     return None
-  job_id, attempt, host, hosts = text.split(":")
+  job_id, attempt, host, hosts, slices = text.split(":")
   return CurrentJob(
     id=job_id,
     attempt=int(attempt),
     host=int(host),
     hosts=int(hosts),
     output_dir=Path(os.environ[constants.OUTPUT_DIR_VARIABLE]),
+    slices=int(slices),
   )
 
 
 def environ(job: CurrentJob) -> dict[str, str]:
   """The variables from which `current_job` reads this job."""
+  fields = (job.id, job.attempt, job.host, job.hosts, job.slices)
   return {
-    launch.JOB_VARIABLE: f"{job.id}:{job.attempt}:{job.host}:{job.hosts}",
+    launch.JOB_VARIABLE: ":".join(map(str, fields)),
     constants.OUTPUT_DIR_VARIABLE: str(job.output_dir),
   }

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ _JOB = current.CurrentJob(
   host=1,
   hosts=4,
   output_dir=Path("/out put/ü"),
+  slices=2,
 )
 
 
@@ -32,6 +34,11 @@ class CurrentTest(absltest.TestCase):
       for name, value in current.environ(_JOB).items():
         patch.setenv(name, value)
       self.assertEqual(current.current_job(), _JOB)
+
+  def test_its_slice(self) -> None:
+    """The hosts of one come after those of another."""
+    hosts = [dataclasses.replace(_JOB, host=host) for host in range(4)]
+    self.assertEqual([host.slice for host in hosts], [0, 0, 1, 1])
 
   def test_in_a_child_process(self) -> None:
     """A command that the function starts knows the job too."""

@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeVar
 from keras_remote import errors
 from keras_remote.job import ids, index, layout, signing, wire
 from keras_remote.job.doing import Doing, Hang
-from keras_remote.job.outcome import HostReport, Outcome, Started
+from keras_remote.job.outcome import HostReport, Outcome, Present, Started
 from keras_remote.job.spec import JobSpec
 from keras_remote.storage.store import Entry, Source, Store
 
@@ -136,6 +136,15 @@ class JobDirectory:
     return self.store.open(self._key(layout.PAYLOAD))
 
   # Attempts.
+
+  def write_present(self, present: Present) -> None:
+    """Says that a host's first process is there."""
+    key = self._key(layout.present(present.host))
+    self.store.write(key, wire.encode(present))
+
+  def present(self, host: int) -> Present | None:
+    """What the host said last of being there; None while not, or legibly."""
+    return self._decoded(Present, self._key(layout.present(host)))
 
   def attempts(self) -> list[int]:
     """The attempts that were claimed, in order.

@@ -13,6 +13,7 @@ from keras_remote.job.outcome import (
   Frame,
   HostReport,
   Outcome,
+  Present,
   Started,
 )
 from keras_remote.job.state import State
@@ -364,6 +365,16 @@ class DirectoryTest(parameterized.TestCase):
           (row,) = index.rows(self.store)
           self.directory.delete(row)
         self.assertEmpty(list(self.store.list("")))
+
+  def test_who_is_there(self) -> None:
+    """What a host said last counts, and what nobody can read says nothing."""
+    self.assertIsNone(self.directory.present(1))
+    for answers in ("pod/1", "pod/2"):
+      said = Present(1, "pod-1/f00", answers)
+      self.directory.write_present(said)
+      self.assertEqual(self.directory.present(1), said)
+    self.store.write(layout.job(JOB_ID, layout.present(1)), b'{"host')
+    self.assertIsNone(self.directory.present(1))
 
   def _fill(self) -> None:
     for entry in list(self.store.list(layout.job(JOB_ID))):

@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keras_remote import clock, errors
-from keras_remote.job import index, signing
+from keras_remote.job import attempts, index, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import JobSpec
@@ -19,6 +19,7 @@ def claim(
   *,
   allocation: str,
   coordinator: str = "",
+  members: tuple[str, ...] = (),
 ) -> Started | Outcome:
   """The attempt that the caller may now run, or how the job has ended.
 
@@ -28,22 +29,60 @@ def claim(
   outcome = directory.outcome(key)
   if outcome is not None:
     return outcome
-  number = max(directory.attempts(), default=0) + 1
-  while number <= 1 + spec.limits.retries:
-    started = Started(number, allocation, coordinator, _now())
+  claimed = directory.attempts()
+  while not attempts.are_spent(directory, spec, claimed):
+    number = len(claimed) + 1
+    started = Started(number, allocation, coordinator, _now(), members)
     if directory.create_started(started):
       return started
-    number += 1
-  who = f"start of {allocation}"
-  last = directory.started(number - 1)
+    claimed.append(number)
+  return _exhausted(directory, spec, key, claimed, f"start of {allocation}")
+
+
+def spent(directory: JobDirectory, spec: JobSpec) -> bool:
+  """Whether the job's attempts, none with an outcome, allow no further one.
+
+  They may go on: one that runs counts as if it ended now and said nothing.
+  """
+  return attempts.are_spent(directory, spec, directory.attempts())
+
+
+def conclude(
+  directory: JobDirectory, spec: JobSpec, key: bytes, who: str
+) -> Outcome | None:
+  """Ends the job if no further attempt is allowed; None where one is."""
+  claimed = directory.attempts()
+  if not attempts.are_spent(directory, spec, claimed):
+    return None
+  return _exhausted(directory, spec, key, claimed, who)
+
+
+def _exhausted(
+  directory: JobDirectory,
+  spec: JobSpec,
+  key: bytes,
+  claimed: Sequence[int],
+  who: str,
+) -> Outcome:
+  """Ends a job that has no attempt left, and says why each ended."""
+  last = directory.started(claimed[-1])
   if last is not None and last.allocation == _NOBODY:
     # It comes while a client gives up, or after one died at it.
     return end(directory, spec, key, _waited(spec, "", who))
-  why = (
-    f"attempt {number - 1} ended without an outcome, and no further one is "
+  message = (
+    f"attempt {claimed[-1]} ended without an outcome, and no further one is "
     "allowed"
   )
-  lost = _untold(directory, State.LOST, Cause.ATTEMPTS, why, who)
+  why = attempts.why_each(directory, spec, claimed)
+  lost = Outcome(
+    attempt=claimed[-1],
+    state=State.LOST,
+    cause=Cause.ATTEMPTS,
+    message=f"{message}: {why}" if why else message,
+    started=last.at if last else None,
+    ended=_now(),
+    writer=who,
+  )
   return end(directory, spec, key, lost)
 
 
@@ -124,7 +163,8 @@ def give_up(
 ) -> Outcome | None:
   """Ends a job that waited in vain; None where a start may have called.
 
-  Every attempt is claimed first: a start that comes now finds none left.
+  Every attempt is claimed first: a start that comes now finds none left. Those
+  of nobody have no report, so `max_preemptions` allows none beyond them.
   """
   outcome = directory.outcome(key)
   if outcome is not None:
@@ -205,6 +245,7 @@ def of_report(report: HostReport, started: Started | None) -> Outcome:
 
 
 _STATES = {
+  Cause.LOST: State.LOST,
   Cause.RETURNED: State.SUCCEEDED,
   Cause.TIMEOUT: State.TIMED_OUT,
 }

@@ -149,6 +149,98 @@ class ClaimTest(_JobTest):
     self.assertIsInstance(self.claim(), Started)
 
 
+class AttemptsTest(_JobTest):
+  """Attempts of a group of three hosts that ended without an outcome."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.directory = JobDirectory(self.store, JOB_ID, _KEY)
+
+  def run_group(
+    self, retries: int, max_preemptions: int, *, who: str = "pod"
+  ) -> Started | Outcome:
+    self.spec = job_spec(
+      hosts=3, retries=retries, max_preemptions=max_preemptions
+    )
+    return endings.claim(self.directory, self.spec, _KEY, allocation=who)
+
+  def report(
+    self, attempt: int, host: int, cause: Cause, key: bytes = _KEY
+  ) -> None:
+    message = {
+      Cause.STOPPED: "it was told to stop",
+      Cause.LOST: "its first process was killed",
+    }[cause]
+    report = HostReport(attempt, host, cause, message)
+    self.directory.create_host_report(signing.sign(report, JOB_ID, key))
+
+  @parameterized.named_parameters(
+    # Of each attempt: how its hosts ended. Then whether there is another.
+    ("none", 0, 0, [], True),
+    ("crash", 0, 5, [()], False),
+    ("taken_away", 0, 0, [(Cause.STOPPED,)], False),
+    ("taken_away_and_spare", 0, 1, [(Cause.STOPPED,)], True),
+    ("killed_and_then_told", 0, 1, [(Cause.STOPPED, Cause.LOST)], False),
+    ("spare_then_retry", 1, 1, [(Cause.STOPPED,)] * 2, True),
+    ("neither", 1, 1, [(Cause.STOPPED,)] * 3, False),
+    ("retry_then_spare", 1, 1, [(Cause.LOST,), (Cause.STOPPED,)], True),
+    ("two_crashes", 1, 5, [(Cause.STOPPED,), (), (Cause.LOST,)], False),
+  )
+  def test_what_is_allowed(
+    self,
+    retries: int,
+    max_preemptions: int,
+    ended: list[tuple[Cause, ...]],
+    allowed: bool,
+  ) -> None:
+    """Crashes, and what was taken away beyond its own number, use retries up.
+
+    A claim, `spent` and `conclude` say the same of it.
+    """
+    for number, causes in enumerate(ended, 1):
+      self.directory.create_started(Started(number, "pod", "", "now"))
+      for host, cause in enumerate(causes):
+        self.report(number, host, cause)
+    spec = job_spec(hosts=3, retries=retries, max_preemptions=max_preemptions)
+    self.assertEqual(endings.spent(self.directory, spec), not allowed)
+    if allowed:
+      self.assertIsNone(endings.conclude(self.directory, spec, _KEY, "me"))
+    found = self.run_group(retries, max_preemptions)
+    self.assertIsInstance(found, Started if allowed else Outcome)
+    if not allowed:
+      concluded = endings.conclude(self.directory, spec, _KEY, "me")
+      self.assertEqual(concluded, found)
+
+  def test_why_each_ended(self) -> None:
+    """The ending says it of every attempt, and names the host."""
+    for _ in range(3):
+      self.run_group(2, 0)
+    self.report(1, 2, Cause.STOPPED)
+    self.report(3, 1, Cause.LOST)
+    outcome = self.run_group(2, 0)
+    assert isinstance(outcome, Outcome)
+    self.assertEqual((outcome.state, outcome.attempt), (State.LOST, 3))
+    self.assertEndsWith(
+      outcome.message,
+      "attempt 1: host 2 was told to stop; attempt 2: its processes are gone "
+      "and said nothing; attempt 3: host 1: its first process was killed",
+    )
+
+  def test_a_forged_report(self) -> None:
+    """It gives nobody a further attempt."""
+    self.run_group(0, 5)
+    self.report(1, 0, Cause.STOPPED, key=b"forged")
+    self.assertTrue(endings.spent(self.directory, self.spec))
+
+  def test_a_job_that_waited_in_vain(self) -> None:
+    """No start calls, however many of its attempts may be taken away."""
+    spec = job_spec(hosts=3, max_preemptions=10)
+    ended = endings.give_up(self.directory, spec, _KEY, "no image", "me")
+    assert ended
+    self.assertEqual(self.run_group(0, 10), ended)
+    self.assertTrue(endings.spent(self.directory, spec))
+
+
 class EndTest(_JobTest):
   def test_it_is_signed_and_listed(self) -> None:
     """The ending is the job's, and a listing shows it."""
@@ -213,6 +305,7 @@ class EndTest(_JobTest):
     (Cause.EXIT, State.FAILED),
     (Cause.SIGNAL, State.FAILED),
     (Cause.SETUP, State.FAILED),
+    (Cause.LOST, State.LOST),
   )
   def test_of_a_host(self, cause: Cause, state: State) -> None:
     """The job's ending says all that the host's report says."""

@@ -94,6 +94,8 @@ class Launch:
 ALLOCATION_VARIABLE = _PREFIX + "ALLOCATION"
 # Beside it, which a worker's whole tree has, first processes alone have this.
 HOST_VARIABLE = _PREFIX + "HOST"
+# A group's first processes learn it where they run.
+LEADER_VARIABLE = _PREFIX + "LEADER"
 # What a Python that is too old for all else still can say, it says there.
 LAST_WORDS_VARIABLE = _PREFIX + "LAST_WORDS"
 # Set and not empty where something is to be installed first.

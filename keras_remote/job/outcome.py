@@ -135,9 +135,26 @@ class Started:
     allocation: the processes that made the claim, by their backend's token.
     coordinator: `address:port` where the hosts meet; "" for one host.
     at: ISO 8601, UTC.
+    members: the token of each host's first process, by host; none where there
+      is one host only.
   """
 
   attempt: int
   allocation: str
   coordinator: str
   at: str
+  members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Present:
+  """That a host's first process is there; `present/<host>.json`.
+
+  Attributes:
+    token: of this very process; its allocation stands before the slash.
+    answers: the token of the host 0 whose roll it answers; "" for host 0.
+  """
+
+  host: int
+  token: str
+  answers: str = ""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 # Seconds. A permission that was given takes some minutes to be known everywhere.
 PENDING_TIMEOUT = 600.0
+# Seconds. A pool that makes a slice's machines makes them within minutes of each
+# other.
+STARTUP_TIMEOUT = 600.0
 
 Scalar = str | int | float | bool | None
 
@@ -130,7 +133,7 @@ class Limits:
   """
 
   timeout: float | None = None
-  startup_timeout: float = 600.0
+  startup_timeout: float = STARTUP_TIMEOUT
   retries: int = 0
   pending_timeout: float = PENDING_TIMEOUT
   max_preemptions: int = 0

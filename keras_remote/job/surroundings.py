@@ -45,6 +45,26 @@ def group_environ(coordinator: str, host: int, hosts: int) -> dict[str, str]:
   }
 
 
+def slice_environ(spec: JobSpec, coordinator: str, host: int) -> dict[str, str]:
+  """Variables by which libtpu joins the slices of a job, if it has several.
+
+  libtpu reads them when JAX first looks for devices. Where slices are emulated
+  there is none, and their hosts are a group like any other.
+
+  Args:
+    coordinator: host 0's address for JAX; libtpu there listens at a port of
+      its own, by default 8080 (MEGASCALE_PORT), so this one is left out.
+  """
+  resources = spec.resources
+  if resources.slices == 1 or resources.cpu_devices is not None:
+    return {}
+  return {
+    "MEGASCALE_COORDINATOR_ADDRESS": coordinator.rpartition(":")[0],
+    "MEGASCALE_NUM_SLICES": str(resources.slices),
+    "MEGASCALE_SLICE_ID": str(host // (resources.hosts // resources.slices)),
+  }
+
+
 def command_environ(
   paths: Sequence[str], environ: Mapping[str, str]
 ) -> dict[str, str]:

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from typing import Any
 
 from absl.testing import absltest, parameterized
 
@@ -10,10 +11,37 @@ from keras_remote.job.spec import JobSpec
 from tests.fakes.specs import job_spec
 
 
-def _spec(cpu_devices: int | None) -> JobSpec:
+def _spec(cpu_devices: int | None, **fields: Any) -> JobSpec:
   spec = job_spec()
-  resources = dataclasses.replace(spec.resources, cpu_devices=cpu_devices)
+  resources = dataclasses.replace(
+    spec.resources, cpu_devices=cpu_devices, **fields
+  )
   return dataclasses.replace(spec, resources=resources)
+
+
+class SliceEnvironTest(absltest.TestCase):
+  def environ(
+    self, host: int, cpu_devices: int | None = None, slices: int = 2
+  ) -> dict[str, str]:
+    spec = _spec(cpu_devices, hosts=4, slices=slices)
+    return surroundings.slice_environ(spec, "10.0.0.7:41234", host)
+
+  def test_several_slices(self) -> None:
+    """Each host says which is its own, and all where the first host is."""
+    for host, number in ((0, "0"), (1, "0"), (2, "1"), (3, "1")):
+      self.assertEqual(
+        self.environ(host),
+        {
+          "MEGASCALE_COORDINATOR_ADDRESS": "10.0.0.7",
+          "MEGASCALE_NUM_SLICES": "2",
+          "MEGASCALE_SLICE_ID": number,
+        },
+      )
+
+  def test_no_slices_to_join(self) -> None:
+    """A lone slice, and emulated ones, have none of these variables."""
+    self.assertEmpty(self.environ(1, slices=1))
+    self.assertEmpty(self.environ(3, cpu_devices=4))
 
 
 class DeviceEnvironTest(parameterized.TestCase):

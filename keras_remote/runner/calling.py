@@ -108,6 +108,8 @@ def _call(order: Mapping[str, Any]) -> dict[str, Any]:
         order["hosts"],
         order["startup_timeout"],
       )
+    if order["distribution"]:
+      devices.distribute(order["seed"])
     with open(order["payload"], "rb") as stream:
       call = payload.load(stream)
     script.settle(call, order["root"], Path(order["context"]))

@@ -1,5 +1,6 @@
 """The group of hosts that the function's JAX runtime spans."""
 
+import math
 import re
 
 # What the survivors of a group say when another host is gone; seen with
@@ -22,10 +23,38 @@ def join_group(coordinator: str, host: int, hosts: int, timeout: float) -> None:
     coordinator,
     num_processes=hosts,
     process_id=host,
-    initialization_timeout=int(timeout),
+    initialization_timeout=math.ceil(timeout),
     # Arguments say all: what else JAX might detect here is not our group.
     cluster_detection_method="deactivate",
   )
+
+
+def distribute(seed: int | None) -> None:
+  """Has Keras split batches over all devices of the group, until told else.
+
+  It comes before there is any variable of Keras, as each stays what it was
+  made as. What a host is given to fit is its own part of the data, whatever
+  that is: Keras could split tf.data alone, and would refuse all else.
+
+  Args:
+    seed: of the random numbers of all hosts, which are to make the same
+      weights; None where there is one host, whose numbers stay its own.
+
+  Raises:
+    ModuleNotFoundError: there is no Keras.
+  """
+  try:
+    import keras
+  except ModuleNotFoundError as error:
+    error.add_note(
+      'distribution="data_parallel" needs keras where the job runs: name it in '
+      "dependencies="
+    )
+    raise
+  if seed is not None:
+    keras.utils.set_random_seed(seed)
+  everywhere = keras.distribution.DataParallel(auto_shard_dataset=False)
+  keras.distribution.set_distribution(everywhere)
 
 
 def leave_group() -> None:

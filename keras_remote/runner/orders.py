@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_remote.inside import current
-from keras_remote.job import surroundings
+from keras_remote.job import layout, surroundings
 from keras_remote.job.launch import Launch
 from keras_remote.job.outcome import Started
 from keras_remote.job.spec import JobSpec
@@ -45,9 +45,11 @@ def call(
     launch.host,
     launch.hosts,
     folder / scratch.OUTPUT,
+    spec.resources.slices,
   )
+  slices = surroundings.slice_environ(spec, coordinator, launch.host)
   return {
-    "environ": current.environ(here),
+    "environ": {**current.environ(here), **slices},
     "context": str(folder / scratch.CONTEXT),
     "root": spec.environment.root,
     "cwd": spec.environment.cwd,
@@ -61,7 +63,14 @@ def call(
     "host": launch.host,
     "hosts": launch.hosts,
     "startup_timeout": spec.limits.startup_timeout,
+    "distribution": spec.environment.distribution,
+    "seed": _seed(spec.job_id) if launch.hosts > 1 else None,
   }
+
+
+def _seed(job_id: str) -> int:
+  """A random number that all hosts and attempts of a job have in common."""
+  return int(layout.digest(job_id.encode())[:8], 16)
 
 
 # Together the hosts of a group leave it, once all have returned; another

@@ -21,6 +21,7 @@ def job_spec(
   *,
   submitted: str = "2026-01-02T03:04:05.678+00:00",
   retries: int = 0,
+  max_preemptions: int = 0,
   accelerator: str = "v5e-8",
   hosts: int = 1,
   kind: EntryKind = EntryKind.CALL,
@@ -49,7 +50,7 @@ def job_spec(
     resources=Resources(
       accelerator, hosts=hosts, emulated=accelerator != "cpu"
     ),
-    limits=Limits(retries=retries),
+    limits=Limits(retries=retries, max_preemptions=max_preemptions),
     target=Target("local", "/store", "here"),
     payload="0" * 64,
     context="1" * 64,

@@ -179,6 +179,69 @@ class ReturnTest(JobTestCase):
     self.assertEqual(job.result(timeout=60), "host 0's")
 
 
+class SpreadTest(JobTestCase):
+  """What a group is joined for: one program on all devices of all hosts."""
+
+  def test_a_keras_fit(self) -> None:
+    """Each host feeds its own share, and all come to the same weights.
+
+    They start from the same ones, though nobody has set a seed; the loss is
+    that of all shares together.
+    """
+
+    def fit() -> list[Any]:
+      import jax
+      import keras
+      import numpy as np
+
+      job = keras_remote.current_job()
+      assert job
+      inputs = np.linspace(-1, 1, 64, dtype="float32").reshape(-1, 1)
+      share = inputs[job.host :: job.hosts]
+      model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+      model.compile(keras.optimizers.SGD(0.1), "mse")
+      history = model.fit(share, 3 * share, batch_size=8, verbose=0).history
+      weights = [weight.tolist() for weight in model.get_weights()]
+      print(weights, history["loss"])
+      (kernel, _) = model.weights
+      return [jax.process_count(), len(kernel.value.sharding.device_set)]
+
+    job = self.submit(fit, accelerator="v5e-16", distribution="data_parallel")
+    self.assertEqual(job.result(timeout=90), [4, 16])
+    told = {job.tail(1, host=host) for host in range(4)}
+    self.assertLen(told, 1)
+    # While the hosts look for each other.
+    self.assertIn("keras", job.spec.environment.imports)
+
+  def test_slices(self) -> None:
+    """Emulated ones are one group, and each host knows which it is in."""
+
+    def look() -> str:
+      import jax
+
+      job = keras_remote.current_job()
+      assert job
+      print(f"{job.slice} of {job.slices}")
+      return f"{jax.process_count()} hosts, {jax.device_count()} devices"
+
+    job = self.submit(look, accelerator=_SLICE, slices=2, retries=1)
+    self.assertEqual(job.result(timeout=60), "4 hosts, 16 devices")
+    told = [job.tail(1, host=host) for host in range(4)]
+    self.assertEqual(told, ["0 of 2", "0 of 2", "1 of 2", "1 of 2"])
+    self.assertEqual(job.spec.limits.retries, 1)
+
+  def test_a_gang(self) -> None:
+    """Machines of GPUs are a group of as many hosts as they are to be."""
+
+    def count() -> list[int]:
+      import jax
+
+      return [jax.process_count(), jax.device_count()]
+
+    job = self.submit(count, accelerator="l4x2", hosts=2)
+    self.assertEqual(job.result(timeout=60), [2, 4])
+
+
 class CommandTest(JobTestCase):
   @parameterized.parameters(("v5e-16", 4, 4), ("v5e-8", 1, 8))
   def test_it_joins_the_group(

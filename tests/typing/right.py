@@ -18,12 +18,18 @@ def plain(lr: float, *, epochs: int = 1) -> dict[str, float]:
   backend="local",
   capture_env_vars=["WANDB_*"],
   cpu=4,
+  distribution="data_parallel",
   env={"SEED": "1"},
+  hosts=1,
+  max_preemptions=3,
   memory="16Gi",
   name="train",
   priority_class="low",
   queue="gpus",
+  retries=1,
   service_account="trainer",
+  slices=1,
+  startup_timeout="5m",
   store=Path("jobs"),
   tags=["sweep"],
   timeout="2h",
@@ -100,6 +106,7 @@ current = keras_remote.current_job()
 assert_type(current, keras_remote.CurrentJob | None)
 if current:
   assert_type(current.output_dir, Path)
+  assert_type(current.slice, int)
 
 try:
   plain(1e-3)

@@ -54,6 +54,10 @@ keras_remote.run(accelerator=8)  # wrong
 keras_remote.run(capture_env_vars="HF_TOKEN")  # wrong
 keras_remote.run(env={"SEED": 1})  # wrong
 keras_remote.run(tags="sweep")  # wrong
+keras_remote.run(hosts="four")  # wrong
+keras_remote.run(slices=2.0)  # wrong
+keras_remote.run(retries=True, max_preemptions="10")  # wrong
+keras_remote.run(distribution="model_parallel")  # wrong
 keras_remote.run("v5e-8")  # wrong
 plain.options(timout=90)  # wrong
 plain.options(timeout=[90])  # wrong

@@ -19,12 +19,14 @@ from keras_remote.backend.k8s import (
   diagnosis,
   links,
   logs,
+  making,
   pods,
   secrets,
   sweep,
   watch,
 )
 from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.making import Stages
 from keras_remote.backend.k8s.objects import (
   EVENTS,
   JOBS,
@@ -35,6 +37,7 @@ from keras_remote.backend.k8s.objects import (
 from keras_remote.backend.k8s.observing import Observer
 from keras_remote.backend.k8s.runners import Runners
 from keras_remote.backend.k8s.target import cloud_of, open_target, target_place
+from keras_remote.backend.k8s.template import Contents
 from keras_remote.checks import Link
 from keras_remote.home import Home
 from keras_remote.job import signing
@@ -63,19 +66,34 @@ class BaseK8sBackend(abc.ABC):
     self._cluster = open_target(home, wanted, place)
 
   @abc.abstractmethod
-  def _prepare(
+  def _job(self, spec: JobSpec, contents: Contents) -> Object:
+    """The Job of a job, which is made first: when it goes, all goes."""
+
+  @abc.abstractmethod
+  def _owned(self, spec: JobSpec, contents: Contents) -> Stages:
+    """What else a job is made of, in the order of its making."""
+
+  def _make(self, spec: JobSpec, contents: Contents) -> Object | None:
+    """The new Job with all that it owns; None where there was one."""
+    return making.make(
+      self._cluster, self._job(spec, contents), self._owned(spec, contents)
+    )
+
+  def _contents(
     self, submission: Submission, runner: str, variables: Sequence[str]
-  ) -> Callable[[], Object | None]:
-    """What creates the objects of a job, with the Job first.
-
-    Whatever can be asked of the cluster beforehand is asked here: meanwhile
-    the job's directory is stored. What is created then gives the new Job, or
-    None where there was one.
-
-    Args:
-      runner: name of the runner's ConfigMap, which is there.
-      variables: names of the values that the job's Secret holds.
-    """
+  ) -> Contents:
+    """What its pods hold; the cluster is asked what it demands of them."""
+    spec = submission.spec
+    contents = Contents(
+      digest=submission.digest,
+      image=spec.image.reference,
+      runner=runner,
+      variables=tuple(variables),
+    )
+    restricted = admission.restricted(
+      self._cluster, self._home, lambda: self._job(spec, contents)
+    )
+    return dataclasses.replace(contents, restricted=restricted)
 
   @functools.cached_property
   def _runners(self) -> Runners:
@@ -107,7 +125,7 @@ class BaseK8sBackend(abc.ABC):
     }
     try:
       runner = self._runners.keep(submission.runner)
-      create = self._prepare(submission, runner, tuple(environ))
+      contents = self._contents(submission, runner, tuple(environ))
       # Before the Job: a pod looks for a missing one only every 10 s.
       secret = secrets.job_secret(
         spec.job_id,
@@ -126,7 +144,7 @@ class BaseK8sBackend(abc.ABC):
         raise
       if created is None:
         secrets.own(self._cluster, secret)
-      job = create()
+      job = self._make(spec, contents)
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:

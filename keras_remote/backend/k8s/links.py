@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_remote import clock, credentials, errors
-from keras_remote.backend.k8s import admission
+from keras_remote.backend.k8s import admission, needs
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.connection import GkeWay
 from keras_remote.backend.k8s.objects import (
   ACCOUNTS,
+  BINDINGS,
   CONFIG_MAPS,
   EVENTS,
   JOBS,
   PODS,
+  ROLES,
   SECRETS,
+  SETS,
   Kind,
   Object,
 )
@@ -30,7 +33,6 @@ _RIGHTS = "rights"
 # Seconds for all questions about rights, which are asked side by side.
 _RIGHTS_LIMIT = 12.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_LEADER_WORKER_SETS = "/apis/leaderworkerset.x-k8s.io/v1"
 _QUOTAS = Kind("api/v1", "resourcequotas")
 # What of quotas concerns jobs.
 _COUNTED = (
@@ -58,16 +60,25 @@ class Right:
     return f"{self.verb} {self.kind.plural}{part}"
 
 
-# Without these a call cannot be made, or its value not be had.
-RIGHTS = tuple(
-  Right(verb, kind)
-  for kind, verbs in (
-    (JOBS, "get list watch create delete"),
-    (PODS, "list watch deletecollection"),
-    (SECRETS, "get create patch delete"),
-    (CONFIG_MAPS, "get create"),
+def _rights_of(*rows: tuple[Kind, str]) -> tuple[Right, ...]:
+  return tuple(
+    Right(verb, kind) for kind, verbs in rows for verb in verbs.split()
   )
-  for verb in verbs.split()
+
+
+# Without these a call cannot be made, or its value not be had.
+RIGHTS = _rights_of(
+  (JOBS, "get list watch create delete"),
+  (PODS, "list watch deletecollection"),
+  (SECRETS, "get create patch delete"),
+  (CONFIG_MAPS, "get create"),
+)
+# Nor without these one of pathways.
+GROUP_RIGHTS = _rights_of(
+  (SETS, "get list watch create delete"),
+  (ACCOUNTS, "create"),
+  (ROLES, "create"),
+  (BINDINGS, "create"),
 )
 # Without these it is told less.
 FURTHER = (
@@ -78,13 +89,18 @@ FURTHER = (
 
 
 def links(
-  cluster: Cluster, account: str | None, queue: str | None
+  cluster: Cluster,
+  account: str | None,
+  queue: str | None,
+  *,
+  groups: bool = False,
 ) -> Sequence[Link]:
   """What calls in a namespace take.
 
   Args:
     account: the service account of jobs; None for the default.
     queue: of Kueue, which admits jobs; None for none.
+    groups: whether jobs are LeaderWorkerSets.
   """
   found: list[Link] = []
   way = cluster.connection.way
@@ -108,14 +124,16 @@ def links(
       mend=partial(_make_namespace, cluster),
     )
   )
-  add(_RIGHTS, partial(_rights, cluster), NAMESPACE, vital=True)
+  rights_look = partial(_rights, cluster, groups=groups)
+  add(_RIGHTS, rights_look, NAMESPACE, vital=True)
   name = account or "default"
   account_look = partial(_account, cluster, name)
   add("service account", account_look, NAMESPACE, vital=True)
   add("quota", partial(_quota, cluster), NAMESPACE)
   if queue:
     add("queue", partial(_queue, cluster, queue), NAMESPACE, vital=True)
-  add("LeaderWorkerSet", partial(_groups, cluster), CLUSTER)
+  groups_look = partial(_groups, cluster, needed=groups)
+  add("LeaderWorkerSet", groups_look, CLUSTER, vital=groups)
   return found
 
 
@@ -165,7 +183,7 @@ def _make_namespace(cluster: Cluster) -> None:
   cluster.api("POST", "/api/v1/namespaces", body)
 
 
-def _rights(cluster: Cluster) -> Check:
+def _rights(cluster: Cluster, *, groups: bool) -> Check:
   """Whether the user has all rights; each is asked for by itself.
 
   No request tells all: that one leaves out what Google's IAM allows.
@@ -174,15 +192,16 @@ def _rights(cluster: Cluster) -> Check:
   def look(right: Right) -> Check:
     return Check(str(right), _may(cluster, right), "")
 
+  needed = (*RIGHTS, *GROUP_RIGHTS) if groups else RIGHTS
   asked = [
     Link(str(right), functools.partial(look, right))
-    for right in (*RIGHTS, *FURTHER)
+    for right in (*needed, *FURTHER)
   ]
   answers = list(look_at(asked, limit=_RIGHTS_LIMIT))
   for answer in answers:
     if answer.sentence:  # It was not answered.
       raise answer.error or errors.ClusterError(answer.sentence)
-  vital = {str(right) for right in RIGHTS}
+  vital = {str(right) for right in needed}
   refused = [answer.what for answer in answers if not answer.ok]
   missing = [what for what in refused if what in vital]
   where = f"in namespace '{cluster.namespace}'"
@@ -193,6 +212,8 @@ def _rights(cluster: Cluster) -> Check:
   )
   if missing:
     sentence = f"you may not {', '.join(missing)} {where}"
+    if set(missing) <= {str(right) for right in GROUP_RIGHTS}:
+      cure = f"who owns the cluster can allow it: {needs.grants(cluster)}"
     return _broken(_RIGHTS, sentence, cure, access=True)
   if refused:
     sentence = f"jobs run, but less is told: you may not {', '.join(refused)}"
@@ -264,15 +285,17 @@ def _queue(cluster: Cluster, queue: str) -> Check:
   return Check("queue", True, f"'{queue}' is there")
 
 
-def _groups(cluster: Cluster) -> Check:
+def _groups(cluster: Cluster, *, needed: bool) -> Check:
   what = "LeaderWorkerSet"
-  if cluster.api("GET", _LEADER_WORKER_SETS):
+  if needs.installed(cluster):
     return Check(what, True, "is installed: slices of several hosts can run")
+  if needed:
+    return _broken(what, "is not installed, and pathways needs it", needs.CURE)
   return Check(
     what,
     None,
     "is not installed: only slices of several hosts need it",
-    "its page, https://lws.sigs.k8s.io, says how to install it",
+    needs.INSTALL,
   )
 
 

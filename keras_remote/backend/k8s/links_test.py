@@ -26,9 +26,13 @@ class LinksTest(KubernetesCase):
     self.put(_ACCOUNTS, {"metadata": {"name": "default"}})
 
   def links(
-    self, account: str | None = None, queue: str | None = None
+    self,
+    account: str | None = None,
+    queue: str | None = None,
+    *,
+    groups: bool = False,
   ) -> dict[str, Link]:
-    found = links.links(self.cluster, account, queue)
+    found = links.links(self.cluster, account, queue, groups=groups)
     return {link.what: link for link in found}
 
   def look(self, *names: str, **asked: Any) -> dict[str, Check]:
@@ -146,6 +150,28 @@ class LinksTest(KubernetesCase):
     """Whether they can run."""
     self.server.groups.add("leaderworkerset.x-k8s.io/v1")
     self.assertTrue(self.look("LeaderWorkerSet")["LeaderWorkerSet"].ok)
+
+  def test_groups_that_are_needed(self) -> None:
+    """Then nothing runs without them; the cure names what does."""
+    check = self.look("LeaderWorkerSet", groups=True)["LeaderWorkerSet"]
+    self.assertFalse(check.ok)
+    self.assertIn("keras-remote up", check.cure)
+    self.assertIn('backend="gke"', check.cure)
+    self.assertTrue(self.links(groups=True)["LeaderWorkerSet"].vital)
+    self.assertFalse(self.links()["LeaderWorkerSet"].vital)
+
+  def test_rights_to_make_groups(self) -> None:
+    """Only who makes groups needs them; who lacks them can be given them."""
+    self.server.forbidden = {"create roles", "create leaderworkersets"}
+    self.assertTrue(self.look("rights")["rights"].ok)
+    check = self.look("rights", groups=True)["rights"]
+    self.assertFalse(check.ok)
+    missing = "may not create leaderworkersets, create roles in"
+    self.assertIn(missing, check.sentence)
+    self.assertIn("create role keras-remote-groups", check.cure)
+    self.server.forbidden.add("create jobs")
+    check = self.look("rights", groups=True)["rights"]
+    self.assertIn("--clusterrole=edit", check.cure)
 
   def test_a_cluster_that_is_down(self) -> None:
     """It alone is broken: nothing else is looked at."""

@@ -22,12 +22,16 @@ class Kind:
 
 
 ACCOUNTS = Kind("api/v1", "serviceaccounts")
+BINDINGS = Kind("apis/rbac.authorization.k8s.io/v1", "rolebindings")
 CONFIG_MAPS = Kind("api/v1", "configmaps")
 EVENTS = Kind("api/v1", "events")
 JOBS = Kind("apis/batch/v1", "jobs")
 NODES = Kind("api/v1", "nodes", namespaced=False)
 PODS = Kind("api/v1", "pods")
+ROLES = Kind("apis/rbac.authorization.k8s.io/v1", "roles")
 SECRETS = Kind("api/v1", "secrets")
+SERVICES = Kind("api/v1", "services")
+SETS = Kind("apis/leaderworkerset.x-k8s.io/v1", "leaderworkersets")
 
 
 @dataclass(frozen=True)

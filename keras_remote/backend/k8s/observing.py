@@ -17,7 +17,7 @@ from keras_remote.backend.k8s.patience import Patience
 from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.runners import Runners
 from keras_remote.home import IMAGES, Home
-from keras_remote.job import last_words
+from keras_remote.job import endings, last_words
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -110,7 +110,7 @@ class Observer:
     lost = view.over
     if view.dead and not lost:
       # Once every attempt was claimed, no start will call the function.
-      lost = len(directory.attempts()) > spec.limits.retries
+      lost = endings.spent(directory, spec)
     if not lost:
       return Observation(view.state, view.sentence)
     gone = Observation(State.LOST, view.sentence)

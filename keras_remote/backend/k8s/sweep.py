@@ -9,6 +9,7 @@ from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   JOBS,
   SECRETS,
+  SETS,
   Object,
 )
 
@@ -20,7 +21,7 @@ _UNUSED = datetime.timedelta(days=7)
 
 
 def sweep(cluster: Cluster, latest: Object) -> None:
-  """Removes Secrets of jobs that never began, and runners that none uses.
+  """Removes what is left of jobs that never began, and runners none uses.
 
   What belongs to a Job that is there is given to it.
 
@@ -54,6 +55,20 @@ def sweep(cluster: Cluster, latest: Object) -> None:
     unused = pods.is_archive(name) and name not in used
     if unused and now - _made(archive) > _UNUSED:
       cluster.delete(CONFIG_MAPS, name)
+  _sweep_owners(cluster, [job for job in listed if now - _made(job) > _SENDING])
+
+
+def _sweep_owners(cluster: Cluster, jobs: Iterable[Object]) -> None:
+  """Removes Jobs that own a group, and have none: nothing ends them."""
+  owners = [job for job in jobs if job["spec"].get("parallelism") == 0]
+  if not owners:
+    return
+  found = cluster.list(SETS, _OURS, brief=True).items
+  sets = {each["metadata"]["name"] for each in found}
+  for job in owners:
+    metadata = job["metadata"]
+    if metadata["name"] not in sets:
+      cluster.delete(JOBS, metadata["name"], uid=metadata["uid"])
 
 
 # A list says it once, and not with each of its items.

@@ -4,7 +4,13 @@ from typing import Any
 from absl.testing import absltest
 
 from keras_remote.backend.k8s import pods, secrets
-from keras_remote.backend.k8s.objects import CONFIG_MAPS, JOBS, SECRETS, Kind
+from keras_remote.backend.k8s.objects import (
+  CONFIG_MAPS,
+  JOBS,
+  SECRETS,
+  SETS,
+  Kind,
+)
 from keras_remote.backend.k8s.sweep import sweep
 from tests.fakes.kubernetes_case import KubernetesCase
 
@@ -65,6 +71,20 @@ class SweepTest(KubernetesCase):
     secret["metadata"]["ownerReferences"] = [{"uid": "1"}]
     self.sweep()
     self.assertIsNotNone(self.found(SECRETS, "job"))
+
+  def test_groups_that_were_half_made(self) -> None:
+    """Their Jobs, which nothing else would end, go after an hour."""
+    for name, ago in (("half", 2.0), ("new", 0.5), ("whole", 2.0)):
+      job = self.job(name)
+      job["spec"]["parallelism"] = 0
+      self.made(JOBS, job, hours=ago)
+    self.made(JOBS, self.job("alone"), hours=2)
+    labels = {**pods.MANAGED, pods.JOB_LABEL: "whole"}
+    self.put(SETS, {"metadata": {"name": "whole", "labels": labels}})
+    self.sweep()
+    self.assertIsNone(self.found(JOBS, "half"))
+    for name in ("new", "whole", "alone"):
+      self.assertIsNotNone(self.found(JOBS, name))
 
   def test_runners(self) -> None:
     """Those go that are old and that no Job uses; others are not ours."""

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 _MARKS = {True: "ok", False: "BROKEN", None: "–"}
 # What says nothing of where a call runs.
 _OF_ONE_CALL = (
-  "accelerator",
   "capture_env_vars",
   "cpu",
+  "distribution",
   "env",
+  "max_preemptions",
   "memory",
   "name",
+  "retries",
+  "startup_timeout",
   "tags",
   "timeout",
   "working_dir",

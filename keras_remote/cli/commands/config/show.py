@@ -1,7 +1,10 @@
 """`keras-remote config show`: each option, and who says it."""
 
+import contextlib
+
 import click
 
+from keras_remote import errors
 from keras_remote.cli.output import Output, Table, prints
 from keras_remote.cli.parameters import safe, shown
 
@@ -17,7 +20,8 @@ def command(out: Output) -> None:
   values = {n: getattr(found.options, n) for n in found.origins}
   # What happens where nobody says anything.
   meant = {"accelerator": "cpu"}
-  if values["backend"] is None:
+  # An accelerator that there is not has no hosts, by which one is chosen.
+  with contextlib.suppress(errors.ConfigError, errors.AcceleratorError):
     meant["backend"] = backend_name(found.options)
   rows = [
     (name, shown(values[name]) or meant.get(name, ""), origin.sentence)

@@ -1,0 +1,82 @@
+"""What a cluster must have, and let its users do, for groups of hosts."""
+
+import contextlib
+
+from keras_remote import errors
+from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.objects import SETS
+from keras_remote.backend.k8s.target import target_place
+from keras_remote.home import Home
+
+# What the home remembers: where they were seen today.
+_SEEN = "leader-worker-sets"
+INSTALL = (
+  "`keras-remote up` installs it; its page, https://lws.sigs.k8s.io, says how "
+  "else"
+)
+CURE = (
+  f'{INSTALL}; or call with backend="gke", which needs nothing but Jobs, and '
+  "starts no group again"
+)
+
+
+def check(cluster: Cluster, home: Home) -> None:
+  """Passes where there are LeaderWorkerSets; asks once a day.
+
+  Raises:
+    ConfigError: the cluster has none.
+  """
+  place = target_place(cluster)
+  if home.remembered(_SEEN, place):
+    return
+  if not installed(cluster):
+    raise errors.ConfigError(
+      f"{cluster.name.words} has no LeaderWorkerSet, of which pathways makes "
+      f"the hosts of a job: {CURE}"
+    )
+  home.remember(_SEEN, place)
+
+
+def recheck(cluster: Cluster, home: Home) -> None:
+  """The same, whatever was seen today.
+
+  Raises:
+    ConfigError: the cluster has none any more.
+  """
+  home.forget(_SEEN, target_place(cluster))
+  check(cluster, home)
+
+
+def installed(cluster: Cluster) -> bool:
+  """Whether there is the API, as far as this user may know."""
+  with contextlib.suppress(errors.ClusterAccessError):
+    return cluster.api("GET", f"/{SETS.group}") is not None
+  return True
+
+
+def grants(cluster: Cluster) -> str:
+  """The commands that let a user make groups, to be typed by an owner."""
+  kubectl, namespace = cluster.name.kubectl, cluster.namespace
+  sets = f"{SETS.plural}.{SETS.api_group}"
+  name = "keras-remote-groups"
+  return (
+    f"`{kubectl} --namespace={namespace} create role {name} "
+    "--verb=get,list,watch,create,delete "
+    "--resource=serviceaccounts,roles.rbac.authorization.k8s.io,"
+    "rolebindings.rbac.authorization.k8s.io,jobs.batch,"
+    f"{sets}` and `{kubectl} --namespace={namespace} create rolebinding {name} "
+    f"--role={name} --user=YOU`"
+  )
+
+
+def refused(
+  cluster: Cluster, error: errors.ClusterAccessError
+) -> errors.ClusterAccessError:
+  """The same, with what a group takes and what else there is."""
+  return errors.ClusterAccessError(
+    f"{error}. The leader of a group ends it with a role that may do just "
+    "that, which is made for each job, and only of rights that its maker has. "
+    f"Who owns the cluster can give you all of them: {grants(cluster)}. Or "
+    'call with backend="gke", which makes Jobs alone',
+    status=error.status,
+  )

@@ -1,0 +1,86 @@
+"""Why the attempts of a job ended, and whether it may have another."""
+
+from collections.abc import Sequence
+
+from keras_remote import errors
+from keras_remote.job import signing
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Cause, HostReport
+from keras_remote.job.spec import JobSpec
+
+_SILENT = "its processes are gone and said nothing"
+
+
+def are_spent(
+  directory: JobDirectory, spec: JobSpec, claimed: Sequence[int]
+) -> bool:
+  """Whether a job with these attempts, none with an outcome, gets no other.
+
+  One that something outside told to stop was taken away; any other crashed.
+  Those taken away count only beyond `max_preemptions`.
+  """
+  retries, spare = spec.limits.retries, spec.limits.max_preemptions
+  # Of most jobs the number alone says it, and no report need be read.
+  if len(claimed) <= retries:
+    return False
+  if len(claimed) > retries + spare:
+    return True
+  taken = sum(_was_taken(_reports(directory, spec, n)) for n in claimed)
+  return len(claimed) - taken + max(0, taken - spare) > retries
+
+
+def why_each(
+  directory: JobDirectory, spec: JobSpec, claimed: Sequence[int]
+) -> str:
+  """Why each of the attempts ended, for people; "" where nothing is known."""
+  words = {number: _why(directory, spec, number) for number in claimed}
+  if len(words) == 1:
+    return "".join(words.values())
+  return "; ".join(
+    f"attempt {number}: {why or _SILENT}" for number, why in words.items()
+  )
+
+
+def first_cause(reports: Sequence[HostReport]) -> HostReport | None:
+  """The report of what happened first; an echo only where there is no cause."""
+  failed = (r for r in reports if r.cause is not Cause.RETURNED)
+  return min(failed, key=lambda r: (r.collective, r.seconds), default=None)
+
+
+def named(report: HostReport) -> str:
+  """The report's message as a sentence about its host."""
+  rest = report.message.removeprefix("it ")
+  mark = "" if rest != report.message else ":"
+  return f"host {report.host}{mark} {rest}"
+
+
+def _why(directory: JobDirectory, spec: JobSpec, number: int) -> str:
+  cause = first_cause(_reports(directory, spec, number))
+  if cause is None or spec.resources.hosts == 1:
+    return cause.message if cause else ""
+  return named(cause)
+
+
+def _was_taken(reports: Sequence[HostReport]) -> bool:
+  causes = {report.cause for report in reports}
+  return Cause.STOPPED in causes and Cause.LOST not in causes
+
+
+def _reports(
+  directory: JobDirectory, spec: JobSpec, number: int
+) -> list[HostReport]:
+  """How the attempt's hosts ended, as far as the job itself has said so."""
+  found = (
+    directory.host_report(number, host) for host in range(spec.resources.hosts)
+  )
+  return [report for report in found if report and _ours(directory, report)]
+
+
+def _ours(directory: JobDirectory, report: HostReport) -> bool:
+  if directory.key is None:
+    return True
+  try:
+    signing.verify(report, directory.job_id, directory.key)
+  except errors.IntegrityError:
+    return False
+  return True
