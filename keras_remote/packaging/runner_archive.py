@@ -24,6 +24,8 @@ MAX_BYTES = 1 * MIB
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BUNDLED = ("cloudpickle",)
+# Nobody types commands or makes images in a job.
+_LEFT_OUT = frozenset({"cli", "images"})
 # In words that Python has known for long: an older one may read them.
 _MAIN = f"""\
 import os
@@ -68,8 +70,8 @@ class Archive:
 def runner_archive(cache: Path) -> Archive:
   """The runner, kept under `cache` as `runner-<digest>.pyz`.
 
-  Holds keras_remote without `cli/` and tests, and cloudpickle. The same
-  sources and the same minor version of Python give the same digest.
+  Holds keras_remote without `cli/`, `images/` and tests, and cloudpickle. The
+  same sources and the same minor version of Python give the same digest.
 
   Raises:
     PackagingError: it is over 1 MiB, cloudpickle is not installed, or
@@ -144,7 +146,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
   for package in packages:
     for folder, folders, files in os.walk(package):
       if Path(folder) == _PACKAGE:
-        folders[:] = (name for name in folders if name != "cli")
+        folders[:] = (n for n in folders if n not in _LEFT_OUT)
       inside = Path(folder).relative_to(package.parent).as_posix()
       for file in files:
         if file.endswith(".py") and not file.endswith("_test.py"):

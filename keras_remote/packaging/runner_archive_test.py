@@ -39,7 +39,7 @@ class RunnerArchiveTest(_FolderTest):
   """The real one."""
 
   def test_holds_what_a_job_needs_and_no_more(self) -> None:
-    """Each module with its bytecode; no tests, no command line."""
+    """Each module with its bytecode; no tests, commands or images."""
     archive = runner_archive(self.folder)
     with zipfile.ZipFile(archive.path) as file:
       names = set(file.namelist())
@@ -55,6 +55,7 @@ class RunnerArchiveTest(_FolderTest):
     self.assertEqual(flags, b"\1\0\0\0")  # PEP 552: by hash, unchecked
     for name in names:
       self.assertNotStartsWith(name, "keras_remote/cli/")
+      self.assertNotStartsWith(name, "keras_remote/images/")
       self.assertNotEndsWith(name, "_test.py")
     self.assertEqual(archive.size, archive.path.stat().st_size)
     self.assertLess(archive.size, subject.MAX_BYTES)
