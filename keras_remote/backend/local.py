@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from keras_remote import clock, errors
-from keras_remote.backend.base import Cloud, Observation, Submission
+from keras_remote.backend.base import Cloud, Observation, Shown, Submission
 from keras_remote.checks import Check, Link
 from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
@@ -160,15 +160,23 @@ class LocalBackend:
       self._pause(spec, left)
 
   def job_logs(
-    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Generator[bytes, None, bool]:
+    self,
+    spec: JobSpec,
+    host: int,
+    *,
+    allocation: str | None = None,
+    offset: int = 0,
+    follow: bool = True,
+  ) -> Generator[bytes, None, Shown]:
+    if allocation not in (None, spec.job_id):
+      return Shown()
     alive = self._allocation(spec) / f"host-{host}" / "alive"
     alone = spec.resources.hosts == 1
     near = is_folder(spec.target.store)
     try:
       log = (self._allocation(spec) / f"host-{host}" / "log").open("rb")
     except OSError:
-      return False
+      return Shown()
     directory = self._directory(spec.target.store, spec.job_id)
     with log:
       log.seek(offset)
@@ -181,7 +189,7 @@ class LocalBackend:
         while data := log.read(_READ):
           yield data
         if ended or not follow:
-          return False  # The store is near: it is asked.
+          return Shown(spec.job_id)  # The store is near: it is asked.
         time.sleep(_LOOK)
 
   def cancel_job(self, spec: JobSpec) -> None:

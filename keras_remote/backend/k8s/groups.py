@@ -19,7 +19,6 @@ from keras_remote.backend.k8s.status import (
   host_of,
   is_leaving,
 )
-from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.state import State
 
 # Gates that keep a pod from nodes until a queue admits it.
@@ -156,7 +155,7 @@ def _host(
   known: Sequence[Pool] | None,
 ) -> _Host:
   if diagnosis.has_ended(pod):
-    told = diagnosis.exit_code(pod) in (0, ENDED_EXIT)
+    told = diagnosis.has_told(pod)
     return _Host(host, diagnosis.death(pod), ended=death(pod), told=told)
   leaving = is_leaving(pod)
   if diagnosis.has_started(pod):
