@@ -144,7 +144,14 @@ class BaseK8sBackend(abc.ABC):
         raise
       if created is None:
         secrets.own(self._cluster, secret)
-      job = self._make(spec, contents)
+      try:
+        job = self._make(spec, contents)
+      except BaseException:
+        # Where it was there, the job may be, too.
+        if created:
+          with contextlib.suppress(errors.KerasRemoteError):
+            secrets.disown(self._cluster, secret, created)
+        raise
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:
