@@ -8,7 +8,6 @@ from absl.testing import absltest
 from kubernetes import client
 
 from keras_remote import clock, errors
-from keras_remote.backend.k8s import pods
 from keras_remote.core.command import submit_command
 from keras_remote.core.handle import JobHandle
 from keras_remote.job.outcome import Outcome
