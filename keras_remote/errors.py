@@ -72,6 +72,10 @@ class SubmitError(KerasRemoteError):
   """The backend did not take the job."""
 
 
+class StartupError(KerasRemoteError):
+  """The hosts of a group did not find each other."""
+
+
 class IntegrityError(KerasRemoteError):
   """What was read is not what was written: nothing of it was used."""
 

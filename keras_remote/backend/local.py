@@ -85,7 +85,7 @@ class LocalBackend:
     here = f"{self._home.local}:{machine_id(self._home)}"
     return f"{platform.node()}:{here}"
 
-  def check_hosts(self, hosts: int, *, named: bool) -> None:
+  def check_hosts(self, hosts: int, *, named: bool, slices: int = 1) -> None:
     if hosts > _MOST_HOSTS:
       raise errors.ConfigError(
         f"{hosts} hosts are too many to emulate on one machine: the most is "

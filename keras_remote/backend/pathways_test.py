@@ -105,7 +105,8 @@ class PathwaysTest(KubernetesCase):
     self.refuse(422, "leaderworkersets")
     with self.assertRaises(errors.SubmitError):
       self.backend.submit_job(self.submission())
-    self.assertIsNone(self.found(JOBS, JOB_ID))
+    for kind in (JOBS, SECRETS):
+      self.assertIsNone(self.found(kind, JOB_ID))
 
   def test_a_cluster_without_sets(self) -> None:
     """It is said before anything is sent, with what there is instead."""

@@ -54,6 +54,13 @@ def named(report: HostReport) -> str:
   return f"host {report.host}{mark} {rest}"
 
 
+def listed(hosts: Sequence[int]) -> str:
+  """The hosts, as a sentence names them."""
+  names = [f"host {host}" for host in hosts]
+  head = ", ".join(names[:-1])
+  return f"{head} and {names[-1]}" if head else names[-1]
+
+
 def _why(directory: JobDirectory, spec: JobSpec, number: int) -> str:
   cause = first_cause(_reports(directory, spec, number))
   if cause is None or spec.resources.hosts == 1:

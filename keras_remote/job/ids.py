@@ -9,11 +9,18 @@ import secrets
 MAX_LENGTH = 48
 _LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _STAMP = "%Y%m%d-%H%M%S"
+_BEGIN = re.compile(r"[a-z][a-z0-9-]*-[0-9]{8}-[0-9]{6}-[a-z2-7]{6}(?=-|$)")
 
 
 def is_job_id(text: str) -> bool:
   """Whether the text is a DNS-1035 label, as every job's id is."""
   return len(text) <= MAX_LENGTH and bool(_LABEL.fullmatch(text))
+
+
+def begun_by(name: str) -> str | None:
+  """The job's id that a name begins with; None where it does not."""
+  found = _BEGIN.match(name)
+  return found[0] if found else None
 
 
 def new_job_id(function: str, at: datetime.datetime) -> str:

@@ -60,6 +60,18 @@ class IdsTest(parameterized.TestCase):
     made = {ids.new_job_id("train", _AT) for _ in range(1000)}
     self.assertLen(made, 1000)
 
+  @parameterized.parameters(
+    ("train-20260102-030405-abc234-0-11", "train-20260102-030405-abc234"),
+    ("a-1-20260102-030405-abc234", "a-1-20260102-030405-abc234"),
+    ("train-20260102-030405-abc234x", None),
+    ("train", None),
+  )
+  def test_names_that_begin_with_one(
+    self, name: str, expected: str | None
+  ) -> None:
+    """Whatever is added to it, after a dash."""
+    self.assertEqual(ids.begun_by(name), expected)
+
 
 if __name__ == "__main__":
   absltest.main()

@@ -1,8 +1,10 @@
 """The runner as one file that any Python of this minor version starts.
 
-Beside each source lies its bytecode, which needs no check and no compiling:
-the imports take 60 ms so, 95 without. The sources stay for tracebacks, and for
-a Python of another version.
+Beside each source that a start may load lies its bytecode, which needs no check
+and no compiling: the imports take 60 ms so, 95 without. The sources stay for
+tracebacks, and for a Python of another version. What sends jobs is loaded by
+functions that ask for jobs, so it has no bytecode: that would be a quarter of
+all, and there is an end to what a ConfigMap holds.
 """
 
 import hashlib
@@ -24,8 +26,10 @@ MAX_BYTES = 1 * MIB
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BUNDLED = ("cloudpickle",)
-# Nobody types commands or makes images in a job.
-_LEFT_OUT = frozenset({"cli", "images"})
+# Rooms that only send jobs.
+_SENDING = tuple(
+  f"{_PACKAGE.name}/{room}/" for room in ("backend", "images", "packaging")
+)
 # In words that Python has known for long: an older one may read them.
 _MAIN = f"""\
 import os
@@ -70,8 +74,8 @@ class Archive:
 def runner_archive(cache: Path) -> Archive:
   """The runner, kept under `cache` as `runner-<digest>.pyz`.
 
-  Holds keras_remote without `cli/`, `images/` and tests, and cloudpickle. The
-  same sources and the same minor version of Python give the same digest.
+  Holds keras_remote without `cli/` and tests, and cloudpickle. The same
+  sources and the same minor version of Python give the same digest.
 
   Raises:
     PackagingError: it is over 1 MiB, cloudpickle is not installed, or
@@ -103,22 +107,35 @@ def runner_archive(cache: Path) -> Archive:
 
 
 def write_archive(file: IO[bytes], sources: Mapping[str, Path]) -> str:
-  """Writes modules with their bytecode; gives the SHA-256 of what it wrote.
+  """Writes modules, most with their bytecode; gives the SHA-256 of what it wrote.
 
   `sources` has each file by its name in the archive.
   """
   with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
     for name, path in sorted(sources.items()):
-      _add(archive, name, path.read_bytes())
+      compiled = not name.startswith(_SENDING)
+      _add(archive, name, path.read_bytes(), compiled=compiled)
     _add(archive, "__main__.py", _MAIN)
   file.seek(0)
   return hashlib.sha256(file.read()).hexdigest()
 
 
-def _add(archive: zipfile.ZipFile, name: str, source: bytes) -> None:
+def _add(
+  archive: zipfile.ZipFile, name: str, source: bytes, *, compiled: bool = True
+) -> None:
+  entries = [(name, source)]
+  if compiled:
+    entries.append((f"{name}c", _bytecode(name, source)))
+  for entry, content in entries:
+    info = zipfile.ZipInfo(entry, _DATE)
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+
+
+def _bytecode(name: str, source: bytes) -> bytes:
   # The name on the code is of no file, so its lines come from the archive.
   code = compile(source, f"keras-remote.pyz/{name}", "exec", dont_inherit=True)
-  bytecode = b"".join(
+  return b"".join(
     (
       importlib.util.MAGIC_NUMBER,
       _UNCHECKED,
@@ -126,10 +143,6 @@ def _add(archive: zipfile.ZipFile, name: str, source: bytes) -> None:
       marshal.dumps(code, _MARSHAL_VERSION),
     )
   )
-  for entry, content in ((name, source), (f"{name}c", bytecode)):
-    info = zipfile.ZipInfo(entry, _DATE)
-    info.external_attr = 0o644 << 16
-    archive.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
@@ -146,7 +159,7 @@ def _sources() -> Iterator[tuple[str, Path]]:
   for package in packages:
     for folder, folders, files in os.walk(package):
       if Path(folder) == _PACKAGE:
-        folders[:] = (n for n in folders if n not in _LEFT_OUT)
+        folders[:] = (name for name in folders if name != "cli")
       inside = Path(folder).relative_to(package.parent).as_posix()
       for file in files:
         if file.endswith(".py") and not file.endswith("_test.py"):

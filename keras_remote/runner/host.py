@@ -6,12 +6,11 @@ import functools
 import json
 import queue
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from keras_remote import errors
-from keras_remote.job import endings, fetch, last_words, signing
+from keras_remote.job import attempts, endings, fetch, last_words, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
@@ -19,26 +18,25 @@ from keras_remote.job.spec import EntryKind, JobSpec
 from keras_remote.job.state import State
 from keras_remote.runner import (
   doctor,
+  group,
   heartbeat,
   logs,
   mirror,
   orders,
   process,
+  release,
   rendezvous,
   scratch,
   signals,
 )
+from keras_remote.runner.events import Event
 from keras_remote.runner.report import Reporter
 
 # Seconds between SIGTERM and SIGKILL: Kubernetes gives 30 for all of it.
 GRACE = 10.0
 # Seconds that the pipe is read after the worker's end.
 DRAIN = 1.0
-# Stores cannot push: these are the seconds between two looks.
-_LOOK = 0.05
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
-# What all the hosts of a group do together; other endings host 0 tells them.
-_TOGETHER = (Cause.RETURNED, Cause.STOPPED)
 # The endings that leave the worker time to save what it has.
 _SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
 
@@ -46,14 +44,6 @@ _SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
 # More bytes are not tried to be told beside the store: they would not fit, as
 # what is packed is rarely a tenth.
 _SMALL = 10 * last_words.LONGEST
-
-
-class ChildEnded:
-  """Some child of this process has ended."""
-
-
-# The worker's answers, and what the heart finds in the job's directory.
-Event = dict[str, Any] | ChildEnded | Outcome | HostReport
 
 
 class Host:
@@ -84,10 +74,15 @@ class Host:
     self._leads = launch.host == 0
     self._grouped = launch.hosts > 1
     self._reporter = Reporter(launch.host, launch.hosts)
+    self._release = (
+      release.Release(Path(launch.release), launch.job_id, pump.note)
+      if launch.release
+      else None
+    )
+    self._rendezvous = rendezvous.Rendezvous(directory, launch, key)
     self._spec: JobSpec | None = None
     self._started: Started | None = None
-    # By host 0.
-    self._led: rendezvous.Group | None = None
+    self._group: group.Group | None = None
     self._counter: heartbeat.Counter | None = None
     self._routines: list[heartbeat.Routine] = []
     self._output = mirror.Mirror(
@@ -117,6 +112,7 @@ class Host:
     try:
       outcome = self._end(ended)
       self._tell(outcome)
+      self._let_go(outcome)
       self._leave(outcome)
     finally:
       for routine in self._routines:
@@ -125,14 +121,34 @@ class Host:
       return signals.STOPPED_EXIT
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
-  def _attempt(self, refusal: Exception | None) -> HostReport | Outcome:
+  def stay(self) -> None:
+    """Waits, when all is stored, until it is told to stop.
+
+    Whoever may free the machines does so also when somebody else ends the job
+    meanwhile.
+    """
+    while not signals.wait(heartbeat.SECONDS):
+      if self._release:
+        self._let_go(self._outcome())
+
+  def _let_go(self, outcome: Outcome | None) -> None:
+    """Has the machines freed, once the job has ended."""
+    if self._release and outcome:
+      self._release.begin()
+
+  def _attempt(self, refusal: Exception | None) -> HostReport | Outcome | None:
+    if self._release:
+      self._release.ask()
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec
     self._worker.send(orders.prepare(spec, self._launch))
-    started = rendezvous.meet(self._directory, spec, self._launch, self._key)
-    if isinstance(started, Outcome):
-      return started
-    self._started = started
+    ready = self._release.check if self._release else lambda: None
+    met = self._rendezvous.meet(spec, ready)
+    if isinstance(met, Outcome):
+      return met
+    if isinstance(met, HostReport):
+      return group.lost_in_place(self._directory, met, self._launch)
+    started = self._started = met
     self._reporter.claimed(started.attempt)
     self._pump.store(
       functools.partial(
@@ -155,28 +171,19 @@ class Host:
     return self._watch(spec)
 
   def _start_heart(self, started: Started) -> heartbeat.Routine:
-    group = rendezvous.Group(
-      self._directory, started.attempt, self._launch.hosts, self._key
-    )
-    self._led = group if self._leads and self._grouped else None
+    if self._grouped:
+      self._group = group.Group(
+        self._directory, started, self._launch, self._key, self._events
+      )
     counter = self._counter = heartbeat.Counter(
       self._directory, started.attempt, self._launch.host
     )
-    told: HostReport | None = None
-
-    def watch() -> None:
-      nonlocal told
-      verdict = group.verdict() if self._grouped else None
-      if verdict and verdict != told:
-        told = verdict
-        self._events.put(verdict)
-
     return heartbeat.heart(
       self._directory,
       counter.beat,
       look=heartbeat.GROUP_SECONDS if self._grouped else heartbeat.SECONDS,
       ended=self._events.put,
-      watch=watch,
+      watch=self._group.watch if self._group else lambda: None,
     )
 
   def _doctor(self, spec: JobSpec, attempt: int) -> list[heartbeat.Routine]:
@@ -194,7 +201,9 @@ class Host:
         # Its own time is up: a SIGTERM that comes now changes nothing.
         signals.ignore()
         return self._timed_out(spec)
-      if isinstance(event, Outcome) or self._heeds(event):
+      if isinstance(event, Outcome):
+        return event
+      if self._group and self._group.heeds(event):
         return event
       if isinstance(event, dict):
         return self._answered(event)
@@ -221,12 +230,6 @@ class Host:
     ended = self._worker.end(GRACE, asked=False)
     return self._reporter.told(answer, ended)
 
-  def _heeds(self, event: object) -> TypeGuard[HostReport]:
-    """Whether the event is a verdict on the group that this host acts upon."""
-    return isinstance(event, HostReport) and (
-      self._leads or event.cause in _TOGETHER
-    )
-
   def _left(self, spec: JobSpec) -> float | None:
     """Seconds until the timeout."""
     if spec.limits.timeout is None:
@@ -240,10 +243,24 @@ class Host:
 
   def _stop(self) -> Outcome | None:
     """SIGTERM is no ending: None, unless somebody else has stored one."""
-    with contextlib.suppress(errors.StoreError):
-      self._store_report(self._reporter.stopped())
-    self._close(GRACE)
-    return self._outcome()
+    outcome = self._outcome()
+    if outcome is None:
+      with contextlib.suppress(errors.StoreError):
+        self._say_stopped()
+      self._close(GRACE)
+      outcome = self._outcome()
+    return outcome
+
+  def _say_stopped(self) -> None:
+    """Stores that this host was told to stop, in the attempt of which it is."""
+    if self._grouped and self._started is None:
+      # It may have been claimed just now, or an earlier process was of it.
+      self._started = self._rendezvous.joined()
+      if self._started:
+        self._reporter.claimed(self._started.attempt)
+      else:
+        self._rendezvous.tell_loss()
+    self._store_report(self._reporter.stopped())
 
   def _end(self, ended: HostReport | Outcome | None) -> Outcome | None:
     """Stores how this host ended, and how the job did."""
@@ -251,16 +268,34 @@ class Host:
       ended = self._finish(ended)
     if not isinstance(ended, HostReport):
       return ended
-    if ended.cause is not Cause.STOPPED:
-      return self._agree(ended)
+    if ended.cause in group.BROKEN:
+      return self._break(ended)
+    return self._agree(ended)
+
+  def _break(self, cause: HostReport) -> Outcome | None:
+    """Leaves an attempt that goes on nowhere; no outcome if another follows."""
     with contextlib.suppress(OSError):
-      words = f"host {ended.host}: {ended.message}"
-      Path(self._launch.last_words).write_text(words)
-    return self._outcome()
+      Path(self._launch.last_words).write_text(attempts.named(cause))
+    with contextlib.suppress(errors.StoreError):
+      if self._leads:  # It may have found that out itself.
+        self._directory.create_host_report(cause)
+      self._store_report(self._reporter.echo(cause))
+    # Who was told to stop has time to save; who is gone leaves the others in
+    # a collective.
+    stopped = cause.cause is Cause.STOPPED
+    self._close(GRACE if stopped else 0, asked=stopped)
+    if not self._leads or self._spec is None:
+      return self._outcome()
+    writer = f"host {self._launch.host}"
+    outcome = endings.conclude(self._directory, self._spec, self._key, writer)
+    if outcome or stopped or self._launch.stays:
+      return outcome or self._outcome()
+    # Nobody starts the group anew.
+    return self._store_outcome(cause)
 
   def _finish(self, report: HostReport) -> HostReport | Outcome | None:
     """Stores how this host ended; then how its group did."""
-    if not (self._grouped and self._started):
+    if self._group is None:
       self._close(GRACE)
       report = self._with_result(report)
       # The outcome tells nearly as much.
@@ -276,7 +311,7 @@ class Host:
     # others out of what they are at.
     if report.cause not in _ANSWERED:
       self._close(GRACE)
-    return self._verdict(self._started)
+    return self._verdict(self._group)
 
   def _with_result(self, report: HostReport) -> HostReport:
     (self._scratch / scratch.RESERVE).unlink(missing_ok=True)
@@ -307,24 +342,13 @@ class Host:
       return self._directory.outcome()
     return None
 
-  def _news(self, started: Started) -> Iterator[Event | None]:
-    """Events, or None every second, until host 0 has fallen silent."""
-    pulse = heartbeat.Pulse(
-      functools.partial(self._directory.heartbeat, started.attempt, 0)
-    )
-    while not pulse.silent():
-      try:
-        yield self._events.get(timeout=1.0)
-      except queue.Empty:
-        yield None
-
-  def _verdict(self, started: Started) -> HostReport | Outcome | None:
+  def _verdict(self, its: group.Group) -> HostReport | Outcome | None:
     """How the group ended; None where nobody is there to say."""
     assert self._spec
-    for event in self._news(started):
+    for event in its.news():
       if self._leads and self._left(self._spec) == 0:
         return self._timed_out(self._spec)
-      if isinstance(event, Outcome) or self._heeds(event):
+      if isinstance(event, Outcome) or its.heeds(event):
         return event
     return None
 
@@ -335,15 +359,17 @@ class Host:
       ended = self._worker.end(GRACE, asked=False)
       report = dataclasses.replace(report, peak_memory=ended.peak_memory)
       self._close(0)
-      if self._led:
-        _wait_until(self._led.have_stored, time.monotonic() + GRACE)
-    if self._leads or self._started is None:
-      outcome = endings.of_report(report, self._started)
-      return endings.end(self._directory, self._spec, self._key, outcome)
-    for event in self._news(self._started):
-      if isinstance(event, Outcome):
-        return event
-    return None
+      if self._group:
+        self._group.await_stored(GRACE)
+    if self._leads or self._group is None:
+      return self._store_outcome(report)
+    return self._group.outcome()
+
+  def _store_outcome(self, report: HostReport) -> Outcome:
+    if self._group:
+      report = self._group.named(report)
+    outcome = endings.of_report(report, self._started)
+    return endings.end(self._directory, self._spec, self._key, outcome)
 
   def _tell(self, outcome: Outcome | None) -> None:
     """Says how the job ended to whatever started this process."""
@@ -381,7 +407,7 @@ class Host:
     if asked and self._worker.last_answer(0) is None:
       self._worker.ask()
     if self._grouped:
-      _wait_until(self._may_part, deadline)
+      group.wait_until(self._may_part, deadline)
       self._worker.send(orders.APART)
     return self._worker.end(deadline - time.monotonic(), asked=False)
 
@@ -389,7 +415,7 @@ class Host:
     if self._worker.poll() is not None:
       return True
     answered = self._worker.last_answer(0) is not None
-    return answered and (not self._led or self._led.have_saved())
+    return answered and (self._group is None or self._group.may_part())
 
   def _close(self, grace: float, *, asked: bool = True) -> None:
     """Ends what runs here and stores the last of what it printed and left."""
@@ -406,8 +432,3 @@ class Host:
       self._output.push()
     except errors.StoreError as error:
       self._pump.note(f"not all files of the output could be stored: {error}")
-
-
-def _wait_until(holds: Callable[[], bool], deadline: float) -> None:
-  while not holds() and time.monotonic() < deadline:
-    time.sleep(_LOOK)

@@ -18,8 +18,16 @@ from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome
 from keras_remote.job.spec import Limits
 from keras_remote.job.state import State
-from keras_remote.runner import heartbeat, logs, process, scratch, signals
-from keras_remote.runner.host import ChildEnded, Event, Host
+from keras_remote.runner import (
+  heartbeat,
+  logs,
+  process,
+  rendezvous,
+  scratch,
+  signals,
+)
+from keras_remote.runner.events import ChildEnded, Event
+from keras_remote.runner.host import Host
 from keras_remote.runner.live import LiveView
 from keras_remote.storage.store import Store
 from tests.fakes.memory_store import MemoryStore
@@ -28,10 +36,11 @@ from tests.fakes.watched_store import WatchedStore
 
 _KEY = signing.job_key(b"cluster", JOB_ID)
 _RETURNED = {"cause": "returned", "message": ""}
+_LIMITS = Limits()
 _ENDED = process.Exit(0, None, 7)
 
 
-def _store_job(store: Store, hosts: int, timeout: float | None = None) -> None:
+def _store_job(store: Store, hosts: int, limits: Limits) -> None:
   packed = io.BytesIO()
   zipfile.ZipFile(packed, "w").close()
   archive, payload = packed.getvalue(), b"call"
@@ -39,7 +48,7 @@ def _store_job(store: Store, hosts: int, timeout: float | None = None) -> None:
     job_spec(hosts=hosts),
     context=layout.digest(archive),
     payload=layout.digest(payload),
-    limits=Limits(timeout=timeout),
+    limits=limits,
   )
   directory = JobDirectory(store, JOB_ID)
   store.write(layout.context(spec.context), archive)
@@ -108,25 +117,20 @@ class _Start:
   """One host of a job, ready to run."""
 
   def __init__(
-    self, folder: Path, store: Store, host: int = 0, hosts: int = 1
+    self,
+    folder: Path,
+    store: Store,
+    host: int = 0,
+    hosts: int = 1,
+    *,
+    stays: bool = False,
   ) -> None:
     self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     self.worker = _Worker(self.events)
     self.directory = JobDirectory(store, JOB_ID)
     self.scratch = folder / f"scratch-{host}"
     scratch.make(self.scratch)
-    launch = Launch(
-      store="memory",
-      job_id=JOB_ID,
-      spec_digest=layout.digest(store.read(layout.job(JOB_ID, layout.SPEC))),
-      host=host,
-      hosts=hosts,
-      key_file="",
-      scratch=str(self.scratch),
-      allocation="mine",
-      leader="",
-      last_words=str(folder / "last-words"),
-    )
+    launch = _launch(folder, store, host, hosts, stays=stays)
     pipe, end = os.pipe()
     os.close(end)
     worker: Any = self.worker
@@ -146,6 +150,24 @@ class _Start:
     (self.scratch / scratch.OUTPUT / name).write_text("x")
 
 
+def _launch(
+  folder: Path, store: Store, host: int, hosts: int, *, stays: bool = False
+) -> Launch:
+  return Launch(
+    store="memory",
+    job_id=JOB_ID,
+    spec_digest=layout.digest(store.read(layout.job(JOB_ID, layout.SPEC))),
+    host=host,
+    hosts=hosts,
+    key_file="",
+    scratch=str(folder / f"scratch-{host}"),
+    allocation="mine",
+    leader="",
+    last_words=str(folder / "last-words"),
+    stays=stays,
+  )
+
+
 class HostTestCase(parameterized.TestCase):
   def setUp(self) -> None:
     super().setUp()
@@ -160,11 +182,13 @@ class HostTestCase(parameterized.TestCase):
     host: int = 0,
     hosts: int = 1,
     store: Store | None = None,
-    timeout: float | None = None,
+    limits: Limits = _LIMITS,
+    *,
+    stays: bool = False,
   ) -> _Start:
-    if not any(self.store.list("")):
-      _store_job(self.store, hosts, timeout)
-    return _Start(self.folder, store or self.store, host, hosts)
+    if not any(self.store.list(layout.job(JOB_ID, layout.SPEC))):
+      _store_job(self.store, hosts, limits)
+    return _Start(self.folder, store or self.store, host, hosts, stays=stays)
 
   def outcome(self) -> Outcome:
     found = self.directory.outcome()
@@ -357,7 +381,30 @@ class AloneTest(HostTestCase):
 
 
 class _GroupTestCase(HostTestCase):
-  """One host of two; what the other does is put into the store."""
+  """One host of two; what the other does is put into the store.
+
+  Attributes:
+    other: it comes, and does no more.
+  """
+
+  other: int
+
+  def start(
+    self,
+    host: int = 0,
+    hosts: int = 2,
+    store: Store | None = None,
+    limits: Limits = _LIMITS,
+    *,
+    stays: bool = False,
+  ) -> _Start:
+    started = super().start(host, hosts, store, limits, stays=stays)
+    launch = _launch(self.folder, self.store, self.other, hosts)
+    coming = rendezvous.Rendezvous(self.directory, launch, _KEY)
+    came = threading.Thread(target=coming.meet, args=(self.directory.spec(),))
+    came.start()
+    self.addCleanup(came.join)
+    return started
 
   def report(
     self, host: int, cause: Cause, message: str = "", **fields: Any
@@ -369,6 +416,8 @@ class _GroupTestCase(HostTestCase):
 
 
 class LeaderTest(_GroupTestCase):
+  other = 1
+
   def test_all_return(self) -> None:
     """The value is its own; it has the worker leave the group first."""
     start = self.start(0, 2)
@@ -397,7 +446,7 @@ class LeaderTest(_GroupTestCase):
 
   def test_its_time_is_up_while_it_waits(self) -> None:
     """The others' reports may never come."""
-    start = self.start(0, 2, timeout=0.2)
+    start = self.start(0, 2, limits=Limits(timeout=0.2))
     self.directory.write_heartbeat(1, 1, heartbeat.LAST)
     self.assertEqual(start.host.run(), ENDED_EXIT)
     self.assertEqual(self.outcome().state, State.TIMED_OUT)
@@ -405,7 +454,7 @@ class LeaderTest(_GroupTestCase):
 
   def test_its_time_is_up(self) -> None:
     """The worker is let go when the other hosts have saved, and no sooner."""
-    start = self.start(0, 2, timeout=0.1)
+    start = self.start(0, 2, limits=Limits(timeout=0.1))
     start.worker.call = lambda: None
     start.worker.saves = lambda: start.worker.give(_RETURNED)
     told: list[bool] = []
@@ -452,14 +501,66 @@ class LeaderTest(_GroupTestCase):
 
   def test_sigterm_to_another_host(self) -> None:
     """It is no ending of the group's either: this one leaves as well."""
-    start = self.start(0, 2)
+    start = self.start(limits=Limits(max_preemptions=1))
     start.worker.call = lambda: None
-    self.report(1, Cause.STOPPED, "told to stop")
+    self.report(1, Cause.STOPPED, "it was told to stop")
     self.assertEqual(start.host.run(), signals.STOPPED_EXIT)
     self.assertIsNone(self.directory.outcome())
     words = (self.folder / "last-words").read_text()
-    self.assertEqual(words, "host 1: told to stop")
+    self.assertEqual(words, "host 1 was told to stop")
     self.assertGreater(start.worker.ended[0], 0)  # It may save what it has.
+    own = self.directory.host_report(1, 0)
+    assert own
+    # Of two who were told to stop the first one counts.
+    self.assertEqual((own.cause, own.collective), (Cause.STOPPED, True))
+
+  @parameterized.parameters(Cause.STOPPED, Cause.LOST)
+  def test_a_broken_attempt_that_was_the_last(self, cause: Cause) -> None:
+    """It ends the job, when its worker is gone."""
+    start = self.start()
+    start.worker.call = lambda: start.write_output("saved")
+    self.report(1, cause, "it was told")
+    self.assertEqual(start.host.run(), ENDED_EXIT)
+    self.assertEqual(self.outcome().state, State.LOST)
+    self.assertIn("host 1 was told", self.outcome().message)
+    self.assertEqual(start.worker.ended[0] > 1, cause is Cause.STOPPED)
+    self.assertEqual(self.files(), ["saved"])
+
+  def test_another_host_is_lost(self) -> None:
+    """Where nobody starts the group anew that is the job's end."""
+    start = self.start(limits=Limits(retries=1))
+    start.worker.call = lambda: None
+    self.report(1, Cause.LOST, "it is gone")
+    self.assertEqual(start.host.run(), ENDED_EXIT)
+    self.assertEqual(
+      (self.outcome().state, self.outcome().message),
+      (State.LOST, "host 1 is gone"),
+    )
+
+  def test_another_host_is_lost_and_all_are_started_anew(self) -> None:
+    """The next attempt is theirs: this one leaves, and ends nothing."""
+    start = self.start(limits=Limits(retries=1), stays=True)
+    start.worker.call = lambda: None
+    self.report(1, Cause.LOST, "it is gone")
+    self.assertEqual(start.host.run(), signals.STOPPED_EXIT)
+    self.assertIsNone(self.directory.outcome())
+
+  def test_who_else_failed(self) -> None:
+    """The ending names the host, and those that lost their connection."""
+    start = self.start()
+    echo = {"cause": "exception", "message": "closed", "collective": True}
+    start.worker.call = lambda: start.worker.give(echo)
+    late = threading.Timer(
+      0.5, self.report, (1, Cause.EXIT, "the process ended itself")
+    )
+    late.start()
+    start.host.run()
+    late.join()
+    self.assertEqual(
+      self.outcome().message,
+      "host 1: the process ended itself (host 0 then lost the connection to "
+      "the others)",
+    )
 
   def test_a_forged_report(self) -> None:
     """The job fails for that, rather than wait for a genuine one."""
@@ -471,11 +572,10 @@ class LeaderTest(_GroupTestCase):
 
 
 class FollowerTest(_GroupTestCase):
+  other = 0
+
   def setUp(self) -> None:
     super().setUp()
-    _store_job(self.store, 2)
-    spec = self.directory.spec()
-    endings.claim(self.directory, spec, _KEY, allocation="mine")
     self.directory.write_heartbeat(1, 0, 0)
 
   def lead(self, report: HostReport) -> None:
@@ -504,6 +604,7 @@ class FollowerTest(_GroupTestCase):
   def test_its_files_are_there_before_its_report(self) -> None:
     """The job succeeds with the last report: nothing may follow it."""
     written: list[str] = []
+    joined = 0
 
     def watch(method: str, key: str) -> None:
       if method in ("create", "write"):
@@ -513,6 +614,8 @@ class FollowerTest(_GroupTestCase):
     first = self.report(0, Cause.RETURNED)
 
     def answer() -> None:
+      nonlocal joined
+      joined = len(written)
       start.write_output("seen")
       start.worker.give(_RETURNED)
 
@@ -522,7 +625,7 @@ class FollowerTest(_GroupTestCase):
     self.assertEqual(start.host.run(), 0)
     leader.join()
     names = [name.rpartition("/")[2] for name in written]
-    self.assertLess(names.index("seen"), names.index("1.json"))
+    self.assertLess(names.index("seen"), names.index("1.json", joined))
 
   def test_it_dies(self) -> None:
     """That is reported before all else, so that no echo comes first."""
@@ -551,6 +654,73 @@ class FollowerTest(_GroupTestCase):
     self.report(0, Cause.STOPPED)
     self.assertEqual(start.host.run(), signals.STOPPED_EXIT)
     self.assertIsNone(self.directory.outcome())
+
+  @parameterized.parameters(False, True)
+  def test_another_host_is_lost(self, stays: bool) -> None:
+    """It leaves where all are started anew, else host 0 ends the job."""
+    start = self.start(1, stays=stays)
+    lost = self.report(0, Cause.LOST, "it is gone")
+    start.worker.call = lambda: None
+    leader = threading.Timer(0.3, self.lead, (lost,))
+    if not stays:
+      leader.start()
+      self.addCleanup(leader.join)
+    code = signals.STOPPED_EXIT if stays else ENDED_EXIT
+    self.assertEqual(start.host.run(), code)
+    self.assertEqual(self.directory.heartbeat(1, 1), heartbeat.LAST)
+
+  @parameterized.parameters(False, True)
+  def test_started_again_in_place(self, stays: bool) -> None:
+    """Its part is lost; unless all are started anew it hears how that ends."""
+    first = self.start(1)
+    first.worker.call = _stop
+    first.host.run()
+    lost = layout.job(JOB_ID, layout.attempt(1, layout.host_report(1)))
+    self.store.delete(lost)  # As if it had been killed.
+    again = _Start(self.folder, self.store, 1, 2, stays=stays)
+    again.worker.call = lambda: self.fail("it is called twice")
+    report = HostReport(1, 1, Cause.LOST, "it is gone")
+    leader = threading.Timer(0.3, self.lead, (report,))
+    if not stays:
+      leader.start()
+      self.addCleanup(leader.join)
+    code = signals.STOPPED_EXIT if stays else ENDED_EXIT
+    self.assertEqual(again.host.run(), code)
+    found = self.directory.host_report(1, 1)
+    assert found
+    self.assertEqual(found.cause, Cause.LOST)
+
+  def test_sigterm_after_the_end(self) -> None:
+    """It holds nothing up: there is an outcome, and so nothing to save."""
+    start = self.start(1)
+
+    def strike() -> None:
+      self.lead(HostReport(1, 0, Cause.EXCEPTION, "it failed"))
+      _stop()
+
+    start.worker.call = strike
+    self.assertEqual(start.host.run(), ENDED_EXIT)
+    self.assertFalse(start.worker.asked)
+    self.assertLess(max(start.worker.ended), 1)
+    self.assertIsNone(self.directory.host_report(1, 1))
+
+  def test_sigterm_before_it_knows_of_the_attempt(self) -> None:
+    """It was claimed with this host, so what became of it is told."""
+
+    struck = False
+
+    def strike(method: str, key: str) -> None:
+      nonlocal struck
+      if not struck and key.endswith("1/started.json"):
+        struck = self.directory.started(1) is not None
+        if struck:
+          _stop()
+
+    start = self.start(1, store=WatchedStore(self.store, strike))
+    self.assertEqual(start.host.run(), signals.STOPPED_EXIT)
+    report = self.directory.host_report(1, 1)
+    assert report
+    self.assertEqual(report.cause, Cause.STOPPED)
 
   def test_a_failure_elsewhere_is_told_by_host_0(self) -> None:
     """It works on until the outcome is there."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from keras_remote import errors
 from keras_remote.job.launch import Launch
 from keras_remote.runner import kept, process, scratch, signals
-from keras_remote.runner.host import DRAIN, ChildEnded, Event, Host
+from keras_remote.runner.events import ChildEnded, Event
+from keras_remote.runner.host import DRAIN, Host
 from keras_remote.runner.installing import Told, read_recipe
 
 
@@ -59,9 +60,11 @@ class Installed:
       except errors.StoreError as error:
         note(f"the environment is not kept for the next job: {error}")
     code = host.run()
-    if keeping and code != signals.STOPPED_EXIT and not keeping.finish():
-      # An exit in good order would wait for the store's threads.
-      os._exit(code)
+    if keeping and code != signals.STOPPED_EXIT:
+      finished = keeping.finish()
+      if not finished and not self._launch.stays:
+        # An exit in good order would wait for the store's threads.
+        os._exit(code)
     return code
 
 

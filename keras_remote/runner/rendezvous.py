@@ -1,158 +1,262 @@
-"""How the hosts of a group find each other, and agree on how they ended."""
+"""How the hosts of a group find each other."""
 
-import contextlib
+import secrets
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from keras_remote import errors
-from keras_remote.job import endings, signing
+from keras_remote.job import attempts, endings, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
-from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
+from keras_remote.job.outcome import (
+  Cause,
+  HostReport,
+  Outcome,
+  Present,
+  Started,
+)
 from keras_remote.job.spec import JobSpec
 from keras_remote.runner import heartbeat
 
-T = TypeVar("T")
-
-# Stores cannot push: these are the seconds between two looks.
-_LOOK = 0.05
-# A failing collective is the echo of a failure whose report is on its way.
-_ECHO_SECONDS = 1.0
-
-
-def meet(
-  directory: JobDirectory, spec: JobSpec, launch: Launch, key: bytes
-) -> Started | Outcome:
-  """The attempt that this host takes part in, or how the job has ended.
-
-  Host 0 claims it and says where the hosts meet; the others wait for that.
-
-  Raises:
-    StoreError: host 0 did not come within the start-up time-out.
-  """
-  if launch.host == 0:
-    coordinator = address(launch.leader) if launch.hosts > 1 else ""
-    return endings.claim(
-      directory,
-      spec,
-      key,
-      allocation=launch.allocation,
-      coordinator=coordinator,
-    )
-  deadline = time.monotonic() + spec.limits.startup_timeout
-  failed: errors.StoreError | None = None
-  while time.monotonic() < deadline:
-    try:
-      found = _claimed(directory, launch.allocation) or directory.outcome()
-      if found:
-        return found
-      failed = None
-    except errors.StoreError as error:
-      failed = error  # The next look may go better.
-    time.sleep(_LOOK)
-  raise failed or errors.StoreError(
-    f"host 0 did not start within {spec.limits.startup_timeout:g} s"
-  )
+# Stores cannot push: these are the seconds between two looks, at first and
+# later. A bucket counts them.
+_QUICK, _SLOW = 0.05, 0.25
+# What is asked for at every look beside what is waited for, every so often.
+_BESIDE = 4
 
 
-def _claimed(directory: JobDirectory, allocation: str) -> Started | None:
-  for attempt in reversed(directory.attempts()):
-    started = directory.started(attempt)
-    if started and started.allocation == allocation:
-      return started
-  return None
+class Rendezvous:
+  """One first process's way into an attempt of its group.
 
-
-class Group:
-  """The reports of an attempt's hosts, as each of them reads them.
-
-  Args:
-    patience: seconds that a cause has to be reported after its echo.
+  Each has a token of its own. Host 0 shows its token, the others answer it,
+  and the attempt's claim names all of them: so nobody joins an attempt that
+  began without it, however the processes of a host are started again.
   """
 
   def __init__(
-    self,
-    directory: JobDirectory,
-    attempt: int,
-    hosts: int,
-    key: bytes,
-    patience: float = _ECHO_SECONDS,
+    self, directory: JobDirectory, launch: Launch, key: bytes
   ) -> None:
     self._directory = directory
-    self._attempt = attempt
-    self._hosts = hosts
+    self._launch = launch
     self._key = key
-    self._patience = patience
-    self._reports: dict[int, HostReport] = {}
+    self._token = f"{launch.allocation}/{secrets.token_hex(8)}"
+    # Whoever is the only process that there will be calls no roll.
+    self._alone = launch.hosts == 1 and not launch.stays
 
-  def verdict(self) -> HostReport | None:
-    """The report that says how the group ended; None while it has not.
+  def meet(
+    self, spec: JobSpec, ready: Callable[[], object] = lambda: None
+  ) -> Started | Outcome | HostReport:
+    """The attempt that this process takes part in, or why there is none.
 
-    One failure is enough, the cause before its echoes; an echo alone is told
-    only once the cause had its time to be reported. The value is host 0's,
-    when all have returned. A report that the job did not write is a failure,
-    and nothing of it is used.
+    That is how the job has ended, or the report that this host's part in an
+    attempt is lost, as an earlier process took it.
+
+    Args:
+      ready: called by host 0 before it claims; it raises what is in the way.
+
+    Raises:
+      StartupError: hosts did not come within the start-up time-out.
+      StoreError: the store failed.
     """
-    failure = self._failure()
-    if failure and failure.collective:
-      time.sleep(self._patience)
-      failure = self._failure()
-    if failure:
-      return failure
-    return self._reports[0] if len(self._reports) == self._hosts else None
-
-  def have_saved(self) -> bool:
-    """Whether the functions of all hosts but host 0 have ended."""
-    for host in range(1, self._hosts):
-      report = self._look(JobDirectory.host_report, host)
-      # Who is told to stop says so first, and then saves.
-      ended = report is not None and report.cause is not Cause.STOPPED
-      if not ended and not self._has_stored(host):
-        return False
-    return True
-
-  def have_stored(self) -> bool:
-    """Whether all hosts but host 0 have stored all that they ever will."""
-    return all(self._has_stored(host) for host in range(1, self._hosts))
-
-  def _has_stored(self, host: int) -> bool:
-    return self._look(JobDirectory.heartbeat, host) == heartbeat.LAST
-
-  def _look(
-    self, read: Callable[[JobDirectory, int, int], T | None], host: int
-  ) -> T | None:
-    # The next look may go better.
-    with contextlib.suppress(errors.StoreError):
-      return read(self._directory, self._attempt, host)
-    return None
-
-  def _failure(self) -> HostReport | None:
-    for host in set(range(self._hosts)) - self._reports.keys():
-      report = self._directory.host_report(self._attempt, host)
-      if report:
-        self._reports[host] = self._checked(report, host)
-    failed = (
-      r for r in self._reports.values() if r.cause is not Cause.RETURNED
+    if self._alone:
+      return self._claim(spec, "", ready)
+    outcome = self._directory.outcome(self._key)
+    if outcome:
+      return outcome
+    lost = self.tell_loss()
+    if self._launch.host:
+      return lost or self._follow(spec)
+    outcome = endings.conclude(
+      self._directory, spec, self._key, f"start of {self._launch.allocation}"
     )
-    return min(failed, key=lambda r: (r.collective, r.seconds), default=None)
+    if outcome:
+      return outcome
+    if lost and self._launch.stays:
+      return lost
+    return self._lead(spec, ready)
 
-  def _checked(self, report: HostReport, host: int) -> HostReport:
-    try:
-      signing.verify(report, self._directory.job_id, self._key)
-      if (report.attempt, report.host) == (self._attempt, host):
-        return report
-      why = f"the report of host {host} is another one's"
-    except errors.IntegrityError as error:
-      why = str(error)
-    return HostReport(
-      attempt=self._attempt,
-      host=host,
-      cause=Cause.SETUP,
-      message=why,
-      exception_type="keras_remote.errors.IntegrityError",
+  def joined(self) -> Started | None:
+    """The attempt that this process takes part in, if it was claimed."""
+    last = self._last()
+    return last if last and self._token in last.members else None
+
+  def tell_loss(self) -> HostReport | None:
+    """The report that an earlier process of this host is gone, now stored.
+
+    It took part in the last attempt; None where none did.
+    """
+    last = self._last()
+    if last is None or self._member(last) in ("", self._token):
+      return None
+    allocation = self._member(last).rpartition("/")[0]
+    return self._loss(last) if allocation == self._launch.allocation else None
+
+  def _loss(self, started: Started) -> HostReport:
+    report = HostReport(
+      attempt=started.attempt,
+      host=self._launch.host,
+      cause=Cause.LOST,
+      message="its first process is gone, and another came in its place",
     )
+    signed = signing.sign(report, self._launch.job_id, self._key)
+    # What the earlier one has said itself stands.
+    self._directory.create_host_report(signed)
+    return signed
+
+  def _last(self) -> Started | None:
+    claimed = self._directory.attempts()
+    return self._directory.started(claimed[-1]) if claimed else None
+
+  def _member(self, started: Started) -> str:
+    """The token of this host in the attempt; "" where it has none."""
+    host = self._launch.host
+    return started.members[host] if host < len(started.members) else ""
+
+  def _claim(
+    self,
+    spec: JobSpec,
+    coordinator: str,
+    ready: Callable[[], object],
+    members: tuple[str, ...] = (),
+  ) -> Started | Outcome:
+    ready()
+    return endings.claim(
+      self._directory,
+      spec,
+      self._key,
+      allocation=self._launch.allocation,
+      coordinator=coordinator,
+      members=members,
+    )
+
+  def _lead(
+    self, spec: JobSpec, ready: Callable[[], object]
+  ) -> Started | Outcome:
+    """Calls the roll, and claims the attempt when all have answered."""
+    directory, hosts = self._directory, self._launch.hosts
+    directory.write_present(Present(0, self._token))
+    members, looks = {0: self._token}, _Looks(spec.limits.startup_timeout)
+    while len(members) < hosts:
+      missing = [host for host in range(hosts) if host not in members]
+      with looks.next(f"{attempts.listed(missing)} did not come"):
+        for host in missing:
+          present = directory.present(host)
+          if present and present.answers == self._token:
+            members[host] = present.token
+        if looks.beside and (outcome := directory.outcome(self._key)):
+          return outcome
+    coordinator = address(self._launch.leader) if hosts > 1 else ""
+    tokens = tuple(members[host] for host in range(hosts))
+    return self._claim(spec, coordinator, ready, tokens)
+
+  def _follow(self, spec: JobSpec) -> Started | Outcome | HostReport:
+    """Answers host 0, and waits for its claim."""
+    directory, host = self._directory, self._launch.host
+    last = self._last()
+    number = last.attempt + 1 if last else 1
+    old, answered = _leader(last), ""
+    pulse = self._pulse(last)
+    looks = _Looks(spec.limits.startup_timeout)
+    while True:
+      waits_for = "did not begin" if answered else "did not come"
+      with looks.next(f"host 0 {waits_for}"):
+        if looks.beside or not answered:
+          leader = directory.present(0)
+          if leader and leader.token not in (old, answered):
+            present = Present(host, self._token, leader.token)
+            directory.write_present(present)
+            answered = leader.token
+            # Host 0 names who is missing: it is to be the first to give up.
+            looks.again(spec.limits.startup_timeout + heartbeat.SILENCE)
+        if looks.beside:
+          if outcome := directory.outcome(self._key):
+            return outcome
+          if last and pulse and pulse.beats():
+            return self._loss(last)
+        started = directory.started(number) if answered else None
+        if started and self._token in started.members:
+          return started
+        if started:
+          if lost := self.tell_loss():
+            return lost
+          last, number = started, started.attempt + 1
+          old, pulse = _leader(last), self._pulse(last)
+
+  def _pulse(self, last: Started | None) -> "_Beats | None":
+    """By which it is felt that the last attempt goes on without this host.
+
+    Where nobody starts the whole group anew it must be told.
+    """
+    if last is None or not last.members or self._launch.stays:
+      return None
+    return _Beats(self._directory, last.attempt)
+
+
+class _Looks:
+  """Looks at a store, again and again, quickly at first.
+
+  Args:
+    seconds: after which nothing more is waited for.
+  """
+
+  def __init__(self, seconds: float) -> None:
+    self._count = -1
+    self._failed: errors.StoreError | None = None
+    self.again(seconds)
+
+  def again(self, seconds: float) -> None:
+    """The time begins anew."""
+    self._pause = _QUICK
+    self._seconds = seconds
+    self._deadline = time.monotonic() + seconds
+
+  @property
+  def beside(self) -> bool:
+    """Whether this look is one at all that may have changed."""
+    return self._count % _BESIDE == 0
+
+  def next(self, absent: str) -> "_Looks":
+    """The next look, as a block in which the store may fail once.
+
+    Raises:
+      StartupError: the time is over; it says who is absent.
+      StoreError: the time is over, and the store fails.
+    """
+    if self._count >= 0:
+      if time.monotonic() >= self._deadline:
+        raise self._failed or errors.StartupError(
+          f"{absent} within {self._seconds:g} s (startup_timeout)"
+        )
+      time.sleep(self._pause)
+      self._pause = min(_SLOW, 1.1 * self._pause)
+    self._count += 1
+    return self
+
+  def __enter__(self) -> None:
+    pass
+
+  def __exit__(self, kind: object, error: object, trace: object) -> bool:
+    self._failed = error if isinstance(error, errors.StoreError) else None
+    return self._failed is not None  # The next look may go better.
+
+
+class _Beats:
+  """Whether host 0 of an attempt is heard."""
+
+  def __init__(self, directory: JobDirectory, attempt: int) -> None:
+    self._directory = directory
+    self._attempt = attempt
+    self._first = directory.heartbeat(attempt, 0)
+
+  def beats(self) -> bool:
+    """Whether it was heard since this began."""
+    return self._directory.heartbeat(self._attempt, 0) != self._first
+
+
+def _leader(started: Started | None) -> str:
+  """The token of an attempt's host 0, or ""."""
+  return started.members[0] if started and started.members else ""
 
 
 def address(host: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_remote import errors
 from keras_remote.constants import MIB
+from keras_remote.job import attempts
 from keras_remote.job.outcome import Cause, Frame, HostReport, signal_name
 from keras_remote.runner.memory import Memory, memory
 from keras_remote.runner.process import Exit
@@ -37,6 +38,12 @@ class Reporter:
     """Something outside told the first process to stop."""
     return self._report(
       Cause.STOPPED, "it was told to stop (SIGTERM) from outside"
+    )
+
+  def echo(self, cause: HostReport) -> HostReport:
+    """This host leaves with another, at which its attempt broke."""
+    return self._report(
+      Cause.STOPPED, f"it left, as {attempts.named(cause)}", collective=True
     )
 
   def failed(self, error: Exception) -> HostReport:

@@ -33,8 +33,24 @@ def forget_inherited() -> None:
 
 
 def ignore() -> None:
-  """From here on SIGTERM does nothing: an ending is being stored."""
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+  """From here on SIGTERM disturbs nothing: an ending is being stored.
+
+  Whoever waits for it is told all the same, see `wait`.
+  """
+  signal.signal(signal.SIGTERM, lambda *_: None)
+
+
+def wait(seconds: float | None = None) -> bool:
+  """Whether SIGTERM has ever come; waits for it for so many seconds.
+
+  It is told by what `tell` begins.
+  """
+  return _TOLD.wait(seconds)
+
+
+# Set by the thread that reads which signals came: a handler must not set what
+# the main thread may be waiting for.
+_TOLD = threading.Event()
 
 
 def tell(number: int, happened: Callable[[], None]) -> None:
@@ -50,7 +66,9 @@ def tell(number: int, happened: Callable[[], None]) -> None:
   signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
   def read() -> None:
-    while os.read(received, 4096):
+    while numbers := os.read(received, 4096):
+      if signal.SIGTERM in numbers:
+        _TOLD.set()
       happened()
 
   threading.Thread(target=read, name="signals", daemon=True).start()

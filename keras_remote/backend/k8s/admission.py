@@ -1,7 +1,7 @@
 """What a namespace demands of a job before it lets it run."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from keras_remote import errors
 from keras_remote.backend.base import Wanted
@@ -43,7 +43,7 @@ def restricted(
   return answer
 
 
-def heed(cluster: Cluster, home: Home, events: Iterable[Object]) -> None:
+def heed(cluster: Cluster, home: Home, events: Sequence[Object]) -> None:
   """Has the next call ask anew, where pods are refused all the same."""
   if waiting.is_insecure(events):
     for answer in (True, False):

@@ -17,6 +17,7 @@ from keras_remote.backend.base import Cloud, Observation, Submission, Wanted
 from keras_remote.backend.k8s import (
   admission,
   diagnosis,
+  groups,
   links,
   logs,
   making,
@@ -32,6 +33,7 @@ from keras_remote.backend.k8s.objects import (
   JOBS,
   PODS,
   SECRETS,
+  SETS,
   Object,
 )
 from keras_remote.backend.k8s.observing import Observer
@@ -44,11 +46,15 @@ from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
 from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
 from keras_remote.storage.open import is_folder, open_store
 
 
 class BaseK8sBackend(abc.ABC):
   """Runs jobs on a cluster: each has a Job, and goes when that goes.
+
+  Attributes:
+    going: seconds that the leader of a group has to end it, after the job.
 
   Args:
     place: where a job of it is; None for a new job.
@@ -59,6 +65,8 @@ class BaseK8sBackend(abc.ABC):
 
   emulates = False
   contains = True
+  restarts_groups: bool
+  going = 5.0
 
   def __init__(self, home: Home, wanted: Wanted, place: str | None) -> None:
     self._home = home
@@ -144,7 +152,14 @@ class BaseK8sBackend(abc.ABC):
         raise
       if created is None:
         secrets.own(self._cluster, secret)
-      job = self._make(spec, contents)
+      try:
+        job = self._make(spec, contents)
+      except BaseException:
+        # Where it was there, the job may be, too.
+        if created:
+          with contextlib.suppress(errors.KerasRemoteError):
+            secrets.disown(self._cluster, secret, created)
+        raise
     except errors.ClusterAccessError:
       raise
     except errors.ClusterError as error:
@@ -184,13 +199,28 @@ class BaseK8sBackend(abc.ABC):
     deadline = math.inf if timeout is None else clock.monotonic() + timeout
     key = self._job_key(spec)
     directory = JobDirectory(open_store(spec.target.store), spec.job_id, key)
-    last = None
+    last, ran = None, False
     for now in self._observer.observations(spec, directory, deadline):
+      ran = ran or now.state is State.RUNNING
+      if ran and now.outcome and self.restarts_groups:
+        # Nobody waits for it but the interpreter's exit.
+        threading.Thread(
+          target=self._see_off, args=(spec,), name=f"see off {spec.job_id}"
+        ).start()
       if now != last:
         yield now
         last = dataclasses.replace(now, overdue=False)
       if now.state.ended or clock.monotonic() >= deadline:
         return
+
+  def _see_off(self, spec: JobSpec) -> None:
+    """Has the Job of a group go that has ended: else the group would stay.
+
+    Its leader does that too, where it can.
+    """
+    with contextlib.suppress(errors.KerasRemoteError):
+      if not watch.goes(self._cluster, spec, self.going):
+        self._cluster.delete(JOBS, spec.job_id)
 
   @functools.cached_property
   def _observer(self) -> Observer:
@@ -210,6 +240,8 @@ class BaseK8sBackend(abc.ABC):
 
   def abandoned(self, spec: JobSpec) -> bool:
     seen = watch.recall(self._cluster, spec)
+    if groups.owns_set(seen.job) and not seen.pods:
+      return True
     return diagnosis.untold(seen.job, seen.pods)
 
   def death(self, spec: JobSpec, allocation: str) -> str:
@@ -223,6 +255,9 @@ class BaseK8sBackend(abc.ABC):
 
   def cleanup_job(self, spec: JobSpec) -> None:
     self._cluster.delete(JOBS, spec.job_id)
+    if self.restarts_groups:
+      # Pods that are killed are made anew while it is there.
+      self._cluster.delete(SETS, spec.job_id)
     self._cluster.kill(PODS, pods.selector(spec.job_id))
     self._cluster.delete(SECRETS, spec.job_id)
 

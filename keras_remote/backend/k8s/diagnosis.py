@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from keras_remote.backend.k8s import waiting
 from keras_remote.backend.k8s.pods import QUEUE_LABEL
 from keras_remote.backend.k8s.pools import Pool
-from keras_remote.backend.k8s.status import Json, condition, image, plain, state
+from keras_remote.backend.k8s.status import (
+  Json,
+  condition,
+  image,
+  is_leaving,
+  plain,
+  state,
+)
 from keras_remote.job import last_words
 from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.state import State
@@ -43,6 +50,7 @@ class View:
     dead: a first process has ended, and none lives.
     over: none lives, and none will be started.
     hopeless: it waits for what waiting alone does not bring.
+    hosts: what each host does, where there are several.
   """
 
   state: State
@@ -51,6 +59,7 @@ class View:
   dead: bool = False
   over: bool = False
   hopeless: bool = False
+  hosts: tuple[str, ...] = ()
 
 
 def view(
@@ -69,16 +78,16 @@ def view(
   ended = [pod for pod in pods if has_ended(pod)]
   living = [pod for pod in pods if not has_ended(pod)]
   last = f"{death(ended[-1])}" if ended else ""
-  told = any(_exit_code(pod) in (0, ENDED_EXIT) for pod in ended)
+  told = any(exit_code(pod) in (0, ENDED_EXIT) for pod in ended)
   running = [pod for pod in living if has_started(pod)]
   if running:
     return View(State.RUNNING, _running(running[-1], job), told=told)
-  condition = _finished(job)
+  condition = finished(job)
   if job is None or condition:
     if living:
       return View(State.RUNNING, "its pod is being removed", told=told)
     return View(
-      State.PENDING, last or _gone(condition), told, dead=bool(ended), over=True
+      State.PENDING, last or gone(condition), told, dead=bool(ended), over=True
     )
   again = f"; it is started again, as {last}" if last else ""
   dead = bool(ended)
@@ -87,7 +96,7 @@ def view(
     sentence = f"{why.sentence}{again}"
     return View(State.PENDING, sentence, told, dead, hopeless=why.hopeless)
   if job["spec"].get("suspend"):
-    return View(State.QUEUED, _suspended(job), told, dead)
+    return View(State.QUEUED, suspended(job), told, dead)
   if last:
     return View(State.PENDING, last, told, dead)
   why = waiting.for_pod(events)
@@ -112,17 +121,14 @@ def death(pod: Json) -> str:
   ended = _terminated(pod) or {}
   words = plain(spoken(pod))
   reason = status.get("reason", "")
-  taken = condition(pod, "DisruptionTarget")
   code = ended.get("exitCode")
   if ended.get("reason") == "OOMKilled":
     return _out_of_memory(pod)
   if reason in ("Evicted", "Preempting"):
     why = plain(status.get("message", ""))
     return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
-  if taken.get("status") == "True":
-    why = plain(taken.get("message", ""))
-    reason = taken.get("reason", "")
-    return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
+  if why := taken(pod):
+    return why
   if ended.get("reason") in ("StartError", "ContainerCannotRun"):
     return f"its image {image(pod)} cannot run the job: {words}"
   if ended.get("reason") == "ContainerStatusUnknown":
@@ -135,15 +141,24 @@ def death(pod: Json) -> str:
     return words
   if code is None:
     return f"its pod ended ({reason or _phase(pod)}) before it could start"
-  if pod["metadata"].get("deletionTimestamp"):
+  if is_leaving(pod):
     return "its pod was deleted"
   return f"its first process ended with {_exit(code)} and said nothing"
+
+
+def taken(pod: Json) -> str:
+  """Why it is taken away; "" where it is not."""
+  found = condition(pod, "DisruptionTarget")
+  if found.get("status") != "True":
+    return ""
+  reason, why = found.get("reason", ""), plain(found.get("message", ""))
+  return f"its pod was taken away ({reason}): {why}{_cure(reason)}"
 
 
 def told_at_end(pods: Iterable[Json]) -> Iterator[str]:
   """What those first processes said that have stored the outcome."""
   for pod in pods:
-    if _exit_code(pod) in (0, ENDED_EXIT) and (words := last_said(pod)):
+    if exit_code(pod) in (0, ENDED_EXIT) and (words := last_said(pod)):
       yield words
 
 
@@ -192,12 +207,13 @@ def _cure(reason: str) -> str:
 
 
 def _running(pod: Json, job: Json | None) -> str:
-  if job is None or pod["metadata"].get("deletionTimestamp"):
+  if job is None or is_leaving(pod):
     return "its pod is being stopped"
   return f"it runs on node {pod['spec'].get('nodeName')}"
 
 
-def _suspended(job: Json) -> str:
+def suspended(job: Json) -> str:
+  """Why a suspended Job makes no pod."""
   queue = job["metadata"].get("labels", {}).get(QUEUE_LABEL)
   if queue is None:
     name = job["metadata"]["name"]
@@ -211,14 +227,19 @@ def _suspended(job: Json) -> str:
   )
 
 
-def _gone(condition: Json) -> str:
+def gone(condition: Json) -> str:
+  """That nothing is left of a job.
+
+  Args:
+    condition: by which its Job ended, if it is there.
+  """
   if condition:
     why = plain(condition.get("message", "")) or condition.get("reason", "")
     return f"its Job ended and left no pod: {why}"
   return "its Job is gone: somebody deleted it"
 
 
-def _finished(job: Json | None) -> Json:
+def finished(job: Json | None) -> Json:
   """The condition that says that the Job starts no further pod."""
   conditions = (job or {}).get("status", {}).get("conditions") or ()
   for each in conditions:
@@ -231,7 +252,7 @@ def untold(job: Json | None, pods: Sequence[Json]) -> bool:
   """Whether there is a Job whose first processes ended and told nobody."""
   if job is None:
     return False
-  condition = _finished(job)
+  condition = finished(job)
   told = condition.get("reason") == "PodFailurePolicy"
   if condition.get("type") == "Failed" and not told:
     return True
@@ -267,8 +288,14 @@ def _terminated(pod: Json) -> Json | None:
   return state(pod).get("terminated")
 
 
-def _exit_code(pod: Json) -> int | None:
+def exit_code(pod: Json) -> int | None:
+  """What its container ended with; None while it has not."""
   return (_terminated(pod) or {}).get("exitCode")
+
+
+def ended_at(pod: Json) -> str:
+  """When its container ended, by its node's clock."""
+  return (_terminated(pod) or {}).get("finishedAt") or ""
 
 
 def _exit(code: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import EVENTS, JOBS, PODS, Kind, Object
+from keras_remote.job import ids
 
 
 @dataclass(frozen=True)
@@ -13,12 +14,15 @@ class Seen:
   """What of a job is in the cluster.
 
   Attributes:
-    events: what was told of its Job and its pods; they last an hour.
+    events: what was told of its objects; they last an hour.
+    gone: the pods that were there before, as they were last seen: of each name
+      the last one.
   """
 
   job: Object | None
   pods: tuple[Object, ...] = ()
   events: tuple[Object, ...] = ()
+  gone: tuple[Object, ...] = ()
 
 
 # A kind and a uid.
@@ -33,16 +37,19 @@ class Known:
     self._jobs: dict[str, dict[_Key, Object]] = {}
     # What is known to be gone: a look that is late must not bring it back.
     self._gone: set[str] = set()
+    # The pods of jobs that are gone, by their names.
+    self._old: dict[str, dict[str, Object]] = {}
 
   def seen(self, job_id: str) -> Seen:
     """What there is of a job."""
     with self._lock:
       found = dict(self._jobs.get(job_id, {}))
+      gone = tuple(self._old.get(job_id, {}).values())
     of: dict[Kind, list[Object]] = {JOBS: [], PODS: [], EVENTS: []}
     for (kind, _), each in found.items():
       of[kind].append(each)
     job = of[JOBS][0] if of[JOBS] else None
-    return Seen(job, tuple(of[PODS]), tuple(of[EVENTS]))
+    return Seen(job, tuple(of[PODS]), tuple(of[EVENTS]), gone)
 
   def knows(self, job_id: str) -> bool:
     """Whether its Job or a pod of it is there."""
@@ -59,13 +66,18 @@ class Known:
     """
     with self._lock:
       concerned = set(self._jobs)
-      for found in self._jobs.values():
+      before: list[tuple[str, Object]] = []
+      for job_id, found in self._jobs.items():
         for key, each in list(found.items()):
           if key[0] == kind and _version(each) <= _number(version):
-            del found[key]
+            before.append((job_id, found.pop(key)))
       concerned |= {self._put(kind, each) for each in objects}
+      for job_id, each in before:
+        if (kind, each["metadata"]["uid"]) not in self._jobs[job_id]:
+          self._bury(kind, job_id, each)
       self._gone.clear()
-      self._jobs = {job: found for job, found in self._jobs.items() if found}
+      for job_id in [job for job, found in self._jobs.items() if not found]:
+        self._forget(job_id)
       return concerned
 
   def learn(self, kind: Kind, objects: Iterable[Object]) -> None:
@@ -84,9 +96,19 @@ class Known:
       self._gone.add(uid)
       of_job = self._jobs.get(job_id, {})
       of_job.pop((kind, uid), None)
+      self._bury(kind, job_id, found)
       if not of_job:
-        self._jobs.pop(job_id, None)
+        self._forget(job_id)
       return job_id
+
+  def _bury(self, kind: Kind, job_id: str, found: Object) -> None:
+    if kind == PODS:
+      name = found["metadata"].get("name", "")
+      self._old.setdefault(job_id, {})[name] = _slim(kind, found)
+
+  def _forget(self, job_id: str) -> None:
+    self._jobs.pop(job_id, None)
+    self._old.pop(job_id, None)
 
   def _put(self, kind: Kind, found: Object) -> str:
     job_id = job_of(kind, found)
@@ -115,8 +137,8 @@ def job_of(kind: Kind, found: Object) -> str:
     return found["metadata"].get("labels", {}).get(pods.JOB_LABEL, "")
   involved = found["involvedObject"]
   name = involved.get("name", "")
-  # A Job names its pods by adding to its own name.
-  return name.rpartition("-")[0] if involved.get("kind") == "Pod" else name
+  # Whatever makes another object for a job adds to the name that it has.
+  return ids.begun_by(name) or name
 
 
 def _version(found: Object | None) -> int:

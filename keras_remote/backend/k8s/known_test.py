@@ -87,15 +87,46 @@ class KnownTest(absltest.TestCase):
       self.assertNotIn("managedFields", each["metadata"])
     self.assertIn("template", job["spec"])  # It is its giver's.
 
+  def test_pods_that_are_gone(self) -> None:
+    """The last of each name is kept, for as long as anything of its job is."""
+
+    def pod(uid: str, version: int) -> Object:
+      found = _object(uid, version)
+      found["metadata"]["name"] = "pod"
+      return found
+
+    def gone() -> list[str]:
+      return [each["metadata"]["uid"] for each in self.known.seen(JOB_ID).gone]
+
+    self.known.apply(JOBS, "ADDED", _object("job"))
+    self.known.apply(PODS, "ADDED", pod("a", 2))
+    self.assertEmpty(gone())
+    self.known.apply(PODS, "DELETED", pod("a", 3))
+    self.assertEqual(gone(), ["a"])
+    self.known.apply(PODS, "ADDED", pod("b", 4))
+    self.known.take(PODS, [pod("c", 5)], "6")
+    self.assertEqual((self.uids(), gone()), (["c"], ["b"]))
+    self.known.apply(PODS, "DELETED", pod("c", 7))
+    self.known.apply(JOBS, "DELETED", _object("job", 8))
+    self.assertEmpty(gone())
+
   def test_events(self) -> None:
-    """They are of the job whose Job or pod they tell of."""
-    for kind, name in (("Job", JOB_ID), ("Pod", f"{JOB_ID}-x2v4q")):
+    """They are of the job whose objects they tell of."""
+    told = (
+      ("Job", JOB_ID),
+      ("Pod", f"{JOB_ID}-x2v4q"),
+      ("Pod", f"{JOB_ID}-3-x2v4q"),
+      ("Pod", f"{JOB_ID}-0-11"),
+      ("LeaderWorkerSet", JOB_ID),
+      ("StatefulSet", f"{JOB_ID}-0"),
+    )
+    for number, (kind, name) in enumerate(told):
       event: Object = {
-        "metadata": {"uid": kind},
+        "metadata": {"uid": str(number)},
         "involvedObject": {"kind": kind, "name": name},
       }
       self.assertEqual(self.known.apply(EVENTS, "ADDED", event), JOB_ID)
-    self.assertLen(self.known.seen(JOB_ID).events, 2)
+    self.assertLen(self.known.seen(JOB_ID).events, len(told))
     self.assertFalse(self.known.knows(JOB_ID))
 
 

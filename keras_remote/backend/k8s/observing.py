@@ -2,21 +2,20 @@
 
 import contextlib
 import datetime
-import functools
 import math
 import socket
 from collections.abc import Iterable, Iterator
 
-from keras_remote import clock, errors
+from keras_remote import clock
 from keras_remote.backend.base import Observation
-from keras_remote.backend.k8s import admission, diagnosis, waiting, watch
+from keras_remote.backend.k8s import diagnosis, watch
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Seen
-from keras_remote.backend.k8s.objects import NODES, Object
+from keras_remote.backend.k8s.objects import Object
 from keras_remote.backend.k8s.patience import Patience
-from keras_remote.backend.k8s.pools import Pool, pools
 from keras_remote.backend.k8s.runners import Runners
-from keras_remote.home import IMAGES, Home
+from keras_remote.backend.k8s.viewing import Viewer
+from keras_remote.home import Home
 from keras_remote.job import endings, last_words
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
@@ -62,25 +61,26 @@ class Observer:
         yield self._observe(
           directory,
           spec,
-          self._view(seen),
+          Viewer(self._cluster, self._home, spec, directory).view(seen),
           preparing=preparing,
           present=_present(seen),
         )
         return
       with contextlib.closing(watch.Feed(self._cluster, spec)) as feed:
         present, patience = False, Patience(spec.limits.pending_timeout)
+        viewer = Viewer(self._cluster, self._home, spec, directory)
         while True:
           seen = feed.seen
           present = present or _present(seen)
           self._runners.restore(seen)
-          view = self._view(seen)
+          view = viewer.view(seen)
           now = _told(directory, seen.pods) or self._observe(
             directory, spec, view, preparing=preparing, present=present
           )
           yield patience.seeing(now, hopeless=view.hopeless)
           left = max(0.0, deadline - clock.monotonic())
           if now.state is not State.PREPARING:
-            left = min(left, patience.left)
+            left = min(left, patience.left, viewer.due)
             feed.wait(None if math.isinf(left) else left)
           elif preparing:
             come = feed.wait(min(_LOOK, left))
@@ -112,29 +112,11 @@ class Observer:
       # Once every attempt was claimed, no start will call the function.
       lost = endings.spent(directory, spec)
     if not lost:
-      return Observation(view.state, view.sentence)
-    gone = Observation(State.LOST, view.sentence)
+      return Observation(view.state, view.sentence, hosts=view.hosts)
+    gone = Observation(State.LOST, view.sentence, hosts=view.hosts)
     if present:
       return gone
     return self._absent(directory, spec, gone, preparing=preparing)
-
-  def _view(self, seen: Seen) -> diagnosis.View:
-    """How it stands; which pools there are is asked where that says more."""
-    # The next call asks for it anew.
-    for image in waiting.unpulled(seen.pods):
-      self._home.forget(IMAGES, image)
-    admission.heed(self._cluster, self._home, seen.events)
-    known = None
-    if diagnosis.seeks_node(seen.pods):
-      known = self._pools
-    return diagnosis.view(seen.job, seen.pods, seen.events, known)
-
-  @functools.cached_property
-  def _pools(self) -> tuple[Pool, ...] | None:
-    """The pools that have nodes, as of now; None for who may not look."""
-    with contextlib.suppress(errors.KerasRemoteError):
-      return pools(self._cluster.list(NODES, "").items)
-    return None
 
   def _absent(
     self,

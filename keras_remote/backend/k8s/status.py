@@ -6,12 +6,46 @@ from typing import Any
 Json = Mapping[str, Any]
 # More of a message nobody reads.
 _LONGEST = 500
+# By these a LeaderWorkerSet and an Indexed Job say which host a pod is.
+_HOSTS = (
+  "leaderworkerset.sigs.k8s.io/worker-index",
+  "batch.kubernetes.io/job-completion-index",
+)
+
+
+def host_of(pod: Json) -> int:
+  """Which host of its group a pod is; 0 where it is no group's."""
+  labels = pod["metadata"].get("labels") or {}
+  return int(next((labels[name] for name in _HOSTS if name in labels), "0"))
+
+
+def is_leaving(pod: Json) -> bool:
+  """Whether somebody has deleted it."""
+  return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def state(pod: Json) -> Json:
   """Of its container: waiting, running or terminated."""
+  return _container(pod).get("state", {})
+
+
+def ends(pod: Json) -> int:
+  """How often its container has ended."""
+  return _container(pod).get("restartCount", 0) + ("terminated" in state(pod))
+
+
+def ended_before(pod: Json) -> Json | None:
+  """The pod as it was when its container ended, where that began anew."""
+  before = _container(pod).get("lastState") or {}
+  if "terminated" not in before:
+    return None
+  status = {**pod["status"], "containerStatuses": [{"state": before}]}
+  return {**pod, "status": status}
+
+
+def _container(pod: Json) -> Json:
   statuses = pod.get("status", {}).get("containerStatuses") or ()
-  return statuses[0].get("state", {}) if statuses else {}
+  return statuses[0] if statuses else {}
 
 
 def condition(thing: Json, kind: str) -> Json:

@@ -54,28 +54,46 @@ class Waiting:
   hopeless: bool = False
 
 
-def for_pod(events: Iterable[Json]) -> Waiting:
-  """Why the cluster makes no pod of a Job."""
-  told = latest(events, "Job", None, "FailedCreate")
+def for_pod(events: Sequence[Json]) -> Waiting:
+  """Why there is no pod of a job yet."""
+  return refused(events) or Waiting("its pod is being made")
+
+
+def refused(events: Sequence[Json], hosts: int = 1) -> Waiting | None:
+  """Why the cluster makes no pod of a job; None where it does not say.
+
+  Args:
+    hosts: how many pods the job is, all at once.
+  """
+  told = _refusal(events)
   if told is None:
-    return Waiting("its pod is being made")
-  words = plain(told.get("message", "").removeprefix("Error creating: "))
+    return None
+  words = plain(_ATTEMPTED.sub("", told.get("message", "")))
   for what, why, cure in _FORBIDDEN:
     if re.search(what, words):
       # What others use of a quota comes free when they end.
-      passing = "exceeded quota" in words and not _exceeds(words)
+      passing = "exceeded quota" in words and not _exceeds(words, hosts)
       return Waiting(f"{why}: {words}; {cure}", hopeless=not passing)
   return Waiting(f"the cluster cannot make its pod: {words}")
 
 
-def is_insecure(events: Iterable[Json]) -> bool:
-  """Whether Pod Security forbids the pod of a Job."""
-  told = latest(events, "Job", None, "FailedCreate")
+def _refusal(events: Sequence[Json]) -> Json | None:
+  """The last event by which whoever makes the pods tells that it cannot."""
+  # A StatefulSet, of which a LeaderWorkerSet is made, says more than that.
+  for kind in ("Job", "StatefulSet", "LeaderWorkerSet"):
+    if told := latest(events, kind, None, "FailedCreate"):
+      return told
+  return None
+
+
+def is_insecure(events: Sequence[Json]) -> bool:
+  """Whether Pod Security forbids the pods of a job."""
+  told = _refusal(events)
   return told is not None and _INSECURE in told.get("message", "")
 
 
-def _exceeds(words: str) -> bool:
-  """Whether it asks for more of a quota than that has in all."""
+def _exceeds(words: str, hosts: int) -> bool:
+  """Whether so many such pods ask for more of a quota than it has in all."""
   asked, limit = (
     {name: _number(text) for name, text in _AMOUNT.findall(part)}
     for part in (
@@ -83,7 +101,8 @@ def _exceeds(words: str) -> bool:
       words.partition("limited: ")[2],
     )
   )
-  return any(asked[name] > limit[name] for name in asked.keys() & limit.keys())
+  both = asked.keys() & limit.keys()
+  return any(hosts * asked[name] > limit[name] for name in both)
 
 
 def _number(text: str) -> float:
@@ -94,6 +113,10 @@ def _number(text: str) -> float:
   return float(found[1]) * _UNITS[found[2]]
 
 
+# What was tried, before why it could not be.
+_ATTEMPTED = re.compile(
+  r"Error creating: |create Pod \S+ in StatefulSet \S+ failed error: "
+)
 _AMOUNT = re.compile(r"([\w./-]+)=([\w.]+)")
 _UNITS = {
   "": 1.0,

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 
+from keras_remote import clock
 from keras_remote.backend.k8s import pods, shared
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Known, Seen
@@ -80,6 +81,30 @@ def recall(cluster: Cluster, spec: JobSpec) -> Seen:
   """What of a job was seen by who watches now: nobody is asked."""
   watch = shared.running(cluster, pods.of_owner(spec))
   return watch.known.seen(spec.job_id) if watch else Seen(None)
+
+
+def goes(cluster: Cluster, spec: JobSpec, seconds: float) -> bool:
+  """Whether its Job goes within so many seconds, as who watches sees it.
+
+  False where nobody watches: nobody is asked.
+  """
+  news: shared.News = queue.SimpleQueue()
+  deadline = clock.monotonic() + seconds
+  if not shared.running(cluster, pods.of_owner(spec)):
+    return False
+  watch = shared.join(cluster, pods.of_owner(spec))
+  watch.subscribe(spec.job_id, news)
+  try:
+    while watch.known.seen(spec.job_id).job is not None:
+      news.get(timeout=max(0.0, deadline - clock.monotonic()))
+      if watch.failed:
+        return False
+  except queue.Empty:
+    return False
+  finally:
+    watch.unsubscribe(spec.job_id, news)
+    shared.leave(watch)
+  return True
 
 
 def learn(cluster: Cluster, spec: JobSpec, job: Object) -> None:

@@ -1,0 +1,130 @@
+from pathlib import Path
+from typing import Any
+
+from absl.testing import absltest, parameterized
+
+from keras_remote import clock
+from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.diagnosis import View
+from keras_remote.backend.k8s.known import Seen
+from keras_remote.backend.k8s.objects import SETS, Object
+from keras_remote.backend.k8s.viewing import Viewer
+from keras_remote.home import Home, ensure, holding
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Started
+from keras_remote.job.state import State
+from tests.fakes.kubernetes_case import KubernetesCase
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.specs import JOB_ID, job_spec
+
+_SPEC = job_spec(hosts=2)
+_RUNS: dict[str, Any] = {"running": {}}
+_FAILED: dict[str, Any] = {"terminated": {"exitCode": 1, "message": "why"}}
+
+
+def _job(made: str | None = None) -> Object:
+  made = made or clock.now().isoformat()
+  metadata = {"name": JOB_ID, "creationTimestamp": made}
+  return {"metadata": metadata, "spec": {"parallelism": 0}}
+
+
+def _pod(host: int, state: dict[str, Any] = _RUNS, start: int = 1) -> Object:
+  index = {"leaderworkerset.sigs.k8s.io/worker-index": str(host)}
+  metadata = {
+    "name": f"{JOB_ID}-0-{host}",
+    "uid": f"{host}.{start}",
+    "labels": {**pods.labels(_SPEC), **index},
+    "creationTimestamp": f"2026-01-02T03:04:0{start}Z",
+  }
+  spec = {"containers": [{"image": "image:1"}], "nodeName": "node"}
+  status = {"phase": "Running", "containerStatuses": [{"state": state}]}
+  return {"metadata": metadata, "spec": spec, "status": status}
+
+
+class ViewerTest(KubernetesCase):
+  def setUp(self) -> None:
+    super().setUp()
+    base = Path(self.create_tempdir().full_path)
+    self.home = Home(ensure(base / "home"))
+    self.directory = JobDirectory(MemoryStore(), JOB_ID)
+    self.viewer = Viewer(self.cluster, self.home, _SPEC, self.directory)
+
+  def view(self, *found: Object, made: str | None = None) -> View:
+    return self.viewer.view(Seen(_job(made), found))
+
+  def put_set(self) -> None:
+    self.put(SETS, {"metadata": {"name": JOB_ID}})
+
+  def asked(self) -> list[str]:
+    """The sets that were asked for."""
+    paths = [request.path for request in self.server.requests]
+    return [path for path in paths if SETS.plural in path]
+
+  def test_a_group_that_runs(self) -> None:
+    """Nobody asks for its set, and nothing is due."""
+    view = self.view(_pod(0), _pod(1))
+    self.assertEqual((view.state, view.over), (State.RUNNING, False))
+    self.assertEqual(self.viewer.due, float("inf"))
+    self.assertEmpty(self.asked())
+
+  def test_a_set_without_pods(self) -> None:
+    """It makes them; it is looked at again, as nothing tells of its end."""
+    self.put_set()
+    view = self.view()
+    self.assertEqual((view.state, view.over), (State.PENDING, False))
+    self.assertLess(self.viewer.due, 60)
+    self.remove(SETS, JOB_ID)
+    view = self.view()
+    self.assertTrue(view.over)
+    self.assertIn("its LeaderWorkerSet is gone", view.sentence)
+
+  def test_a_set_that_went_with_its_pods(self) -> None:
+    """Nothing will start the job any more, though its Job is there."""
+    self.view(_pod(0), _pod(1))
+    self.assertTrue(self.view().over)
+    self.assertLen(self.asked(), 1)
+
+  def test_a_set_that_is_to_come(self) -> None:
+    """It is made after its Job."""
+    self.assertFalse(self.view().over)
+
+  def test_a_set_that_is_not_to_come(self) -> None:
+    """Its submitter died long ago, or it was there once."""
+    self.assertTrue(self.view(made="2026-01-02T03:04:05Z").over)
+    self.directory.create_started(Started(1, "uid", "", "now"))
+    self.assertTrue(self.view().over)
+
+  def test_a_set_that_is_being_sent(self) -> None:
+    """Its submitter lives."""
+    with holding(ensure(self.home.preparing) / JOB_ID):
+      self.assertFalse(self.view(made="2026-01-02T03:04:05Z").over)
+
+  def test_who_may_not_look_at_sets(self) -> None:
+    """They wait for what the pods tell."""
+    self.server.fault = lambda request: 403
+    self.view(_pod(0), _pod(1))
+    self.assertFalse(self.view().over)
+
+  def test_a_group_that_is_started_again(self) -> None:
+    """Why is told when nothing of the old one is there any more."""
+    self.put_set()
+    self.view(_pod(0), _pod(1, {"terminated": {"exitCode": 139}}))
+    view = self.view(_pod(0, start=2))
+    self.assertEqual(view.state, State.PENDING)
+    self.assertIn("it is started again, as host 1's", view.sentence)
+    self.assertIn("SIGSEGV", view.sentence)
+
+  @parameterized.parameters(True, False)
+  def test_a_group_that_never_gets_anywhere(self, claimed: bool) -> None:
+    """A set would start it for ever; after an attempt that is no matter."""
+    if claimed:
+      self.directory.create_started(Started(1, "uid", "", "now"))
+    self.view(_pod(0), _pod(1, _FAILED))
+    self.assertFalse(self.view(_pod(0), _pod(1, _FAILED)).over)
+    view = self.view(_pod(0, start=2), _pod(1, _FAILED, start=2))
+    self.assertEqual(view.over, not claimed)
+    self.assertIn("host 1: why", view.sentence)
+
+
+if __name__ == "__main__":
+  absltest.main()

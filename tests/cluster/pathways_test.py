@@ -1,0 +1,212 @@
+"""What a group on a real cluster is made of, and who may make and end it."""
+
+import base64
+import dataclasses
+import shlex
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+from absl.testing import absltest
+from kubernetes import client
+
+from keras_remote import errors
+from keras_remote.backend.base import Submission, Wanted
+from keras_remote.backend.k8s import needs, pods
+from keras_remote.backend.k8s.cluster import open_cluster
+from keras_remote.backend.k8s.objects import (
+  ACCOUNTS,
+  BINDINGS,
+  JOBS,
+  ROLES,
+  SECRETS,
+  SETS,
+)
+from keras_remote.backend.k8s.sets import release_name
+from keras_remote.backend.pathways import PathwaysBackend
+from keras_remote.home import Home, ensure
+from keras_remote.job.spec import Image, JobSpec, Target
+from tests.cluster.calls import wait_until
+from tests.cluster.namespace import REQUEST_SECONDS, NamespaceTest
+from tests.fakes.environment import environment
+from tests.fakes.specs import JOB_ID, job_spec
+
+_KINDS = (JOBS, SETS, ACCOUNTS, ROLES, BINDINGS, SECRETS)
+_OTHER = JOB_ID.replace("train", "other")
+
+
+class PathwaysTest(NamespaceTest):
+  def setUp(self) -> None:
+    super().setUp()
+    self.enter_context(environment(**self.cluster.environ))
+    self.folder = Path(self.create_tempdir().full_path)
+    self.home = Home(ensure(self.folder / "home"))
+    self.objects = open_cluster(self.cluster.context, self.namespace)
+
+  def backend(self) -> PathwaysBackend:
+    wanted = Wanted(self.cluster.context, self.namespace)
+    return PathwaysBackend(self.home, wanted, None)
+
+  def submit(self, job_id: str = JOB_ID, hosts: int = 2) -> JobSpec:
+    """Has there be a group; its image is none."""
+    used = self.backend()
+    used.check_call(self.cluster.bucket, {})
+    spec = dataclasses.replace(
+      job_spec(job_id, accelerator="cpu", hosts=hosts),
+      target=Target("pathways", self.cluster.bucket, used.place),
+      image=Image("nowhere.invalid/image:1"),
+    )
+    runner = self.folder / "runner"
+    runner.write_bytes(b"zip")
+    used.submit_job(Submission(spec, "2" * 64, runner, {}, b"key"))
+    return spec
+
+  def left(self, job_id: str = JOB_ID) -> set[str]:
+    """The kinds of which something of the job is there."""
+    selector = pods.selector(job_id)
+    return {
+      kind.plural for kind in _KINDS if self.objects.list(kind, selector).items
+    }
+
+  def test_what_is_made(self) -> None:
+    """The set has its pods, and the Job has none; it goes, and all is gone."""
+    spec = self.submit()
+    self.submit()
+    self.assertLen(self.left(), len(_KINDS))
+
+    def running() -> bool:
+      found = self.core.list_namespaced_pod(
+        self.namespace,
+        label_selector=pods.selector(JOB_ID),
+        _request_timeout=REQUEST_SECONDS,
+      ).items
+      return {pod.metadata.name for pod in found} == {
+        f"{JOB_ID}-0",
+        f"{JOB_ID}-0-1",
+      }
+
+    wait_until(running, "the set has other pods")
+    self.backend().cancel_job(spec)
+    wait_until(lambda: not self.left(), "something is left")
+
+  def test_who_may_end_it(self) -> None:
+    """Whoever has the leader's Secret: this one, and nothing else."""
+    self.submit()
+    self.submit(_OTHER)
+    token = self.token()
+    self.assertEqual(self.asked("GET", SECRETS, JOB_ID, token), 403)
+    for kind in (SETS, JOBS):
+      self.assertEqual(self.asked("GET", kind, JOB_ID, token), 403)
+      self.assertEqual(self.asked("DELETE", kind, _OTHER, token), 403)
+    for kind in (SETS, JOBS):
+      self.assertEqual(self.asked("DELETE", kind, JOB_ID, token), 200)
+    wait_until(lambda: not self.left(), "something is left")
+    self.assertLen(self.left(_OTHER), len(_KINDS))
+
+  def test_who_may_make_it(self) -> None:
+    """Not who may edit a namespace, but who was given what the error says."""
+    user = self.user()
+    with (
+      environment(KUBECONFIG=str(user)),
+      self.assertRaises(errors.ClusterAccessError) as raised,
+    ):
+      self.submit()
+    commands = needs.grants(self.objects)
+    self.assertIn(commands, str(raised.exception))
+    wait_until(lambda: not self.left(), "something is left")
+    for command in commands.strip("`").split("` and `"):
+      self.typed(command.replace("YOU", self.maker))
+    with environment(KUBECONFIG=str(user)):
+      self.submit()
+    self.assertLen(self.left(), len(_KINDS))
+
+  def typed(self, command: str) -> None:
+    """Runs a command of kubectl's as the owner of the cluster."""
+    try:
+      subprocess.run(
+        shlex.split(command), check=True, capture_output=True, timeout=60
+      )
+    except FileNotFoundError:
+      self.skipTest("kubectl is not installed")
+
+  def token(self) -> str:
+    """What the leader's Secret proves, once the cluster has filled it in."""
+
+    def found() -> Any:
+      secret = self.objects.get(SECRETS, release_name(JOB_ID)) or {}
+      return secret.get("data", {}).get("token")
+
+    return base64.b64decode(wait_until(found, "it has no token")).decode()
+
+  def asked(self, method: str, kind: Any, name: str, token: str) -> int:
+    """The status of the API server's answer to who has the token."""
+    settings = self.api.configuration
+    path = f"/{kind.group}/namespaces/{self.namespace}/{kind.plural}/{name}"
+    request = urllib.request.Request(
+      f"{settings.host}{path}?propagationPolicy=Background",
+      method=method,
+      headers={"Authorization": f"Bearer {token}"},
+    )
+    try:
+      with urllib.request.urlopen(
+        request,
+        timeout=REQUEST_SECONDS,
+        context=ssl.create_default_context(cafile=settings.ssl_ca_cert),
+      ) as answer:
+        return answer.status
+    except urllib.error.HTTPError as error:
+      return error.code
+
+  @property
+  def maker(self) -> str:
+    return f"system:serviceaccount:{self.namespace}:maker"
+
+  def user(self) -> Path:
+    """The kubeconfig of one who may edit the namespace."""
+    rbac: Any = client.RbacAuthorizationV1Api(self.api)
+    self.core.create_namespaced_service_account(
+      self.namespace,
+      {"metadata": {"name": "maker"}},
+      _request_timeout=REQUEST_SECONDS,
+    )
+    binding = {
+      "metadata": {"name": "maker"},
+      "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "edit",
+      },
+      "subjects": [{"kind": "ServiceAccount", "name": "maker"}],
+    }
+    rbac.create_namespaced_role_binding(
+      self.namespace, binding, _request_timeout=REQUEST_SECONDS
+    )
+    settings, name = self.api.configuration, self.cluster.context
+    token = self.core.create_namespaced_service_account_token(
+      "maker", self.namespace, {"spec": {}}, _request_timeout=REQUEST_SECONDS
+    ).status.token
+    server = {
+      "server": settings.host,
+      "certificate-authority": settings.ssl_ca_cert,
+    }
+    document = {
+      "apiVersion": "v1",
+      "kind": "Config",
+      "current-context": name,
+      "clusters": [{"name": "cluster", "cluster": server}],
+      "users": [{"name": "maker", "user": {"token": token}}],
+      "contexts": [
+        {"name": name, "context": {"cluster": "cluster", "user": "maker"}}
+      ],
+    }
+    path = self.folder / "maker.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+if __name__ == "__main__":
+  absltest.main()
