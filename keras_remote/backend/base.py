@@ -78,9 +78,9 @@ class Observation:
     result: the result, where it came along; not yet checked.
     overdue: whether it has waited for its `pending_timeout` for what waiting
       alone does not bring.
-    held_up: whether the sentence says what holds up a job that runs.
     hosts: what each host does, where it has several and that is known; it
       makes no other observation of it.
+    held_up: whether the sentence says what holds up a job that runs.
   """
 
   state: State
@@ -88,8 +88,8 @@ class Observation:
   outcome: Outcome | None = None
   result: bytes | None = field(default=None, repr=False)
   overdue: bool = False
-  held_up: bool = False
   hosts: tuple[str, ...] = field(default=(), compare=False)
+  held_up: bool = False
 
 
 class Backend(Protocol):

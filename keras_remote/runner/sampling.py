@@ -9,7 +9,6 @@ import dataclasses
 import os
 import platform
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -75,9 +74,8 @@ class Sampler:
     packages: Callable[[], tuple[str, ...]],
   ) -> None:
     self._roots = tuple(os.path.join(root, "") for root in roots if root)
-    paths = sysconfig.get_paths()
-    standard = (paths["stdlib"] + os.sep, paths["platstdlib"] + os.sep)
-    self._standard = (*standard, _OURS, "<frozen ")
+    standard = os.path.join(os.path.dirname(os.__file__), "")
+    self._standard = (standard, _OURS, "<frozen ")
     self._futex = futex
     self._packages = packages
     self._stack: Stack = ()
