@@ -22,7 +22,6 @@ from tests.integration.harness import (
   JobTestCase,
   first_process,
   processes,
-  wait_for_text,
 )
 
 _SLICE = "v4-16"
@@ -52,7 +51,7 @@ class HangTest(JobTestCase):
     job = self.submit(train, accelerator=_SLICE)
     self.addCleanup(_end, job)
     for host in (0, 1):
-      wait_for_text(job, "all are here", host)
+      self.assert_logged(job, "all are here", host)
     return job
 
   def sentence(self, job: JobHandle[Any], text: str) -> str:
