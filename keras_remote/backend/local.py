@@ -25,7 +25,7 @@ from keras_remote.backend.allocation import (
   link,
 )
 from keras_remote.backend.base import Cloud, Observation, Shown, Submission
-from keras_remote.backend.hang import HangLook, running
+from keras_remote.backend.hang import GroupLook
 from keras_remote.checks import Check, Link
 from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
@@ -147,9 +147,9 @@ class LocalBackend:
     last = None
     away = self._away(spec)
     directory = self._directory(spec.target.store, spec.job_id, away=away)
-    hangs = HangLook(directory)
+    group = GroupLook(directory, spec.resources.hosts)
     while True:
-      seen = self._observe(spec, directory, hangs, away=away)
+      seen = self._observe(spec, directory, group, away=away)
       if seen != last:
         yield seen
         last = seen
@@ -259,7 +259,7 @@ class LocalBackend:
     self,
     spec: JobSpec,
     directory: JobDirectory,
-    hangs: HangLook,
+    group: GroupLook,
     *,
     away: bool,
   ) -> Observation:
@@ -290,10 +290,10 @@ class LocalBackend:
     for host in dead:
       if host == 0 or directory.host_report(attempt, host) is None:
         return Observation(State.LOST, allocation.last_words(host, hosts))
+    seen = Observation(State.PENDING, "its processes are starting")
     if attempt:
-      hang = hangs.sentence(attempt) if hosts > 1 else ""
-      return running(attempt, hang)
-    return Observation(State.PENDING, "its processes are starting")
+      seen = Observation(State.RUNNING, f"attempt {attempt} is running")
+    return group.add(seen, attempt)
 
   def _away(self, spec: JobSpec) -> bool:
     """Whether its processes are at another place."""

@@ -14,7 +14,7 @@ from keras_remote.backend.local import LocalBackend
 from keras_remote.home import Home, ensure
 from keras_remote.job import endings
 from keras_remote.job.launch import ALLOCATION_VARIABLE
-from keras_remote.job.outcome import Cause, HostReport
+from keras_remote.job.outcome import Cause, HostReport, Present
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
 from keras_remote.storage.folder import FolderStore
@@ -120,6 +120,21 @@ class LocalBackendTest(backend_contract.BackendContract):
       fcntl.flock(alive, fcntl.LOCK_EX)
       seen = next(iter(self.used.watch_job(submission.spec)))
       self.assertEqual(seen.state, State.PENDING)
+
+  def test_while_a_group_forms(self) -> None:
+    """It is told who has come, as soon as host 0 has called the roll."""
+    spec = self.prepare("", hosts=2).spec
+    with contextlib.ExitStack() as held:
+      for host in (0, 1):
+        alive = (self._allocate(spec, host) / "alive").open("wb")
+        fcntl.flock(held.enter_context(alive), fcntl.LOCK_EX)
+      self.directory(spec).write_present(Present(0, "a/0"))
+      seen = next(iter(self.used.watch_job(spec)))
+    self.assertEqual(seen.state, State.PENDING)
+    self.assertEqual(
+      seen.sentence,
+      "its processes are starting: 1 of 2 hosts has come; host 1 has not",
+    )
 
   def test_somebody_else_who_looks(self) -> None:
     """Two that look at once do not take each other for the process."""

@@ -3,6 +3,12 @@
 import enum
 from dataclasses import dataclass
 
+_MINUTE, _HOUR = 60, 3600
+_STEPS = (
+  *(10, 30, _MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE),
+  *(_HOUR, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 24 * _HOUR, 48 * _HOUR),
+)
+
 
 class At(enum.StrEnum):
   """What a host's main thread is at."""
@@ -55,3 +61,15 @@ class Hang:
 
   sentence: str
   hosts: tuple[int, ...] = ()
+
+
+def lasted(seconds: float) -> str:
+  """The time, rounded down to one of few, of which the least is 10 s.
+
+  So what is said of it stays true for a while, and is said anew when that
+  tells something.
+  """
+  step = max((step for step in _STEPS if step <= seconds), default=_STEPS[0])
+  if step < _MINUTE:
+    return f"{step} s"
+  return f"{step // _MINUTE} min" if step < _HOUR else f"{step // _HOUR} h"

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
-from keras_remote.job.doing import At, Doing, Hang
+from keras_remote.job.doing import At, Doing, Hang, lasted
 
 # Seconds after which a wait is one for a host that does not come.
 PATIENCE = 10.0
@@ -14,13 +14,6 @@ _HELD = 30.0
 _WAITS = (At.WAITS, At.JOINS)
 # More of them are only counted.
 _MOST_NAMED = 3
-# Rounded down to these a time stays true for a while, and is told anew when
-# that tells something.
-_MINUTE, _HOUR = 60, 3600
-_STEPS = (
-  *(10, 30, _MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE),
-  *(_HOUR, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 24 * _HOUR, 48 * _HOUR),
-)
 # What a heart that is silent is told with.
 _SILENT = (
   "has not been heard of for more than 30 s: its first process or its machine "
@@ -51,9 +44,7 @@ def judge(doings: Mapping[int, Doing], silent: Sequence[int]) -> Hang | None:
   }
   if late or silent:
     # The same for all of them: each has lasted for as long.
-    time = _rounded(
-      min((_time(d) for d in (waiting | late).values()), default=0)
-    )
+    time = lasted(min((_time(d) for d in (waiting | late).values()), default=0))
     told = [f"{_hosts([host])} {_SILENT}" for host in sorted(silent)]
     told += [_late(host, doing, time) for host, doing in late.items()]
     parts = [_wait(waiting, time)] if waiting else []
@@ -82,7 +73,7 @@ def _scattered(waiting: Mapping[int, Doing]) -> Hang | None:
     return None
   told = [f"{_hosts(hosts)}{place}" for place, hosts in places.items()]
   return Hang(
-    f"all hosts have waited for more than {_rounded(least)}, not all at the "
+    f"all hosts have waited for more than {lasted(least)}, not all at the "
     f"same place: {', '.join(told[:_MOST_NAMED])}",
     tuple(waiting),
   )
@@ -134,11 +125,3 @@ def _hosts(hosts: Sequence[int]) -> str:
   *first, last = runs
   named = f"{', '.join(first)} and {last}" if first else last
   return f"host {named}" if len(hosts) == 1 else f"hosts {named}"
-
-
-def _rounded(seconds: float) -> str:
-  """The time, rounded down to one of few."""
-  step = max((step for step in _STEPS if step <= seconds), default=_STEPS[0])
-  if step < _MINUTE:
-    return f"{step} s"
-  return f"{step // _MINUTE} min" if step < _HOUR else f"{step // _HOUR} h"

@@ -9,7 +9,6 @@ import dataclasses
 import os
 import platform
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -75,9 +74,8 @@ class Sampler:
     packages: Callable[[], tuple[str, ...]],
   ) -> None:
     self._roots = tuple(os.path.join(root, "") for root in roots if root)
-    paths = sysconfig.get_paths()
-    standard = (paths["stdlib"] + os.sep, paths["platstdlib"] + os.sep)
-    self._standard = (*standard, _OURS, "<frozen ")
+    standard = os.path.join(os.path.dirname(os.__file__), "")
+    self._standard = (standard, _OURS, "<frozen ")
     self._futex = futex
     self._packages = packages
     self._stack: Stack = ()
@@ -143,10 +141,12 @@ class Sampler:
     That is the innermost function that it has been in for a while: what is
     within a loop changes with each sample.
     """
+    files = [frame.file for frame in self._stack]
+    ours = (i for i, file in enumerate(files) if file.startswith(_OURS))
+    # What calls the worker is not the user's either.
+    first = next(ours, -1) + 1
     theirs = [
-      index
-      for index, frame in enumerate(self._stack)
-      if not self._is_library(frame.file)
+      i for i in range(first, len(files)) if not self._is_library(files[i])
     ]
     if not theirs:
       return doing
@@ -211,6 +211,9 @@ class Sampling:
     with contextlib.suppress(AttributeError, OSError):
       self._clock = time.pthread_getcpuclockid(self._main)
     self._last = Doing(At.RUNS)
+    # At once: code that keeps Python's lock may come before the first sample.
+    with contextlib.suppress(OSError):
+      say(path, self._last)
     self._over = threading.Event()
     self._thread = threading.Thread(
       target=self._run, name="sampling", daemon=True

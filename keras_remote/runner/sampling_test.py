@@ -95,8 +95,11 @@ class SamplerTest(parameterized.TestCase):
     self.assertEqual((doing.seconds, doing.still), (38, 38))
 
   def test_no_code_of_the_users(self) -> None:
-    """There is no place then."""
-    doing = self.sampler().sample((_KERAS, _ARRAY), 0, 0)
+    """There is no place then; what calls the worker is none either."""
+    ours = sampling.__file__
+    worker = Frame(ours.replace("sampling", "worker"), "main", 38, 2)
+    stack = (Frame("<string>", "<module>", 1, 2), worker, _KERAS, _ARRAY)
+    doing = self.sampler().sample(stack, 0, 0)
     self.assertEqual((doing.place, doing.function), ("", ""))
 
 
@@ -154,6 +157,15 @@ more()
     assert said
     self.assertStartsWith(said.place, "<string>:")
     self.assertEqual(said.function, "more")
+
+  def test_before_the_first_sample(self) -> None:
+    """It says at once that it will: what comes may keep it from its turn."""
+    self.assert_runs("""
+      os.unlink(PATH)
+      sampling.SECONDS = 600
+      sampling.Sampling(PATH, ())
+    """)
+    self.assertIsNotNone(sampling.read(self.path))
 
   def test_the_end_of_the_process(self) -> None:
     """It is not kept from its end."""
