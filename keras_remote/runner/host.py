@@ -120,13 +120,9 @@ class Host:
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
   def stay(self) -> None:
-    """Waits, when all is stored, until it is told to stop.
-
-    Whoever may free the machines does so also when somebody else ends the job
-    meanwhile.
-    """
+    """Waits, when all is stored, until it is told to stop."""
     while not signals.wait(heartbeat.SECONDS):
-      if self._release:
+      if self._release:  # Somebody else may end the job meanwhile.
         self._let_go(self._outcome())
 
   def _let_go(self, outcome: Outcome | None) -> None:
