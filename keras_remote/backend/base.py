@@ -80,6 +80,7 @@ class Observation:
       alone does not bring.
     hosts: what each host does, where it has several and that is known; it
       makes no other observation of it.
+    held_up: whether the sentence says what holds up a job that runs.
   """
 
   state: State
@@ -88,6 +89,7 @@ class Observation:
   result: bytes | None = field(default=None, repr=False)
   overdue: bool = False
   hosts: tuple[str, ...] = field(default=(), compare=False)
+  held_up: bool = False
 
 
 class Backend(Protocol):

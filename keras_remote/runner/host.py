@@ -17,6 +17,7 @@ from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import EntryKind, JobSpec
 from keras_remote.job.state import State
 from keras_remote.runner import (
+  doctor,
   group,
   heartbeat,
   logs,
@@ -140,7 +141,7 @@ class Host:
       self._release.ask()
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec
-    self._worker.send(orders.prepare(spec))
+    self._worker.send(orders.prepare(spec, self._launch))
     ready = self._release.check if self._release else lambda: None
     met = self._rendezvous.meet(spec, ready)
     if isinstance(met, Outcome):
@@ -157,6 +158,7 @@ class Host:
     self._routines += [
       self._start_heart(started),
       heartbeat.Routine("files", heartbeat.SECONDS, self._output.push),
+      *self._doctor(spec, started.attempt),
     ]
     if refusal is not None:
       raise refusal
@@ -183,6 +185,12 @@ class Host:
       ended=self._events.put,
       watch=self._group.watch if self._group else lambda: None,
     )
+
+  def _doctor(self, spec: JobSpec, attempt: int) -> list[heartbeat.Routine]:
+    if not doctor.looks_after(spec, self._launch):
+      return []
+    pid, note = self._worker.pid, self._pump.note
+    return [doctor.routine(self._directory, attempt, self._launch, pid, note)]
 
   def _watch(self, spec: JobSpec) -> HostReport | Outcome:
     """Waits for the end of the worker, of the time, or of the job."""
