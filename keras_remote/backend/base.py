@@ -92,6 +92,21 @@ class Observation:
   held_up: bool = False
 
 
+@dataclass(frozen=True)
+class Shown:
+  """What of a log a live view has shown.
+
+  Attributes:
+    allocation: the processes that printed it, by the backend's token; "" where
+      none were found.
+    whole: whether this was all: they have stored how the job ended, and
+      nothing that they printed can be missing.
+  """
+
+  allocation: str = ""
+  whole: bool = False
+
+
 class Backend(Protocol):
   """A place where jobs run; it knows nothing of payloads or results."""
 
@@ -182,15 +197,20 @@ class Backend(Protocol):
     ...
 
   def job_logs(
-    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Generator[bytes, None, bool]:
+    self,
+    spec: JobSpec,
+    host: int,
+    *,
+    allocation: str | None = None,
+    offset: int = 0,
+    follow: bool = True,
+  ) -> Generator[bytes, None, Shown]:
     """A live view of what a host prints, from byte `offset` on.
 
-    It returns whether this was all: the host has ended, and nothing that it
-    printed can be missing.
-
     Args:
-      follow: go on until the host ends, rather than to what is there now.
+      allocation: of these processes alone, as far as they are here; None for
+        those of the last start.
+      follow: go on until they end, rather than to what is there now.
     """
     ...
 

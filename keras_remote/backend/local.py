@@ -24,7 +24,7 @@ from keras_remote.backend.allocation import (
   appending,
   link,
 )
-from keras_remote.backend.base import Cloud, Observation, Submission
+from keras_remote.backend.base import Cloud, Observation, Shown, Submission
 from keras_remote.backend.hang import HangLook, running
 from keras_remote.checks import Check, Link
 from keras_remote.constants import HOME_VARIABLE
@@ -159,28 +159,36 @@ class LocalBackend:
       self._pause(spec, left)
 
   def job_logs(
-    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Generator[bytes, None, bool]:
-    allocation = self._allocation(spec)
+    self,
+    spec: JobSpec,
+    host: int,
+    *,
+    allocation: str | None = None,
+    offset: int = 0,
+    follow: bool = True,
+  ) -> Generator[bytes, None, Shown]:
+    if allocation not in (None, spec.job_id):
+      return Shown()
+    place = self._allocation(spec)
     alone = spec.resources.hosts == 1
     near = is_folder(spec.target.store)
     try:
-      log = allocation.host(host, "log").open("rb")
+      log = place.host(host, "log").open("rb")
     except OSError:
-      return False
+      return Shown()
     directory = self._directory(spec.target.store, spec.job_id)
     with log:
       log.seek(offset)
       while True:
         # Asked before reading: what was printed before the end is then read.
         # A single host's log is complete when its outcome is there.
-        ended = not allocation.lives(host) or (
+        ended = not place.lives(host) or (
           alone and near and directory.outcome() is not None
         )
         while data := log.read(_READ):
           yield data
         if ended or not follow:
-          return False  # The store is near: it is asked.
+          return Shown(spec.job_id)  # The store is near: it is asked.
         time.sleep(LOOK)
 
   def cancel_job(self, spec: JobSpec) -> None:

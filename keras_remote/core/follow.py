@@ -9,6 +9,7 @@ from keras_remote import errors
 from keras_remote.core import pending
 from keras_remote.core.console import Console
 from keras_remote.core.job import Ending, Job
+from keras_remote.core.logs import HostLog
 from keras_remote.core.settings import resolve
 from keras_remote.job.outcome import Outcome
 from keras_remote.job.state import State
@@ -21,7 +22,7 @@ def follow(job: Job, console: Console) -> Ending:
   elsewhere = not same_address(job.spec.target.store, resolve({}).options.store)
   console.started(job.spec)
   left = threading.Event()
-  threads = _show_each(job, console, left, [0] * job.spec.resources.hosts)
+  threads = _show_each(job, console, left, _host_logs(job))
   try:
     quiet = pending.PATIENCE if console.is_live else pending.QUIET
     ending = pending.ending(job, console, quiet=quiet)
@@ -43,17 +44,14 @@ def show_logs(
   Raises:
     OSError: it cannot be written, though somebody reads.
   """
-  hosts = job.spec.resources.hosts
-  skipped = [0] * hosts
-  for host in range(hosts):
-    now = b"".join(job.log(host, follow=False))
-    lines = now.splitlines(keepends=True)
+  logs = _host_logs(job)
+  for host, log in enumerate(logs):
+    lines = b"".join(log.now()).splitlines(keepends=True)
     shown = lines if tail is None else lines[max(0, len(lines) - tail) :]
-    console.log(host, b"".join(shown), hosts=hosts)
-    skipped[host] = len(now)
+    console.log(host, b"".join(shown), hosts=len(logs))
   if follow:
     left = threading.Event()
-    threads = _show_each(job, console, left, skipped)
+    threads = _show_each(job, console, left, logs)
     try:
       for thread in threads:
         thread.join()
@@ -64,18 +62,22 @@ def show_logs(
     raise console.lost
 
 
+def _host_logs(job: Job) -> list[HostLog]:
+  return [HostLog(job, host) for host in range(job.spec.resources.hosts)]
+
+
 def _show_each(
-  job: Job, console: Console, left: threading.Event, skipped: Sequence[int]
+  job: Job, console: Console, left: threading.Event, logs: Sequence[HostLog]
 ) -> list[threading.Thread]:
   # Daemons: whoever leaves a job does not wait for the next thing it prints.
   threads = [
     threading.Thread(
       target=_show_log,
-      args=(job, host, console, left, offset),
+      args=(job, host, console, left, log),
       name=f"log {host}",
       daemon=True,
     )
-    for host, offset in enumerate(skipped)
+    for host, log in enumerate(logs)
   ]
   for thread in threads:
     thread.start()
@@ -83,10 +85,10 @@ def _show_each(
 
 
 def _show_log(
-  job: Job, host: int, console: Console, left: threading.Event, offset: int
+  job: Job, host: int, console: Console, left: threading.Event, log: HostLog
 ) -> None:
   with contextlib.suppress(errors.StoreError):
-    for data in job.log(host, follow=True, offset=offset):
+    for data in log.rest():
       if left.is_set():
         return
       console.log(host, data, hosts=job.spec.resources.hosts)

@@ -1,6 +1,5 @@
 """JobHandle: a job, as the one who submitted it or attached to it holds it."""
 
-import codecs
 import contextlib
 import sys
 import threading
@@ -15,7 +14,8 @@ from keras_remote.backend.base import Backend
 from keras_remote.constants import MIB
 from keras_remote.core import collect, console, explain, hints, pending
 from keras_remote.core import follow as following
-from keras_remote.core.job import Ending, Job, last_lines
+from keras_remote.core.job import Ending, Job
+from keras_remote.core.logs import HostLog, text
 from keras_remote.core.options import OptionArguments
 from keras_remote.core.sending import is_withdrawn, withdraw
 from keras_remote.job.directory import JobDirectory
@@ -189,11 +189,16 @@ class JobHandle(Generic[R]):
       job, console.Console(), timeout, prefix=f"{self._id}: "
     )
 
-  def logs(self, follow: bool = False, host: int = 0) -> Iterator[str]:
+  def logs(
+    self, follow: bool = False, host: int = 0, tail: int | None = None
+  ) -> Iterator[str]:
     """What a host printed, in pieces as they came.
 
+    Where the job was started again this is what the last attempt printed.
+
     Args:
-      follow: go on until the job ends.
+      follow: go on until the job ends; a line says when another attempt begins.
+      tail: of what is there now only so many lines.
 
     Raises:
       ConfigError: the job has no such host.
@@ -203,12 +208,7 @@ class JobHandle(Generic[R]):
       raise errors.ConfigError(
         f"{self._id} has no host {host}: its hosts are 0 to {hosts - 1}"
       )
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for data in self._job().log(host, follow=follow):
-      if text := decoder.decode(data):
-        yield text
-    if rest := decoder.decode(b"", final=True):
-      yield rest
+    return text(HostLog(self._job(), host), follow=follow, tail=tail)
 
   def tail(self, lines: int = 20, host: int = 0) -> str:
     """The last lines that a host printed.
@@ -220,7 +220,7 @@ class JobHandle(Generic[R]):
       raise errors.ConfigError(
         f"tail takes a number of lines from 0 on, not {lines!r}"
       )
-    return "".join(last_lines(self.logs(host=host), lines)).rstrip("\n")
+    return "".join(self.logs(host=host, tail=lines)).rstrip("\n")
 
   def show_logs(self, *, follow: bool = False, tail: int | None = None) -> None:
     """Prints what all hosts printed, each line with its host.

@@ -1,9 +1,7 @@
 """A submitted job, as everything in this room sees it."""
 
-import collections
 import contextlib
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from keras_remote import errors
@@ -14,41 +12,6 @@ from keras_remote.job.outcome import Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
 from keras_remote.packaging.provenance import who
-
-# Seconds between two looks at what a job elsewhere has stored of its log.
-_LOOK = 1.0
-
-
-def last_lines(pieces: Iterable[str], count: int) -> list[str]:
-  """The last lines of a text in pieces, with their ends."""
-  last: collections.deque[str] = collections.deque(maxlen=count)
-  rest: list[str] = []  # In pieces: a long line is put together once.
-  for piece in pieces:
-    rest.append(piece)
-    if "\n" in piece:
-      *lines, end = "".join(rest).splitlines(keepends=True)
-      last.extend(lines)
-      rest = [end]
-      if end.endswith("\n"):
-        last.append(end)
-        rest = []
-  last.extend("".join(rest).splitlines(keepends=True))
-  return list(last)
-
-
-class _Live:
-  """A live view of a log.
-
-  Attributes:
-    whole: whether it was all that there is, at its end.
-  """
-
-  def __init__(self, pieces: Generator[bytes, None, bool]) -> None:
-    self._pieces = pieces
-    self.whole = False
-
-  def __iter__(self) -> Iterator[bytes]:
-    self.whole = yield from self._pieces
 
 
 @dataclass(frozen=True)
@@ -204,37 +167,18 @@ class Job:
     """The key with which the job's endings are signed."""
     return signing.job_key(self.backend.signing_key(), self.spec.job_id)
 
-  def log(self, host: int, *, follow: bool, offset: int = 0) -> Iterator[bytes]:
-    """What a host printed from byte `offset` on; with `follow` until it ends.
-
-    The live view first; what it does not have any more is in the store.
-    """
-    live = _Live(
-      self.backend.job_logs(self.spec, host, offset=offset, follow=follow)
-    )
-    for data in live:
-      offset += len(data)
-      yield data
-    if live.whole:
-      return
-    while True:
-      # Asked before reading: what was stored before the end is then read.
-      over = not follow or self.observe().state.ended
-      for attempt in self.directory.attempts()[-1:]:
-        for data in self.directory.log(attempt, host, offset):
-          offset += len(data)
-          yield data
-      if over:
-        return
-      time.sleep(_LOOK)  # Stores cannot push.
-
   def _keep_logs(self) -> None:
     """Stores what the processes printed and did not store themselves."""
     for attempt in self.directory.attempts()[-1:]:
+      started = self.directory.started(attempt)
       for host in range(self.spec.resources.hosts):
         offset = self.directory.log_end(attempt, host)
         for data in self.backend.job_logs(
-          self.spec, host, offset=offset, follow=False
+          self.spec,
+          host,
+          allocation=started.allocation_of(host) if started else None,
+          offset=offset,
+          follow=False,
         ):
           self.directory.create_log_segment(attempt, host, offset, data)
           offset += len(data)

@@ -3,8 +3,6 @@ import io
 from pathlib import Path
 
 from absl.testing import absltest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from keras_remote import errors
 from keras_remote.backend.base import Wanted
@@ -14,7 +12,7 @@ from keras_remote.backend.k8s.objects import JOBS, PODS, SECRETS
 from keras_remote.core import pending
 from keras_remote.core.collect import error_of
 from keras_remote.core.console import Console
-from keras_remote.core.job import Job, last_lines
+from keras_remote.core.job import Job
 from keras_remote.home import Home, ensure
 from keras_remote.job import endings
 from keras_remote.job.directory import JobDirectory
@@ -25,22 +23,6 @@ from keras_remote.storage.open import open_store
 from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import CONTEXT, KubernetesCase
 from tests.fakes.specs import JOB_ID, job_spec
-
-
-class LastLinesTest(absltest.TestCase):
-  @given(
-    st.lists(st.text("ab\n\r", max_size=6), max_size=12),
-    st.integers(0, 4),
-  )
-  def test_they_are_those_of_the_whole_text(
-    self, pieces: list[str], count: int
-  ) -> None:
-    """However the text is cut into pieces."""
-    lines = "".join(pieces).splitlines(keepends=True)
-    self.assertEqual(
-      "".join(last_lines(pieces, count)),
-      "".join(lines[max(0, len(lines) - count) :]),
-    )
 
 
 class _ClusterCase(KubernetesCase):

@@ -145,6 +145,12 @@ class Started:
   at: str
   members: tuple[str, ...] = ()
 
+  def allocation_of(self, host: int) -> str:
+    """The processes of a host, by their backend's token."""
+    if host < len(self.members):
+      return self.members[host].partition("/")[0]
+    return self.allocation
+
 
 @dataclass(frozen=True)
 class Present:

@@ -13,7 +13,13 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from keras_remote import clock, errors
-from keras_remote.backend.base import Cloud, Observation, Submission, Wanted
+from keras_remote.backend.base import (
+  Cloud,
+  Observation,
+  Shown,
+  Submission,
+  Wanted,
+)
 from keras_remote.backend.k8s import (
   admission,
   diagnosis,
@@ -227,12 +233,23 @@ class BaseK8sBackend(abc.ABC):
     return Observer(self._cluster, self._home, self._runners)
 
   def job_logs(
-    self, spec: JobSpec, host: int, *, offset: int = 0, follow: bool = True
-  ) -> Generator[bytes, None, bool]:
-    if host != 0:
-      return False
+    self,
+    spec: JobSpec,
+    host: int,
+    *,
+    allocation: str | None = None,
+    offset: int = 0,
+    follow: bool = True,
+  ) -> Generator[bytes, None, Shown]:
     return (
-      yield from logs.live(self._cluster, spec, offset=offset, follow=follow)
+      yield from logs.live(
+        self._cluster,
+        spec,
+        host,
+        allocation=allocation,
+        offset=offset,
+        follow=follow,
+      )
     )
 
   def cancel_job(self, spec: JobSpec) -> None:

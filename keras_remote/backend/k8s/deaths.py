@@ -53,6 +53,11 @@ class Death:
   host: int
   sentence: str
 
+  @property
+  def was_told(self) -> bool:
+    """Whether it was told to end: then something else tells why."""
+    return self.echo == _DELETED
+
   def __str__(self) -> str:
     return of_host(self.host, self.sentence)
 
@@ -110,20 +115,20 @@ class Deaths:
       self._found.setdefault((uid, ends(pod)), found)
 
   @property
-  def cause(self) -> str:
-    """Why the group was started again, or will be; "" where none died."""
+  def cause(self) -> Death | None:
+    """Why the group was started again, or will be; None where none died."""
     by_start: dict[int, list[Death]] = {}
     for (uid, _), each in self._found.items():
       by_start.setdefault(self._starts[uid], []).append(each)
     if not by_start:
-      return ""
+      return None
 
     def order(death: Death) -> tuple[int, bool]:
       return death.echo, death.host != self._blamed
 
     # Of several alike the one that was seen first: the cluster's clock counts
     # seconds.
-    return str(min(by_start[max(by_start)], key=order))
+    return min(by_start[max(by_start)], key=order)
 
   @property
   def in_vain(self) -> int:

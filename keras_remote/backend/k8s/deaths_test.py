@@ -61,7 +61,7 @@ class DeathsTest(parameterized.TestCase):
   def test_nobody(self) -> None:
     """Of hosts that live there is nothing to tell."""
     self.deaths.heed([_pod(0), _pod(1)])
-    self.assertEqual(self.deaths.cause, "")
+    self.assertIsNone(self.deaths.cause)
 
   @parameterized.parameters(
     (
@@ -82,46 +82,46 @@ class DeathsTest(parameterized.TestCase):
   def test_the_cause(self, pods: list[dict[str, Any]], why: str) -> None:
     """Who ended of itself, or was taken away, before who was told to end."""
     self.deaths.heed(pods)
-    self.assertEqual(self.deaths.cause, why)
+    self.assertEqual(str(self.deaths.cause), why)
 
   def test_the_first(self) -> None:
     """Of several that were deleted the one that was seen first counts."""
     self.deaths.heed([_pod(0), _pod(1, leaving=True)])
     self.deaths.heed([_pod(0, leaving=True), _pod(1, leaving=True)])
-    self.assertEqual(self.deaths.cause, "host 1's pod was deleted")
+    self.assertEqual(str(self.deaths.cause), "host 1's pod was deleted")
 
   @parameterized.parameters((f"{JOB_ID}-0-1", 1), (f"{JOB_ID}-0", 0))
   def test_who_is_blamed(self, pod: str, host: int) -> None:
     """Where they were seen at once the controller's word tells them apart."""
     pods = [_pod(0, leaving=True), _pod(1, leaving=True)]
     self.deaths.heed(pods, [_recreates(pod)])
-    self.assertEqual(self.deaths.cause, f"host {host}'s pod was deleted")
+    self.assertEqual(str(self.deaths.cause), f"host {host}'s pod was deleted")
 
   def test_pods_that_are_gone(self) -> None:
     """What they died of is kept, until hosts of a later start die."""
     self.deaths.heed([_pod(0), _pod(1, _ended(139))])
     self.deaths.heed([])
     self.deaths.heed([_pod(0, start=2), _pod(1, start=2)])
-    self.assertIn("SIGSEGV", self.deaths.cause)
+    self.assertIn("SIGSEGV", str(self.deaths.cause))
     self.deaths.heed([_pod(0, start=2), _pod(1, start=2, leaving=True)])
-    self.assertEqual(self.deaths.cause, "host 1's pod was deleted")
+    self.assertEqual(str(self.deaths.cause), "host 1's pod was deleted")
 
   def test_pods_that_went_between_two_looks(self) -> None:
     """They count as they were at last."""
     self.deaths.mourn([_pod(0, leaving=True), _pod(1, _ended(139))])
     self.deaths.heed([_pod(0, start=2), _pod(1, start=2)])
-    self.assertIn("SIGSEGV", self.deaths.cause)
+    self.assertIn("SIGSEGV", str(self.deaths.cause))
 
   def test_a_pod_that_is_gone(self) -> None:
     """Whoever removed it, it was deleted."""
     self.deaths.mourn([_pod(1)])
-    self.assertEqual(self.deaths.cause, "host 1's pod was deleted")
+    self.assertEqual(str(self.deaths.cause), "host 1's pod was deleted")
 
   def test_what_was_said_first(self) -> None:
     """A death is told once, however often its pod changes."""
     self.deaths.heed([_pod(0), _pod(1, _ended(1))])
     self.deaths.heed([_pod(0), _pod(1, _ended(1), leaving=True)])
-    self.assertIn("exit code 1", self.deaths.cause)
+    self.assertIn("exit code 1", str(self.deaths.cause))
 
   def test_ends_in_vain(self) -> None:
     """Those of a host's own are counted, in its pod and in later ones."""

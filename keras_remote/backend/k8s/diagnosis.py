@@ -78,7 +78,7 @@ def view(
   ended = [pod for pod in pods if has_ended(pod)]
   living = [pod for pod in pods if not has_ended(pod)]
   last = f"{death(ended[-1])}" if ended else ""
-  told = any(exit_code(pod) in (0, ENDED_EXIT) for pod in ended)
+  told = any(has_told(pod) for pod in ended)
   running = [pod for pod in living if has_started(pod)]
   if running:
     return View(State.RUNNING, _running(running[-1], job), told=told)
@@ -113,6 +113,11 @@ def has_started(pod: Json) -> bool:
   """Whether its container runs, or has run."""
   found = state(pod)
   return "running" in found or "terminated" in found
+
+
+def has_told(pod: Json) -> bool:
+  """Whether its first process has ended, and says that the outcome is stored."""
+  return exit_code(pod) in (0, ENDED_EXIT)
 
 
 def death(pod: Json) -> str:
@@ -158,7 +163,7 @@ def taken(pod: Json) -> str:
 def told_at_end(pods: Iterable[Json]) -> Iterator[str]:
   """What those first processes said that have stored the outcome."""
   for pod in pods:
-    if exit_code(pod) in (0, ENDED_EXIT) and (words := last_said(pod)):
+    if has_told(pod) and (words := last_said(pod)):
       yield words
 
 

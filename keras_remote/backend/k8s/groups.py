@@ -19,7 +19,6 @@ from keras_remote.backend.k8s.status import (
   host_of,
   is_leaving,
 )
-from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.state import State
 
 # Gates that keep a pod from nodes until a queue admits it.
@@ -51,7 +50,7 @@ def view(
   known: Sequence[Pool] | None = None,
   *,
   gone: bool = False,
-  died: str = "",
+  died: Death | None = None,
 ) -> View:
   """How the group stands.
 
@@ -59,7 +58,7 @@ def view(
     events: what was told of its objects.
     known: the pools that the cluster has; None where they are not known.
     gone: whether its LeaderWorkerSet is not there any more.
-    died: why it is started again, where a host of it died before.
+    died: of what a host of it died before, where that is known.
   """
   each = _hosts(latest(pods), hosts, events, known)
   sentences = tuple(host.sentence for host in each)
@@ -68,18 +67,19 @@ def view(
   ended = [host.ended for host in each if host.ended]
   # A set makes all of them anew, whatever they died of.
   dead = bool(ended) and not living and not owns_set(job)
-  last = died or (str(min(ended)) if ended else "")
+  last = died or min(ended, default=None)
   finished = diagnosis.finished(job)
   if job is None or finished or gone:
     if living:
       return View(
         State.RUNNING, "its pods are being removed", told, hosts=sentences
       )
-    why = last or (
-      "its LeaderWorkerSet is gone: somebody deleted it"
-      if gone and job is not None
-      else diagnosis.gone(finished)
-    )
+    why = diagnosis.gone(finished)
+    if gone and job is not None:
+      why = "its LeaderWorkerSet is gone: somebody deleted it"
+    # Its pods go with it, and are told so.
+    if last and (dead or not last.was_told):
+      why = str(last)
     return View(State.PENDING, why, told, dead, over=True, hosts=sentences)
   stopping = any(host.stops for host in each)
   # Where nothing is made anew a pod that has ended tells it itself.
@@ -98,7 +98,7 @@ def view(
   if stopping and not running:
     sentence = f"its pods are being stopped{again}"
     return View(State.RUNNING, sentence, told, hosts=sentences)
-  reasons = _reasons(each, but=died if again else "")
+  reasons = _reasons(each, but=str(died) if again else "")
   shown = "".join(f"; {each}" for each in reasons[:_REASONS])
   more = len(reasons) - _REASONS
   return View(
@@ -155,7 +155,7 @@ def _host(
   known: Sequence[Pool] | None,
 ) -> _Host:
   if diagnosis.has_ended(pod):
-    told = diagnosis.exit_code(pod) in (0, ENDED_EXIT)
+    told = diagnosis.has_told(pod)
     return _Host(host, diagnosis.death(pod), ended=death(pod), told=told)
   leaving = is_leaving(pod)
   if diagnosis.has_started(pod):
@@ -174,7 +174,7 @@ def _host(
   return _Host(host, sentence, waits=True, hopeless=why.hopeless)
 
 
-def _again(job: Json, died: str) -> str:
+def _again(job: Json, died: Death | None) -> str:
   """What follows of a host's death, as the end of a sentence."""
   if not died:
     return ""

@@ -6,7 +6,7 @@ from typing import Any
 from absl.testing import absltest, parameterized
 
 from keras_remote.backend.k8s import groups
-from keras_remote.backend.k8s.deaths import Deaths
+from keras_remote.backend.k8s.deaths import Death, Deaths
 from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.state import State
 from tests.fakes.specs import JOB_ID
@@ -132,8 +132,8 @@ def _view(
   return groups.view(job, pods, _HOSTS, events or [], **more)
 
 
-def _after(*looks: list[_Pod], events: tuple[Any, ...] = ()) -> str:
-  """Why a group is started again that was seen so, look by look."""
+def _after(*looks: list[_Pod], events: tuple[Any, ...] = ()) -> Death | None:
+  """Of what a host died of a group that was seen so, look by look."""
   deaths = Deaths()
   for pods in looks:
     deaths.heed(pods, events)

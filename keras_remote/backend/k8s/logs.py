@@ -1,15 +1,18 @@
-"""What a job prints, live, from its pod."""
+"""What a host of a job prints, live, from its pod."""
 
 import bisect
 import contextlib
+import math
 import re
 from collections.abc import Generator, Iterator
 
 from keras_remote import clock
+from keras_remote.backend.base import Shown
 from keras_remote.backend.k8s import diagnosis
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.known import Seen
 from keras_remote.backend.k8s.objects import Object
+from keras_remote.backend.k8s.status import begun_anew, host_of
 from keras_remote.backend.k8s.watch import Feed, look
 from keras_remote.job.live import Joiner
 from keras_remote.job.spec import JobSpec
@@ -25,34 +28,42 @@ _LATE, _PAUSE = 5.0, 1.0
 
 
 def live(
-  cluster: Cluster, spec: JobSpec, *, offset: int, follow: bool
-) -> Generator[bytes, None, bool]:
-  """What the job's last started pod prints, from byte `offset` on.
+  cluster: Cluster,
+  spec: JobSpec,
+  host: int,
+  *,
+  allocation: str | None = None,
+  offset: int,
+  follow: bool,
+) -> Generator[bytes, None, Shown]:
+  """What a host's pod prints, from byte `offset` on.
 
   With `follow` it waits for the pod, and goes on until its container ends or
-  its log becomes so long that the node may drop its begin. It returns whether
-  this was all.
+  its log becomes so long that the node may drop its begin.
+
+  Args:
+    allocation: the pod's uid; None for the one that was started last.
   """
   if not follow:
-    pod = _started(look(cluster, spec))
+    pod = _started(look(cluster, spec), host, allocation)
     if pod is None:
-      return False
+      return Shown()
     reader = _Reader(cluster, pod, offset)
     yield from reader.pieces(follow=False)
-    return diagnosis.has_ended(pod) and not reader.over
+    return reader.shown(pod)
   with contextlib.closing(Feed(cluster, spec)) as feed:
-    pod = _awaited(feed)
+    pod = _awaited(feed, host, allocation)
     if pod is None:
-      return False
+      return Shown()
     reader = _Reader(cluster, pod, offset)
     while pod is not None and not reader.over:
       # Asked before reading: what was printed before the end is then read.
       ended = diagnosis.has_ended(pod)
       yield from reader.pieces(follow=not ended)
       if ended:
-        return not reader.over
+        break
       pod = _settled(feed, pod, _PAUSE if reader.cut else _LATE)
-    return False
+    return reader.shown(pod)
 
 
 class _Reader:
@@ -66,8 +77,14 @@ class _Reader:
   def __init__(self, cluster: Cluster, pod: Object, offset: int) -> None:
     self._cluster = cluster
     self._name = pod["metadata"]["name"]
+    self._uid = pod["metadata"]["uid"]
     self._done = offset
     self.over = self.cut = False
+
+  def shown(self, pod: Object | None) -> Shown:
+    """What was shown of the pod; None where it is gone."""
+    told = pod is not None and diagnosis.has_told(pod)
+    return Shown(self._uid, whole=told and not self.over)
 
   def pieces(self, *, follow: bool) -> Iterator[bytes]:
     """What is new; with `follow` until the container ends or it is cut."""
@@ -116,31 +133,49 @@ def _within(piece: bytes, most: int) -> bytes:
   return piece[: cut - 1]
 
 
-def _started(seen: Seen) -> Object | None:
-  """The last pod whose container has started; None where there is none."""
-  started = [pod for pod in seen.pods if diagnosis.has_started(pod)]
+def _started(
+  seen: Seen, host: int, allocation: str | None = None
+) -> Object | None:
+  """The host's last pod whose container has started, or the one that is asked
+  for; None where there is none."""
+  started = [
+    pod
+    for pod in seen.pods
+    if host_of(pod) == host
+    and allocation in (None, pod["metadata"]["uid"])
+    and diagnosis.has_started(pod)
+  ]
   return max(
     started, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None
   )
 
 
-def _awaited(feed: Feed) -> Object | None:
+def _awaited(feed: Feed, host: int, allocation: str | None) -> Object | None:
   """The same, once there is one; None where none will be."""
+  # One that is asked for by its uid has started: it is there or was.
+  deadline = math.inf if allocation is None else clock.monotonic() + _LATE
   while True:
     seen = feed.seen
-    pod = _started(seen)
-    if pod is not None or diagnosis.view(seen.job, seen.pods).over:
+    pod = _started(seen, host, allocation)
+    left = deadline - clock.monotonic()
+    if pod is not None or left <= 0 or _is_over(seen):
       return pod
-    feed.wait(None)
+    feed.wait(None if math.isinf(left) else left)
+
+
+def _is_over(seen: Seen) -> bool:
+  """Whether no pod lives, and none will be made."""
+  gone = seen.job is None or bool(diagnosis.finished(seen.job))
+  return gone and all(diagnosis.has_ended(pod) for pod in seen.pods)
 
 
 def _settled(feed: Feed, pod: Object, seconds: float) -> Object | None:
   """The pod once its container has ended, or after so many seconds.
 
-  None where it is gone.
+  None where it is gone, or its container was begun anew.
   """
   deadline = clock.monotonic() + seconds
-  found: Object | None = pod
+  found = _again(feed, pod)
   while found is not None and not diagnosis.has_ended(found):
     left = deadline - clock.monotonic()
     if left <= 0:
@@ -151,6 +186,9 @@ def _settled(feed: Feed, pod: Object, seconds: float) -> Object | None:
 
 
 def _again(feed: Feed, pod: Object) -> Object | None:
-  """The pod as it is now; None where it is gone."""
-  uid = pod["metadata"]["uid"]
-  return next((p for p in feed.seen.pods if p["metadata"]["uid"] == uid), None)
+  """The pod as it is now; None where its container, or all of it, is gone."""
+  uid, begun = pod["metadata"]["uid"], begun_anew(pod)
+  for found in feed.seen.pods:
+    if found["metadata"]["uid"] == uid and begun_anew(found) == begun:
+      return found
+  return None

@@ -29,9 +29,18 @@ def state(pod: Json) -> Json:
   return _container(pod).get("state", {})
 
 
+def begun_anew(pod: Json) -> int:
+  """How often its container was begun anew."""
+  return _container(pod).get("restartCount", 0)
+
+
 def ends(pod: Json) -> int:
   """How often its container has ended."""
-  return _container(pod).get("restartCount", 0) + ("terminated" in state(pod))
+  if "running" in state(pod):
+    return begun_anew(pod)
+  # Until it is begun anew it may also wait for that.
+  ended = "terminated" in state(pod) or ended_before(pod) is not None
+  return begun_anew(pod) + ended
 
 
 def ended_before(pod: Json) -> Json | None:

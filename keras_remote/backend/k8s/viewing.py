@@ -80,7 +80,7 @@ class Viewer:
       died=died,
     )
     if self._fails(seen.job):
-      return dataclasses.replace(view, over=True, sentence=died)
+      return dataclasses.replace(view, over=True, sentence=str(died))
     return view
 
   @functools.cached_property

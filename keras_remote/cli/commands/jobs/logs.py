@@ -1,15 +1,9 @@
 """`keras-remote jobs logs`: what a job printed."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from keras_remote.cli import parameters
 from keras_remote.cli.output import Output, prints
-
-if TYPE_CHECKING:
-  from keras_remote.core.handle import JobHandle
 
 
 @click.command(short_help="Print what a job printed.")
@@ -48,33 +42,10 @@ def command(
   if hosts > 1 and host is None and not out.as_json:
     job.show_logs(follow=follow, tail=tail)
     return
-  pieces = _pieces(job, host or 0, follow=follow, tail=tail)
+  pieces = job.logs(follow=follow, host=host or 0, tail=tail)
   if out.as_json:
     text = "".join(pieces)
     out.show({"id": job.id, "host": host or 0, "text": text})
     return
   for piece in pieces:
     out.write(piece)
-
-
-def _pieces(
-  job: "JobHandle[Any]", host: int, *, follow: bool, tail: int | None
-) -> Iterator[str]:
-  if tail is None:
-    yield from job.logs(follow=follow, host=host)
-    return
-  from keras_remote.core.job import last_lines
-
-  left = 0
-
-  def counted() -> Iterator[str]:
-    nonlocal left
-    for piece in job.logs(host=host):
-      left += len(piece)
-      yield piece
-
-  yield "".join(last_lines(counted(), tail))
-  if follow:
-    for piece in job.logs(follow=True, host=host):
-      yield piece[left:]
-      left = max(0, left - len(piece))

@@ -1,0 +1,163 @@
+"""What a host of a job prints, attempt by attempt, each byte once."""
+
+import codecs
+import collections
+import time
+from collections.abc import Generator, Iterable, Iterator
+
+from keras_remote.backend.base import Shown
+from keras_remote.core.job import Job
+
+# Seconds between two looks at what a job elsewhere has stored of its log.
+_LOOK = 1.0
+
+
+class HostLog:
+  """Reads what a host prints, and knows how far it has come.
+
+  The live view comes first; what it does not have any more is in the store.
+  """
+
+  def __init__(self, job: Job, host: int) -> None:
+    self._job = job
+    self._host = host
+    # 0 while it is not known which one the live view shows.
+    self._attempt = 0
+    self._allocation: str | None = None
+    self._offset = 0
+    self._whole_line = True
+
+  def now(self) -> Iterator[bytes]:
+    """What is there now, of the newest attempt, and was not read yet."""
+    newest = self._newest()
+    if newest > self._attempt:
+      self._turn_to(newest)
+    shown = yield from self._live(follow=False)
+    if not shown.whole:
+      yield from self._stored()
+
+  def rest(self) -> Iterator[bytes]:
+    """What comes, until the job ends: of each further attempt too."""
+    while True:
+      shown = yield from self._live(follow=True)
+      if shown.whole:
+        return
+      if not self._attempt:
+        self._attempt = self._of(shown.allocation)
+      while True:
+        # Asked before reading: what was stored before the end is then read.
+        ended = self._job.observe().state.ended
+        if self._attempt:
+          yield from self._stored()
+        following = self._following()
+        if following:
+          break
+        if ended:
+          return
+        time.sleep(_LOOK)  # Stores cannot push.
+      yield from self._begin(following)
+
+  def _live(self, *, follow: bool) -> Generator[bytes, None, Shown]:
+    shown = self._job.backend.job_logs(
+      self._job.spec,
+      self._host,
+      allocation=self._allocation,
+      offset=self._offset,
+      follow=follow,
+    )
+    found = yield from self._counted(shown)
+    self._allocation = found.allocation or self._allocation
+    return found
+
+  def _stored(self) -> Iterator[bytes]:
+    directory = self._job.directory
+    for data in directory.log(self._attempt, self._host, self._offset):
+      self._count(data)
+      yield data
+
+  def _counted(
+    self, pieces: Generator[bytes, None, Shown]
+  ) -> Generator[bytes, None, Shown]:
+    while True:
+      try:
+        data = next(pieces)
+      except StopIteration as ended:
+        return ended.value
+      self._count(data)
+      yield data
+
+  def _count(self, data: bytes) -> None:
+    self._offset += len(data)
+    self._whole_line = data.endswith(b"\n")
+
+  def _newest(self) -> int:
+    return max(self._job.directory.attempts(), default=0)
+
+  def _following(self) -> int:
+    """The attempt after the one that is read, if it has begun; or 0."""
+    newest = self._newest()
+    if not self._attempt:
+      return newest
+    return self._attempt + 1 if newest > self._attempt else 0
+
+  def _of(self, allocation: str) -> int:
+    """The attempt of these processes; 0 where they claimed none."""
+    for attempt in reversed(self._job.directory.attempts()):
+      if self._allocation_of(attempt) == allocation:
+        return attempt
+    return 0
+
+  def _allocation_of(self, attempt: int) -> str | None:
+    started = self._job.directory.started(attempt)
+    return started.allocation_of(self._host) if started else None
+
+  def _turn_to(self, attempt: int) -> None:
+    self._attempt = attempt
+    self._allocation = self._allocation_of(attempt)
+    self._offset = 0
+
+  def _begin(self, attempt: int) -> Iterator[bytes]:
+    if attempt > 1:
+      end = b"" if self._whole_line else b"\n"
+      yield end + b"[keras_remote: attempt %d begins]\n" % attempt
+      self._whole_line = True
+    self._turn_to(attempt)
+
+
+def text(log: HostLog, *, follow: bool, tail: int | None) -> Iterator[str]:
+  """What a host printed, as text in pieces.
+
+  Args:
+    follow: go on until the job ends.
+    tail: of what is there now only so many lines.
+  """
+  decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+  def decoded(pieces: Iterable[bytes]) -> Iterator[str]:
+    return filter(None, map(decoder.decode, pieces))
+
+  if tail is not None:
+    yield from last_lines(decoded(log.now()), tail)
+  elif not follow:
+    yield from decoded(log.now())
+  if follow:
+    yield from decoded(log.rest())
+  if rest := decoder.decode(b"", final=True):
+    yield rest
+
+
+def last_lines(pieces: Iterable[str], count: int) -> list[str]:
+  """The last lines of a text in pieces, with their ends."""
+  last: collections.deque[str] = collections.deque(maxlen=count)
+  rest: list[str] = []  # In pieces: a long line is put together once.
+  for piece in pieces:
+    rest.append(piece)
+    if "\n" in piece:
+      *lines, end = "".join(rest).splitlines(keepends=True)
+      last.extend(lines)
+      rest = [end]
+      if end.endswith("\n"):
+        last.append(end)
+        rest = []
+  last.extend("".join(rest).splitlines(keepends=True))
+  return list(last)
