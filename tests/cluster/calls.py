@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +81,16 @@ class CallTest(NamespaceTest, parameterized.TestCase):
     function: Callable[..., Any],
     *args: object,
     gcs: str | None = None,
+    env: Mapping[str, str] | None = None,
     **options: Any,
   ) -> JobHandle[Any]:
     """Submits a call that is counted, see `calls`.
 
     Args:
       gcs: where the job finds the bucket: the address of a proxy.
+      env: further variables of the job.
     """
-    env = {GCS: gcs or self.gcs}
+    env = {GCS: gcs or self.gcs, **(env or {})}
     # Several of them run side by side on two cores.
     options = {"cpu": 0.1, **options}
     counted = _counted(function, self.store)

@@ -72,26 +72,35 @@ class PathwaysTest(NamespaceTest):
       kind.plural for kind in _KINDS if self.objects.list(kind, selector).items
     }
 
+  def pods(self) -> set[str]:
+    """The names of the pods that there are."""
+    found = self.core.list_namespaced_pod(
+      self.namespace,
+      label_selector=pods.selector(JOB_ID),
+      _request_timeout=REQUEST_SECONDS,
+    ).items
+    return {pod.metadata.name for pod in found}
+
   def test_what_is_made(self) -> None:
     """The set has its pods, and the Job has none; it goes, and all is gone."""
     spec = self.submit()
     self.submit()
     self.assertLen(self.left(), len(_KINDS))
-
-    def running() -> bool:
-      found = self.core.list_namespaced_pod(
-        self.namespace,
-        label_selector=pods.selector(JOB_ID),
-        _request_timeout=REQUEST_SECONDS,
-      ).items
-      return {pod.metadata.name for pod in found} == {
-        f"{JOB_ID}-0",
-        f"{JOB_ID}-0-1",
-      }
-
-    wait_until(running, "the set has other pods")
+    hosts = {f"{JOB_ID}-0", f"{JOB_ID}-0-1"}
+    wait_until(lambda: self.pods() == hosts, "the set has other pods")
     self.backend().cancel_job(spec)
     wait_until(lambda: not self.left(), "something is left")
+
+  def test_where_nobody_may_be_root(self) -> None:
+    """All hosts of a group are let in there, too."""
+    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
+    self.core.patch_namespace(
+      self.namespace,
+      {"metadata": {"labels": enforce}},
+      _request_timeout=REQUEST_SECONDS,
+    )
+    self.submit(hosts=3)
+    wait_until(lambda: len(self.pods()) == 3, "not all pods are let in")
 
   def test_who_may_end_it(self) -> None:
     """Whoever has the leader's Secret: this one, and nothing else."""
