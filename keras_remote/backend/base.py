@@ -80,6 +80,7 @@ class Observation:
       alone does not bring.
     hosts: what each host does, where it has several and that is known; it
       makes no other observation of it.
+    held_up: whether the sentence says what holds up a job that runs.
   """
 
   state: State
@@ -88,6 +89,7 @@ class Observation:
   result: bytes | None = field(default=None, repr=False)
   overdue: bool = False
   hosts: tuple[str, ...] = field(default=(), compare=False)
+  held_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,14 +147,15 @@ class Backend(Protocol):
     """Where the images of its jobs are made; None where nobody makes any."""
     ...
 
-  def check_hosts(self, hosts: int, *, named: bool) -> None:
+  def check_hosts(self, hosts: int, *, named: bool, slices: int = 1) -> None:
     """Passes for a number of hosts that can run here.
 
     Args:
       named: whether the user chose this backend by name.
+      slices: of how many TPU slices they are.
 
     Raises:
-      ConfigError: they are too many.
+      ConfigError: they are too many, or of too many slices.
     """
     ...
 

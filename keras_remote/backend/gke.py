@@ -3,10 +3,7 @@
 It runs on a cluster of GKE, or on any that a context of the kubeconfig names.
 """
 
-from collections.abc import Callable
-
 from keras_remote import errors
-from keras_remote.backend.base import Submission
 from keras_remote.backend.k8s import manifests
 from keras_remote.backend.k8s.base import BaseK8sBackend
 from keras_remote.backend.k8s.making import Stages
@@ -22,21 +19,12 @@ class GKEBackend(BaseK8sBackend):
   # It starts a pod anew, not those that wait for it.
   restarts_groups = False
 
-  def check_hosts(self, hosts: int, *, named: bool) -> None:
-    pass  # As many as there are nodes for.
-
-  def submit_job(
-    self,
-    submission: Submission,
-    stored: Callable[[], object] = lambda: None,
-  ) -> None:
-    slices = submission.spec.resources.slices
+  def check_hosts(self, hosts: int, *, named: bool, slices: int = 1) -> None:
     if slices > 1:
       raise errors.ConfigError(
         f"{slices} slices cannot run as one Job, whose hosts GKE takes for "
         'those of one slice: call with backend="pathways"'
       )
-    super().submit_job(submission, stored)
 
   def _job(self, spec: JobSpec, contents: Contents) -> Object:
     return manifests.job_manifest(spec, contents)

@@ -90,13 +90,11 @@ class SettingsTest(BackendCase):
 
 
 class SubmitTest(BackendCase):
-  def submission(
-    self, *, hosts: int = 1, slices: int = 1, **environ: str
-  ) -> Submission:
+  def submission(self, *, hosts: int = 1, **environ: str) -> Submission:
     runner = Path(self.create_tempfile(content="zip").full_path)
     target = Target("gke", _BUCKET, self.backend.place)
     spec = job_spec(accelerator="cpu")
-    resources = dataclasses.replace(spec.resources, hosts=hosts, slices=slices)
+    resources = dataclasses.replace(spec.resources, hosts=hosts)
     spec = dataclasses.replace(
       spec, target=target, image=Image("image:1"), resources=resources
     )
@@ -126,10 +124,9 @@ class SubmitTest(BackendCase):
     self.assertEqual(owner["uid"], job["metadata"]["uid"])
 
   def test_several_slices(self) -> None:
-    """No Job has them; nothing is sent."""
+    """No Job has them, and it says what does."""
     with self.assertRaisesRegex(errors.ConfigError, "pathways"):
-      self.backend.submit_job(self.submission(hosts=8, slices=2))
-    self.assertEmpty(self.server.requests)
+      self.backend.check_hosts(8, named=True, slices=2)
 
   def test_sweeping(self) -> None:
     """What others left is removed once a day, and nobody waits for it."""

@@ -1,9 +1,4 @@
-"""The local backend: a job is a group of processes on this machine.
-
-Each host is a first process whose `alive` file is locked for as long as it
-lives: the lock is taken before the process starts and handed down to it, so
-no process id need be trusted.
-"""
+"""The local backend: a job is a group of processes on this machine."""
 
 import contextlib
 import math
@@ -22,36 +17,39 @@ from pathlib import Path
 import psutil
 
 from keras_remote import clock, errors
+from keras_remote.backend.allocation import (
+  LOOK,
+  Allocation,
+  appear,
+  appending,
+  link,
+)
 from keras_remote.backend.base import Cloud, Observation, Shown, Submission
+from keras_remote.backend.hang import HangLook, running
 from keras_remote.checks import Check, Link
 from keras_remote.constants import HOME_VARIABLE
 from keras_remote.home import (
   Home,
   cluster_key,
   ensure,
-  locked,
   machine_id,
   unlock,
   write_private,
 )
 from keras_remote.home import lock as take_lock
-from keras_remote.job import last_words, signing
+from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.launch import ALLOCATION_VARIABLE, HOST_VARIABLE, Launch
+from keras_remote.job.launch import HOST_VARIABLE, Launch
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
 from keras_remote.storage.open import is_folder, open_store
 
-# No portable push tells of a file's change: these are seconds between looks.
-_LOOK = 0.02
 # A bucket counts requests, and processes that end are seen without it.
 _BUCKET_LOOK = 1.0
 _READ = 64 * 1024
 _RUNNER = "runner.pyz"
 # In an allocation: the address of the store that holds the job.
 _STORE = "store"
-# Seconds that a SIGKILL may take.
-_KILL_SECONDS = 5.0
 # Seconds for which an ended job's folder stays for those who still look.
 _FRESH = 600
 # Seconds that the start of Python may take.
@@ -87,7 +85,7 @@ class LocalBackend:
     here = f"{self._home.local}:{machine_id(self._home)}"
     return f"{platform.node()}:{here}"
 
-  def check_hosts(self, hosts: int, *, named: bool) -> None:
+  def check_hosts(self, hosts: int, *, named: bool, slices: int = 1) -> None:
     if hosts > _MOST_HOSTS:
       raise errors.ConfigError(
         f"{hosts} hosts are too many to emulate on one machine: the most is "
@@ -110,7 +108,7 @@ class LocalBackend:
     stored()
     spec = submission.spec
     allocation = self._allocation(spec)
-    if allocation.exists():
+    if allocation.path.exists():
       return
     ensure(self._home.local)
     # It appears whole, with every lock taken: nobody takes it for dead.
@@ -123,8 +121,8 @@ class LocalBackend:
         write_private(folder / "key", submission.key)
       write_private(hidden / _STORE, os.fsencode(spec.target.store))
       # A cache may be cleaned while the job runs.
-      _link(submission.runner, hidden / _RUNNER)
-      if not _appear(hidden, allocation):
+      link(submission.runner, hidden / _RUNNER)
+      if not appear(hidden, allocation.path):
         return
       try:
         for host, lock in enumerate(locks):
@@ -149,8 +147,9 @@ class LocalBackend:
     last = None
     away = self._away(spec)
     directory = self._directory(spec.target.store, spec.job_id, away=away)
+    hangs = HangLook(directory)
     while True:
-      seen = self._observe(spec, directory, away=away)
+      seen = self._observe(spec, directory, hangs, away=away)
       if seen != last:
         yield seen
         last = seen
@@ -170,11 +169,11 @@ class LocalBackend:
   ) -> Generator[bytes, None, Shown]:
     if allocation not in (None, spec.job_id):
       return Shown()
-    alive = self._allocation(spec) / f"host-{host}" / "alive"
+    here = self._allocation(spec)
     alone = spec.resources.hosts == 1
     near = is_folder(spec.target.store)
     try:
-      log = (self._allocation(spec) / f"host-{host}" / "log").open("rb")
+      log = here.host(host, "log").open("rb")
     except OSError:
       return Shown()
     directory = self._directory(spec.target.store, spec.job_id)
@@ -183,17 +182,17 @@ class LocalBackend:
       while True:
         # Asked before reading: what was printed before the end is then read.
         # A single host's log is complete when its outcome is there.
-        ended = not locked(alive) or (
+        ended = not here.lives(host) or (
           alone and near and directory.outcome() is not None
         )
         while data := log.read(_READ):
           yield data
         if ended or not follow:
           return Shown(spec.job_id)  # The store is near: it is asked.
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
 
   def cancel_job(self, spec: JobSpec) -> None:
-    for process in self._processes(spec):
+    for process in self._allocation(spec).processes():
       with contextlib.suppress(psutil.Error):
         if HOST_VARIABLE in process.environ():
           process.send_signal(signal.SIGTERM)
@@ -202,21 +201,14 @@ class LocalBackend:
     allocation = self._allocation(spec)
     # Of a home that machines share, locks of others may not be seen.
     return (
-      not self._away(spec) and not _held(allocation) and _untidy(allocation)
+      not self._away(spec) and not allocation.held() and allocation.untidy()
     )
 
   def death(self, spec: JobSpec, allocation: str) -> str:
     return ""  # Nobody starts a second time here, and so tells too little.
 
   def cleanup_job(self, spec: JobSpec) -> None:
-    deadline = clock.monotonic() + _KILL_SECONDS
-    # Again, as what is killed may just have started another.
-    while (found := self._processes(spec)) and clock.monotonic() < deadline:
-      for process in found:
-        with contextlib.suppress(psutil.Error):
-          process.kill()
-      time.sleep(_LOOK)
-    shutil.rmtree(self._allocation(spec), ignore_errors=True)
+    self._allocation(spec).remove()
 
   def checks(self) -> Sequence[Link]:
     return [Link("processes", _check_processes)]
@@ -234,7 +226,7 @@ class LocalBackend:
 
   def _start(self, submission: Submission, host: int, lock: int) -> None:
     spec = submission.spec
-    folder = self._allocation(spec) / f"host-{host}"
+    folder = self._allocation(spec).host(host)
     launch = Launch(
       store=spec.target.store,
       job_id=spec.job_id,
@@ -247,7 +239,7 @@ class LocalBackend:
       leader="127.0.0.1",
       last_words=str(folder / "last-words"),
     )
-    with _appending(folder / "log") as log:
+    with appending(folder / "log") as log:
       process = subprocess.Popen(
         self.command(folder.parent / _RUNNER, spec.target.store),
         stdin=subprocess.DEVNULL,
@@ -264,14 +256,20 @@ class LocalBackend:
     ).start()
 
   def _observe(
-    self, spec: JobSpec, directory: JobDirectory, *, away: bool
+    self,
+    spec: JobSpec,
+    directory: JobDirectory,
+    hangs: HangLook,
+    *,
+    away: bool,
   ) -> Observation:
     allocation = self._allocation(spec)
     # Asked in the order in which they happen, and before the outcome: what is
     # seen to be over has then left its traces.
     preparing = self._home.prepares(spec.job_id)
-    present = allocation.exists()
-    dead = self._dead(spec)
+    present = allocation.path.exists()
+    hosts = spec.resources.hosts
+    dead = allocation.dead(hosts)
     outcome = directory.outcome()
     if outcome is not None:
       return Observation(outcome.state, outcome.message, outcome)
@@ -291,51 +289,28 @@ class LocalBackend:
     attempt = max(attempts, default=0)
     for host in dead:
       if host == 0 or directory.host_report(attempt, host) is None:
-        return Observation(State.LOST, self._last_words(spec, host))
+        return Observation(State.LOST, allocation.last_words(host, hosts))
     if attempt:
-      return Observation(State.RUNNING, f"attempt {attempt} is running")
+      hang = hangs.sentence(attempt) if hosts > 1 else ""
+      return running(attempt, hang)
     return Observation(State.PENDING, "its processes are starting")
 
   def _away(self, spec: JobSpec) -> bool:
     """Whether its processes are at another place."""
     return _apart_from_name(spec.target.place) != _apart_from_name(self.place)
 
-  def _dead(self, spec: JobSpec) -> list[int]:
-    """The hosts whose first process does not live."""
-    return [
-      host
-      for host in range(spec.resources.hosts)
-      if not locked(self._allocation(spec) / f"host-{host}" / "alive")
-    ]
-
   def _pause(self, spec: JobSpec, most: float) -> None:
     """Waits until it may be worth to look at the job again."""
     if is_folder(spec.target.store):
-      time.sleep(min(_LOOK, most))
+      time.sleep(min(LOOK, most))
       return
-    end, dead = clock.monotonic() + min(_BUCKET_LOOK, most), self._dead(spec)
-    while (left := end - clock.monotonic()) > 0 and self._dead(spec) == dead:
-      time.sleep(min(_LOOK, left))
-
-  def _last_words(self, spec: JobSpec, host: int) -> str:
-    path = self._allocation(spec) / f"host-{host}" / "last-words"
-    with contextlib.suppress(OSError):
-      words = path.read_text()
-      if words and not last_words.is_record(words):
-        return words
-    which = f"host {host}'s" if spec.resources.hosts > 1 else "its"
-    return (
-      f"{which} first process is gone and said nothing: something killed it"
-    )
-
-  def _processes(self, spec: JobSpec) -> list[psutil.Process]:
-    """Its whole tree, but for what was started with an environment anew."""
-    found = []
-    for process in psutil.process_iter():
-      with contextlib.suppress(psutil.Error):
-        if process.environ().get(ALLOCATION_VARIABLE) == spec.job_id:
-          found.append(process)
-    return found
+    end = clock.monotonic() + min(_BUCKET_LOOK, most)
+    allocation, hosts = self._allocation(spec), spec.resources.hosts
+    dead = allocation.dead(hosts)
+    while (left := end - clock.monotonic()) > 0 and (
+      allocation.dead(hosts) == dead
+    ):
+      time.sleep(min(LOOK, left))
 
   def _sweep(self) -> None:
     """Removes what ended jobs left: their logs are in the store."""
@@ -346,19 +321,21 @@ class LocalBackend:
         # A store may have been put here, and what is in it is no allocation.
         ours = (folder / "host-0" / "alive").exists()
         old = ours and not recent
-        if old and not _held(folder) and self._settled(folder):
+        allocation = Allocation(folder)
+        if old and not allocation.held() and self._settled(allocation):
           shutil.rmtree(folder, ignore_errors=True)
 
-  def _settled(self, allocation: Path) -> bool:
+  def _settled(self, allocation: Allocation) -> bool:
     """Whether nobody needs the folder of an ended job any more.
 
     Of a first process that was killed the log is needed until somebody has
     stored how the job ended.
     """
-    if allocation.name.startswith(".") or not _untidy(allocation):
+    name = allocation.path.name
+    if name.startswith(".") or not allocation.untidy():
       return True
-    store = os.fsdecode((allocation / _STORE).read_bytes())
-    return self._directory(store, allocation.name).outcome() is not None
+    store = os.fsdecode((allocation.path / _STORE).read_bytes())
+    return self._directory(store, name).outcome() is not None
 
   def _directory(
     self, store: str, job_id: str, *, away: bool = False
@@ -367,49 +344,13 @@ class LocalBackend:
     key = None if away else signing.job_key(self.signing_key(), job_id)
     return JobDirectory(open_store(store), job_id, key)
 
-  def _allocation(self, spec: JobSpec) -> Path:
-    return self._home.local / spec.job_id
+  def _allocation(self, spec: JobSpec) -> Allocation:
+    return Allocation(self._home.local / spec.job_id)
 
 
 def _apart_from_name(place: str) -> str:
   """A place without the host's name, which may change."""
   return place.partition(":")[2]
-
-
-def _appear(hidden: Path, folder: Path) -> bool:
-  """Whether `hidden` is now `folder`; False where there is one already."""
-  try:
-    hidden.rename(folder)
-  except OSError:
-    if folder.exists():  # Somebody else was faster with the same job.
-      return False
-    raise
-  return True
-
-
-def _untidy(allocation: Path) -> bool:
-  """Whether scratch is there, which a first process removes at its end."""
-  return any(allocation.glob("host-*/scratch"))
-
-
-def _held(allocation: Path) -> bool:
-  return any(locked(path) for path in allocation.glob("host-*/alive"))
-
-
-def _link(path: Path, to: Path) -> None:
-  try:
-    os.link(path, to)
-  except OSError:  # Another file system, or one without links.
-    shutil.copyfile(path, to)
-
-
-@contextlib.contextmanager
-def _appending(path: Path) -> Iterator[int]:
-  descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-  try:
-    yield descriptor
-  finally:
-    os.close(descriptor)
 
 
 def _check_processes() -> Check:

@@ -25,7 +25,7 @@ class PathwaysBackend(BaseK8sBackend):
   name = "pathways"
   restarts_groups = True
 
-  def check_hosts(self, hosts: int, *, named: bool) -> None:
+  def check_hosts(self, hosts: int, *, named: bool, slices: int = 1) -> None:
     pass  # As many as there are nodes for.
 
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:

@@ -133,8 +133,7 @@ def _disk(place: Home) -> Check:
 
 
 def _fits(backend: Backend, options: Options) -> Check:
-  backend.check_hosts(group.hosts(options), named=options.backend is not None)
-  group.limits(options, backend)
+  group.check_backend(options, backend, named=options.backend is not None)
   backend.check_call(options.store, options.env)
   sentence = f"they fit the backend {backend.name}"
   return Check("options", True, sentence)

@@ -73,6 +73,12 @@ class Console:
       self._said.add(sentence)
       self.say(f"{prefix}waiting: {sentence}")
 
+  def held_up(self, sentence: str, prefix: str = "") -> None:
+    """What holds up a job that runs: as a line, each once."""
+    if sentence not in self._said:
+      self._said.add(sentence)
+      self.say(f"{prefix}{sentence}")
+
   @contextlib.contextmanager
   def busy(self, sentence: str) -> Iterator[None]:
     """Shows that something goes on, on a terminal, until the block ends."""

@@ -80,7 +80,7 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   backend = backend_for(options, place)
   if accelerator.category != "cpu" and backend.emulates and not named:
     _check_ci(resolved)
-  backend.check_hosts(group.hosts(options), named=named)
+  group.check_backend(options, backend, named=named)
   limits = group.limits(options, backend)
   root = (options.working_dir or packager.find_root(here)).resolve()
   packager.check_root(root)

@@ -38,24 +38,34 @@ def hosts(options: Options) -> int:
   return accelerator_of(options).hosts * options.slices
 
 
-def limits(options: Options, backend: Backend) -> Limits:
-  """How long and how often the job may run.
+def check_backend(options: Options, backend: Backend, *, named: bool) -> None:
+  """Passes for a backend that can run them, and start them again as asked.
+
+  Args:
+    named: whether the user chose it by name.
 
   Raises:
     AcceleratorError, ConfigError: as `accelerator_of`.
-    ConfigError: the backend cannot start such a group again.
+    ConfigError: the backend cannot.
   """
+  machines = hosts(options)
+  backend.check_hosts(machines, named=named, slices=options.slices)
+  again = options.retries or options.max_preemptions
+  if again and machines > 1 and not backend.restarts_groups:
+    raise errors.ConfigError(
+      f"the backend {backend.name} cannot start several hosts again together: "
+      'take backend="pathways", which can, or leave retries= and '
+      "max_preemptions= out"
+    )
+
+
+def limits(options: Options, backend: Backend) -> Limits:
+  """How long and how often the job may run on a backend that was checked."""
   preemptions = options.max_preemptions
-  if hosts(options) > 1 and not backend.restarts_groups:
-    if options.retries or preemptions:
-      raise errors.ConfigError(
-        f"the backend {backend.name} cannot start several hosts again "
-        'together: take backend="pathways", which can, or leave retries= and '
-        "max_preemptions= out"
-      )
-    preemptions = 0
   if preemptions is None:
-    preemptions = default_preemptions(accelerator_of(options))
+    alone = hosts(options) == 1 or backend.restarts_groups
+    usual = default_preemptions(accelerator_of(options))
+    preemptions = usual if alone else 0
   return Limits(
     timeout=options.timeout,
     startup_timeout=options.startup_timeout,

@@ -56,11 +56,14 @@ class HostsTest(parameterized.TestCase):
 
 class LimitsTest(parameterized.TestCase):
   def limits(self, backend: str = "local", **fields: Any) -> Limits:
+    """The limits on a backend that can keep them."""
     folder = self.create_tempdir().full_path
+    options = _options(**fields)
     with environment(KUBECONFIG=kubeconfig(folder, "here")):
       wanted = Wanted(context="here")
       opened = open_backend(backend, Home(Path(folder)), wanted)
-      return group.limits(_options(**fields), opened)
+      group.check_backend(options, opened, named=True)
+      return group.limits(options, opened)
 
   def test_what_is_asked(self) -> None:
     """Each option is a limit, and nothing is retried where nobody says so."""
@@ -91,9 +94,23 @@ class LimitsTest(parameterized.TestCase):
     self.assertEqual(self.limits("gke", **fields).max_preemptions, 0)
     with self.assertRaisesRegex(errors.ConfigError, 'backend="pathways"'):
       self.limits("gke", **fields, **{option: 1})
+    found = self.limits("pathways", **fields, **{option: 1})
+    self.assertEqual(getattr(found, option), 1)
     fields["hosts"] = 1
     self.assertEqual(self.limits("gke", **fields).max_preemptions, 10)
     self.assertEqual(self.limits("gke", **fields, retries=1).retries, 1)
+
+  @parameterized.parameters(
+    ("local", {"hosts": 17}, "17 hosts are too many"),
+    ("local", {"accelerator": "v4-16", "slices": 9}, "18 hosts are too many"),
+    ("gke", {"accelerator": "v4-16", "slices": 2}, 'backend="pathways"'),
+  )
+  def test_a_backend_that_cannot(
+    self, backend: str, fields: dict[str, Any], words: str
+  ) -> None:
+    """It knows how many hosts it can have, and of how many slices."""
+    with self.assertRaisesRegex(errors.ConfigError, words):
+      self.limits(backend, **fields)
 
 
 class FrameworkTest(parameterized.TestCase):

@@ -1,7 +1,7 @@
 """A submitted job, as everything in this room sees it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from keras_remote import errors
@@ -85,10 +85,19 @@ class Job:
     """
     return self.ending(timeout).outcome
 
-  def ending(self, timeout: float | None = None) -> Ending:
-    """The same, with its result where that came along with it."""
+  def ending(
+    self,
+    timeout: float | None = None,
+    told: Callable[[Observation], object] = lambda _: None,
+  ) -> Ending:
+    """The same, with its result where that came along with it.
+
+    Args:
+      told: called with all that is seen meanwhile.
+    """
     ending, ended = None, False
     for seen in self.watch(timeout):
+      told(seen)
       ending, ended = ending_of(seen), seen.state.ended
     if ending is None and ended:
       self.key()  # It says what is needed to know more.

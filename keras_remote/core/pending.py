@@ -47,8 +47,13 @@ def ending(
   found = ending_of(seen)
   if found:
     return found
+
+  def told(seen: Observation) -> None:
+    if seen.held_up:
+      console.held_up(seen.sentence, prefix)
+
   try:
-    return job.ending(_left(deadline))
+    return job.ending(_left(deadline), told)
   except TimeoutError:
     raise TimeoutError(
       f"job {job.spec.job_id} has not ended within {timeout:g} s: it goes on"

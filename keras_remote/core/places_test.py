@@ -36,11 +36,25 @@ class PlacesTest(absltest.TestCase):
     options = Options(store="x", context="other", namespace="mine")
     self.assertEqual(backend_for(options, self.home).place, "other/mine")
 
+  def test_a_call_of_several_hosts(self) -> None:
+    """On a cluster it is a group, unless a backend is named."""
+    cases: list[tuple[dict[str, Any], str]] = [
+      ({"context": "here", "hosts": 2}, "pathways"),
+      ({"context": "here", "accelerator": "v5e-16"}, "pathways"),
+      ({"context": "here", "accelerator": "v5e-16", "backend": "gke"}, "gke"),
+      ({"context": "here", "accelerator": "l4x8"}, "gke"),
+      ({"accelerator": "v5e-16"}, "local"),
+    ]
+    for fields, name in cases:
+      found = backend_for(Options(store="x", **fields), self.home)
+      self.assertEqual(found.name, name)
+
   def test_a_call_like_a_job(self) -> None:
     """At that job's place, unless it was another backend's."""
     options = Options(store="x", backend="gke", context="other")
     for job, place in (
       (self.job("gke", "here/mine"), "here/mine"),
+      (self.job("pathways", "here/mine"), "here/mine"),
       (self.job("local", "machine:/home:1"), "other/team"),
     ):
       found = backend_for(options, self.home, like=job)

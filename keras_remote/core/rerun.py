@@ -67,7 +67,7 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
   group.check_entry(options, old.entry.kind)
   place = Home(home())
   backend = backend_for(options, place, like=old)
-  backend.check_hosts(group.hosts(options), named=True)
+  group.check_backend(options, backend, named=True)
   limits = group.limits(options, backend)
   variables = _variables(old, options)
   backend.check_call(store.uri, variables)

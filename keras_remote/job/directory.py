@@ -9,6 +9,7 @@ from typing import BinaryIO, TypeVar
 
 from keras_remote import errors
 from keras_remote.job import ids, index, layout, signing, wire
+from keras_remote.job.doing import Doing, Hang
 from keras_remote.job.outcome import HostReport, Outcome, Present, Started
 from keras_remote.job.spec import JobSpec
 from keras_remote.storage.store import Entry, Source, Store
@@ -191,6 +192,23 @@ class JobDirectory:
   def death(self, attempt: int) -> HostReport | None:
     """Why the attempt's processes died; None while not said, or legible."""
     return self._decoded(HostReport, self._attempt(attempt, layout.DEATH))
+
+  def write_doing(self, attempt: int, host: int, doing: Doing) -> None:
+    """Says what the host is at."""
+    key = self._attempt(attempt, layout.doing(host))
+    self.store.write(key, wire.encode(doing))
+
+  def doing(self, attempt: int, host: int) -> Doing | None:
+    """What the host is at; None where it has not said, or not legibly."""
+    return self._decoded(Doing, self._attempt(attempt, layout.doing(host)))
+
+  def write_hang(self, attempt: int, hang: Hang) -> None:
+    """Says what holds up the group, or that nothing does any more."""
+    self.store.write(self._attempt(attempt, layout.HANG), wire.encode(hang))
+
+  def hang(self, attempt: int) -> Hang | None:
+    """What holds up the group; None where nothing ever did."""
+    return self._decoded(Hang, self._attempt(attempt, layout.HANG))
 
   # Logs.
 

@@ -17,12 +17,14 @@ from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import EntryKind, JobSpec
 from keras_remote.job.state import State
 from keras_remote.runner import (
+  doctor,
   group,
   heartbeat,
   logs,
   mirror,
   orders,
   process,
+  release,
   rendezvous,
   scratch,
   signals,
@@ -72,6 +74,11 @@ class Host:
     self._leads = launch.host == 0
     self._grouped = launch.hosts > 1
     self._reporter = Reporter(launch.host, launch.hosts)
+    self._release = (
+      release.Release(Path(launch.release), launch.job_id, pump.note)
+      if launch.release
+      else None
+    )
     self._rendezvous = rendezvous.Rendezvous(directory, launch, key)
     self._spec: JobSpec | None = None
     self._started: Started | None = None
@@ -105,6 +112,7 @@ class Host:
     try:
       outcome = self._end(ended)
       self._tell(outcome)
+      self._let_go(outcome)
       self._leave(outcome)
     finally:
       for routine in self._routines:
@@ -113,11 +121,29 @@ class Host:
       return signals.STOPPED_EXIT
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
+  def stay(self) -> None:
+    """Waits, when all is stored, until it is told to stop.
+
+    Whoever may free the machines does so also when somebody else ends the job
+    meanwhile.
+    """
+    while not signals.wait(heartbeat.SECONDS):
+      if self._release:
+        self._let_go(self._outcome())
+
+  def _let_go(self, outcome: Outcome | None) -> None:
+    """Has the machines freed, once the job has ended."""
+    if self._release and outcome:
+      self._release.begin()
+
   def _attempt(self, refusal: Exception | None) -> HostReport | Outcome | None:
+    if self._release:
+      self._release.ask()
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec
-    self._worker.send(orders.prepare(spec))
-    met = self._rendezvous.meet(spec)
+    self._worker.send(orders.prepare(spec, self._launch))
+    ready = self._release.check if self._release else lambda: None
+    met = self._rendezvous.meet(spec, ready)
     if isinstance(met, Outcome):
       return met
     if isinstance(met, HostReport):
@@ -132,6 +158,7 @@ class Host:
     self._routines += [
       self._start_heart(started),
       heartbeat.Routine("files", heartbeat.SECONDS, self._output.push),
+      *self._doctor(spec, started.attempt),
     ]
     if refusal is not None:
       raise refusal
@@ -158,6 +185,12 @@ class Host:
       ended=self._events.put,
       watch=self._group.watch if self._group else lambda: None,
     )
+
+  def _doctor(self, spec: JobSpec, attempt: int) -> list[heartbeat.Routine]:
+    if not doctor.looks_after(spec, self._launch):
+      return []
+    pid, note = self._worker.pid, self._pump.note
+    return [doctor.routine(self._directory, attempt, self._launch, pid, note)]
 
   def _watch(self, spec: JobSpec) -> HostReport | Outcome:
     """Waits for the end of the worker, of the time, or of the job."""

@@ -67,6 +67,7 @@ class _Worker:
   """
 
   log_fd = -1
+  pid = -1
 
   def __init__(self, events: "queue.SimpleQueue[Event]") -> None:
     self.events = events

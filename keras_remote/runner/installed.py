@@ -60,9 +60,11 @@ class Installed:
       except errors.StoreError as error:
         note(f"the environment is not kept for the next job: {error}")
     code = host.run()
-    if keeping and code != signals.STOPPED_EXIT and not keeping.finish():
-      # An exit in good order would wait for the store's threads.
-      os._exit(code)
+    if keeping and code != signals.STOPPED_EXIT:
+      finished = keeping.finish()
+      if not finished and not self._launch.stays:
+        # An exit in good order would wait for the store's threads.
+        os._exit(code)
     return code
 
 

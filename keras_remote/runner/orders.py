@@ -9,12 +9,19 @@ from keras_remote.job import layout, surroundings
 from keras_remote.job.launch import Launch
 from keras_remote.job.outcome import Started
 from keras_remote.job.spec import JobSpec
-from keras_remote.runner import rendezvous, scratch
+from keras_remote.runner import doctor, rendezvous, scratch
 
 
-def prepare(spec: JobSpec) -> dict[str, object]:
-  """The first order: what can be done before the attempt is claimed."""
+def prepare(spec: JobSpec, launch: Launch) -> dict[str, object]:
+  """The first order: what can be done before the attempt is claimed.
+
+  Its `doing` is where the worker says what it is at; "" where nobody asks.
+  """
+  folder = Path(launch.scratch)
+  asked = doctor.looks_after(spec, launch)
   return {
+    "doing": str(folder / scratch.DOING) if asked else "",
+    "roots": [str(folder / scratch.CONTEXT), spec.environment.root],
     "environ": surroundings.device_environ(spec, os.environ),
     "imports": spec.environment.imports,
   }

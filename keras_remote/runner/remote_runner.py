@@ -23,6 +23,9 @@ _FAILED_EXIT = 1
 def main(worker: process.Worker) -> int:
   """Runs this host's part of the job that the environment names.
 
+  One that stays returns only where the store fails: whoever starts it again
+  then has it tried again. Else it exits from here, when it is told to stop.
+
   Returns:
     0 where the outcome is stored and says success, ENDED_EXIT where it says
     another thing; 143 where this process was told to stop and no outcome is
@@ -52,10 +55,15 @@ def main(worker: process.Worker) -> int:
       key = Path(launch.key_file).read_bytes()
       directory = JobDirectory(open_store(launch.store), launch.job_id, key)
       host = Host(launch, directory, key, worker, pump, events, folder)
-      return installed.run(host, pump.note) if installed else host.run()
+      code = installed.run(host, pump.note) if installed else host.run()
     except (errors.KerasRemoteError, OSError) as error:
       # The store itself fails: only whoever started this process can be told.
       with contextlib.suppress(OSError):
         Path(launch.last_words).write_text(str(error))
       sys.stderr.write(f"keras_remote: {error}\n")
       return _FAILED_EXIT
+  if launch.stays:
+    host.stay()
+    # It is told to stop: no thread is waited for.
+    os._exit(code)
+  return code

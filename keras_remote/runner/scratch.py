@@ -13,6 +13,8 @@ RESULT = "result.pkl"
 # What the worker answers where the function has closed its pipe.
 ANSWER = "answer.json"
 OUTPUT = "output"
+# What the worker is at: a link, whose text says it.
+DOING = "doing"
 RESERVE = "reserve"
 # Kept free for the ending where the disk is full.
 RESERVE_BYTES = 64 * KIB

@@ -9,7 +9,10 @@ import queue
 import signal
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from keras_remote.runner import sampling
 
 
 def main() -> None:
@@ -26,12 +29,16 @@ def main() -> None:
 
   prepare = orders.get()
   os.environ.update(prepare["environ"])
+  sampler = _sample(prepare) if prepare["doing"] else None
   for module in prepare["imports"]:
     # Whatever is wrong with it shows where the function needs it.
     with contextlib.suppress(BaseException):
       importlib.import_module(module)
   order = orders.get()
-  heard = answers.give(calling.run(order, runner), order["answer"])
+  answer = calling.run(order, runner)
+  if sampler:
+    sampler.returned()
+  heard = answers.give(answer, order["answer"])
   # Whatever the function has done to its streams, it has been answered.
   forked.flush()
   # A command's processes are a group of their own, if they are one.
@@ -43,6 +50,13 @@ def main() -> None:
     # In order it would wait for hosts that do not leave.
     forked.flush()
     os._exit(0)
+
+
+def _sample(prepare: dict[str, Any]) -> "sampling.Sampling":
+  from keras_remote.runner import sampling, stacks
+
+  stacks.register()
+  return sampling.Sampling(prepare["doing"], prepare["roots"])
 
 
 class _Answers:

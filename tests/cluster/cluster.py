@@ -82,6 +82,12 @@ def parts() -> Parts:
   )
 
 
+def part(name: str) -> Process:
+  """One of those that `parts` has, by its name."""
+  (found,) = (each for each in parts().processes if each.name == name)
+  return found
+
+
 def lacking() -> str:
   """Why this machine can have no cluster; empty where it can."""
   if not sys.platform.startswith("linux"):

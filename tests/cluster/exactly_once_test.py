@@ -26,15 +26,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import psutil
 from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.core.handle import JobHandle
 from keras_remote.job.state import State
+from tests.cluster import containers
 from tests.cluster.calls import GCS, CallTest, Hold, wait_until
 from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
 from tests.fakes.environment import environment
@@ -162,7 +161,7 @@ class ExactlyOnceTest(CallTest):
     def lose(job: JobHandle[Any], when: Callable[[], Any]) -> None:
       (pod,) = wait_until(lambda: self.pods(job), "it has no pod")
       wait_until(when, "it does not begin")
-      _kill_sandbox(pod.metadata.uid)
+      containers.sandbox(pod.metadata.uid).kill()
 
     early, late = self.submit(_done), self.submit(self.until_told)
     with ThreadPoolExecutor(2) as pool:
@@ -186,7 +185,7 @@ class ExactlyOnceTest(CallTest):
   def runs(self, job: JobHandle[Any]) -> bool:
     """Whether the container of its pod has a process."""
     (pod, *_) = self.pods(job)
-    return len(_containers(pod.metadata.uid)) > 1
+    return len(containers.processes(pod.metadata.uid)) > 1
 
   def test_a_store_that_denies_its_own_success(self) -> None:
     """It has stored what it was asked to, says that it failed, and then that
@@ -213,25 +212,6 @@ class ExactlyOnceTest(CallTest):
     stored = b"\n".join(seen)
     for name in (b"spec.json", b"started.json", b"outcome.json", b"results/"):
       self.assertIn(name, stored)
-
-
-def _containers(uid: str) -> dict[str, list[psutil.Process]]:
-  """The processes of a pod, by their container; the sandbox's is one."""
-  found: dict[str, list[psutil.Process]] = {}
-  for process in psutil.process_iter():
-    try:
-      groups = Path(f"/proc/{process.pid}/cgroup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-      continue
-    if match := re.search(rf"pod{uid}/(\w+)", groups):
-      found.setdefault(match[1], []).append(process)
-  return found
-
-
-def _kill_sandbox(uid: str) -> None:
-  """Kills what keeps the pod's network and names, and nothing else."""
-  processes = [each for all_ in _containers(uid).values() for each in all_]
-  min(processes, key=lambda process: process.create_time()).kill()
 
 
 if __name__ == "__main__":

@@ -58,17 +58,14 @@ def controller(built: Path) -> Process:
 
 
 def install(built: Path) -> None:
-  """Tells the API server of the kind and the webhooks; they may be there."""
-  for each in json.loads((built / "manifests.json").read_text()):
-    if each["kind"] != "CustomResourceDefinition":
-      each = _pointed_here(each)
-    path = f"{_PATHS[each['kind']]}/{each['metadata']['name']}"
-    query = "fieldManager=keras-remote-test&force=true"
-    patch = "application/apply-patch+yaml"
-    api.request("PATCH", f"{path}?{query}", each, patch)
-  path = f"{_PATHS['CustomResourceDefinition']}/{_KIND}"
+  """Tells the API server of the kind and the webhooks, if it has them not."""
+  kind, *webhooks = json.loads((built / "manifests.json").read_text())
+  if not _is_established():
+    _apply(kind)
+  for each in webhooks:
+    _apply(_pointed_here(each))
   deadline = time.monotonic() + _READY_SECONDS
-  while not _is_established(api.request("GET", path)):
+  while not _is_established():
     if time.monotonic() > deadline:
       raise ClusterError("the API server does not take LeaderWorkerSets")
     time.sleep(_LOOK)
@@ -104,8 +101,17 @@ def _pointed_here(configuration: dict[str, Any]) -> dict[str, Any]:
   return {**configuration, "metadata": metadata, "webhooks": webhooks}
 
 
-def _is_established(kind: dict[str, Any]) -> bool:
+def _apply(made: dict[str, Any]) -> None:
+  path = f"{_PATHS[made['kind']]}/{made['metadata']['name']}"
+  query = "fieldManager=keras-remote-test&force=true"
+  api.request("PATCH", f"{path}?{query}", made, "application/apply-patch+yaml")
+
+
+def _is_established() -> bool:
+  """Whether the API server takes objects of the kind."""
+  kinds = _PATHS["CustomResourceDefinition"]
+  kind = api.request("GET", f"{kinds}/{_KIND}") or {"status": {}}
   return any(
     each["type"] == "Established" and each["status"] == "True"
-    for each in kind.get("status", {}).get("conditions") or ()
+    for each in kind["status"].get("conditions") or ()
   )

@@ -13,12 +13,7 @@ from absl.testing import absltest, parameterized
 
 from tests.cluster import api, cluster, harness, layout
 from tests.cluster.namespace import REQUEST_SECONDS, NamespaceTest
-from tests.cluster.process import Process, run
-
-
-def _process(name: str) -> Process:
-  (found,) = (each for each in cluster.parts().processes if each.name == name)
-  return found
+from tests.cluster.process import run
 
 
 def _pids() -> dict[str, int | None]:
@@ -58,7 +53,7 @@ class LifecycleTest(NamespaceTest, parameterized.TestCase):
     self.assertEqual(_pids(), before)
 
   @parameterized.parameters(
-    "containerd-tpu", "etcd", "kube-apiserver", "kubelet-tpu", "registry"
+    "containerd-tpu", "etcd", "kube-apiserver", "kubelet-tpu", "lws", "registry"
   )
   def test_killed(self, name: str) -> None:
     """Of what was killed the next up starts that alone; pods run on."""
@@ -86,14 +81,14 @@ class LifecycleTest(NamespaceTest, parameterized.TestCase):
     """All that ran on a node ends with it, and the next up gives a new one."""
     pod = self.create_pod("sleep", "600", nodeName="cpu")
     self.wait_pod(pod, "Running")
-    _process("node-cpu").kill()
+    cluster.part("node-cpu").kill()
     cluster.up()
     other = self.create_pod("true", nodeName="cpu", name="other")
     self.output(other)
 
   def test_reused_pid(self) -> None:
     """Another process that has got a recorded id is none of the cluster's."""
-    process = _process("registry")
+    process = cluster.part("registry")
     record = layout.RECORDS / "registry.json"
     before = record.read_text()
     self.addCleanup(record.write_text, before)

@@ -58,6 +58,7 @@ class NamespaceTest(absltest.TestCase):
     environ: dict[str, str] | None = None,
     resources: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
+    mounts: dict[str, str] | None = None,
     **spec: object,
   ) -> str:
     """Creates a pod that runs the command once; its name.
@@ -65,9 +66,11 @@ class NamespaceTest(absltest.TestCase):
     Args:
       image: busybox, if none is given.
       resources: what it asks for, and at most gets.
+      mounts: where it finds volumes of its spec, by their names.
       spec: further fields of the pod's spec.
     """
     variables = [{"name": n, "value": v} for n, v in (environ or {}).items()]
+    mounted = [{"name": n, "mountPath": p} for n, p in (mounts or {}).items()]
     pod = {
       "metadata": {"name": name, "labels": labels or {}},
       "spec": {
@@ -79,6 +82,7 @@ class NamespaceTest(absltest.TestCase):
             "image": image or self.cluster.busybox_image,
             "command": command,
             "env": variables,
+            "volumeMounts": mounted,
             "resources": {"limits": resources or {}},
           }
         ],

@@ -9,12 +9,13 @@ import time
 from typing import Any
 
 from absl.testing import absltest
+from kubernetes.client import ApiException
 
 from keras_remote.core.handle import JobHandle
 from keras_remote.job.state import State
-from tests.cluster import cluster
+from tests.cluster import cluster, containers
 from tests.cluster.calls import CallTest, wait_until
-from tests.cluster.process import Process
+from tests.cluster.sets import SetTest
 
 # Seconds in which a job ends while a part of the cluster is away.
 _WHILE = 2.0
@@ -34,7 +35,7 @@ class RestartsTest(CallTest):
     early, late = self.submit(_nap), self.submit(self.until_told)
     self.wait_called(early)
     self.wait_called(late)
-    _process(name).kill()
+    cluster.part(name).kill()
     wait_until(self.directory(early).outcome, "it does not end")
     time.sleep(_WHILE)
     cluster.up()
@@ -69,7 +70,7 @@ class RestartsTest(CallTest):
     self.wait_running(job)
     directory = self.directory(job)
     wait_until(lambda: list(directory.log(1, 0)), "its log is not stored")
-    _process("node-gpu").kill()
+    cluster.part("node-gpu").kill()
     # A machine that is silent may only have lost its network.
     self.assertEqual(job.status(), State.RUNNING)
     cluster.up()
@@ -82,16 +83,37 @@ class RestartsTest(CallTest):
     return status if status.state.terminated else None
 
 
+class SetsControllerTest(SetTest):
+  def setUp(self) -> None:
+    super().setUp()
+    self.addCleanup(cluster.up)
+
+  def test_a_restart(self) -> None:
+    """Of what has happened meanwhile it sees the restart of a container, and
+    not that a pod was deleted: that one alone is made anew."""
+    names = ("restarted", "deleted", "released")
+    for name in names:
+      self.create_set(name, 2)
+    restarted, deleted, _ = (self.wait_group(name, 2) for name in names)
+    cluster.part("lws").kill()
+    with self.assertRaisesRegex(ApiException, "failed calling webhook"):
+      self.create_set("new", 2)
+    containers.first(restarted[1]).kill()
+    self.delete_pod(deleted[1])
+    self.delete_set("released")
+    self.wait_gone("released")
+    wait_until(lambda: len(self.hosts("deleted")) == 1, "it is not deleted")
+    cluster.up()
+    self.wait_group("restarted", 2, but=restarted)
+    leader, _ = self.wait_group("deleted", 2, but=deleted[1:])
+    self.assertEqual(leader.metadata.uid, deleted[0].metadata.uid)
+
+
 def _nap() -> str:
   import time
 
   time.sleep(3)
   return "rested"
-
-
-def _process(name: str) -> Process:
-  (found,) = (each for each in cluster.parts().processes if each.name == name)
-  return found
 
 
 if __name__ == "__main__":

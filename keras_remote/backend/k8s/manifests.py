@@ -35,7 +35,7 @@ def job_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
       "backoffLimitPerIndex": _attempts(spec),
       "maxFailedIndexes": 0,
     }
-    part = Part(index=_INDEX, subdomain=spec.job_id)
+    part = Part(index=_INDEX, subdomain=spec.job_id, together=True)
   queue = spec.resources.queue
   return _job(
     spec,

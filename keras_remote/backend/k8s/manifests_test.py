@@ -96,6 +96,12 @@ class GoldenTest(parameterized.TestCase):
     service = manifests.service_manifest(spec)
     self.assert_golden("cpu-2-hosts-indexed", [found, service])
 
+  def test_an_indexed_job_of_a_slice(self) -> None:
+    """All its pods are in one pool, which they share with no other job."""
+    spec = _spec("v5e-16", hosts=4)
+    found = manifests.job_manifest(spec, _contents())
+    self.assert_golden("v5e-16-indexed", found)
+
   @parameterized.named_parameters(
     ("slice", "v5e-16", _spec("v5e-16", hosts=4)),
     ("slices", "v5e-16-2-slices", _spec("v5e-16", hosts=8, slices=2)),

@@ -61,6 +61,8 @@ class Part:
       this pod deletes none.
     environ: further variables.
     subdomain: the Service that gives each pod a name; "" for none.
+    together: whether all of the job's pods are in one domain of their placement
+      because the template says it, rather than whoever makes them.
   """
 
   index: str = ""
@@ -68,6 +70,7 @@ class Part:
   release: str = ""
   environ: Mapping[str, str] = field(default_factory=dict)
   subdomain: str = ""
+  together: bool = False
 
 
 def place(spec: JobSpec) -> Placement:
@@ -151,9 +154,36 @@ def _pod(spec: JobSpec, contents: Contents, part: Part) -> dict[str, Any]:
     pod["serviceAccountName"] = asked.service_account
   if there.selector:
     pod["nodeSelector"] = dict(there.selector)
+  if part.together and there.domain:
+    pod["affinity"] = _together(spec.job_id, there.domain)
   if there.tolerations:
     pod["tolerations"] = [dict(each) for each in there.tolerations]
   return pod
+
+
+def _together(job_id: str, domain: str) -> dict[str, Any]:
+  """All of the job in one domain, and no other job there.
+
+  Two that each have a part of a slice would wait for each other for ever.
+  """
+  required = "requiredDuringSchedulingIgnoredDuringExecution"
+  ours: dict[str, Any] = {"key": pods.JOB_LABEL}
+  mine = [{**ours, "operator": "In", "values": [job_id]}]
+  others = [
+    {**ours, "operator": "Exists"},
+    {**ours, "operator": "NotIn", "values": [job_id]},
+  ]
+
+  def term(expressions: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    selector = {"matchExpressions": expressions}
+    return {
+      required: [{"labelSelector": selector, **more, "topologyKey": domain}]
+    }
+
+  return {
+    "podAffinity": term(mine),
+    "podAntiAffinity": term(others, namespaceSelector={}),
+  }
 
 
 def _volume(name: str, secret: str, files: Iterable[str]) -> dict[str, Any]:

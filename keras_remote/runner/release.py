@@ -1,0 +1,229 @@
+"""Frees a job's machines when it has ended, from inside the job.
+
+A LeaderWorkerSet runs until it is deleted, and nobody else may be there to do
+that: so host 0 does, by a service account that may do no more than this.
+"""
+
+import http.client
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_remote import errors
+
+# Seconds that a cluster may take to know a new Role.
+_KNOWN_SECONDS = 30.0
+# Seconds between two requests: at first, and at most.
+_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+_REQUEST_SECONDS = 10.0
+_MOST_BYTES = 1 << 20
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_REFUSALS = (401, 403)
+_GONE = 404
+
+
+@dataclass(frozen=True)
+class _Kind:
+  group: str
+  resource: str
+
+
+# In this order: the Job owns the set, and is what a cancel deletes.
+_KINDS = (
+  _Kind("leaderworkerset.x-k8s.io", "leaderworkersets"),
+  _Kind("batch", "jobs"),
+)
+
+
+class Release:
+  """The right to delete what runs a job, and its use.
+
+  Args:
+    folder: has `token`, `ca.crt` and `namespace`.
+    say: is told what somebody should know.
+    environ: names the API server, as in every container of a cluster.
+    known_seconds: for which a refusal, or no answer, may yet change.
+  """
+
+  def __init__(
+    self,
+    folder: Path,
+    job_id: str,
+    say: Callable[[str], object],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    known_seconds: float = _KNOWN_SECONDS,
+  ) -> None:
+    self._folder = folder
+    self._job_id = job_id
+    self._say = say
+    self._environ = environ
+    self._known_seconds = known_seconds
+    self._asked = threading.Event()
+    self._refusal = ""
+    self._begun = False
+
+  def ask(self) -> None:
+    """Begins to ask whether the right is there."""
+    self._beside("right to release", self._ask)
+
+  def check(self) -> None:
+    """Passes when the right is there; after `ask`.
+
+    Raises:
+      ClusterAccessError: it is not, or nobody answers.
+    """
+    self._asked.wait()
+    if self._refusal:
+      raise errors.ClusterAccessError(
+        f"{self._refusal}; so it does not begin: its machines would run on "
+        "after its end"
+      )
+
+  def begin(self) -> None:
+    """Begins to delete, until it works; nothing the second time."""
+    if not self._begun:
+      self._begun = True
+      self._beside("release", self._delete)
+
+  def _beside(self, name: str, work: Callable[[], None]) -> None:
+    # A daemon: this process is told to stop when the deletion has worked, and
+    # then waits for nobody.
+    threading.Thread(target=work, name=name, daemon=True).start()
+
+  def _ask(self) -> None:
+    deadline, pause = time.monotonic() + self._known_seconds, _PAUSE
+    try:
+      while refusal := self._missing():
+        if time.monotonic() + pause > deadline:
+          self._refusal = refusal
+          return
+        time.sleep(pause)
+    finally:
+      self._asked.set()
+
+  def _missing(self) -> str:
+    """Why it may not, or cannot, delete; "" where it may."""
+    for kind in _KINDS:
+      try:
+        if not self._may_delete(kind):
+          return (
+            f"this job may not delete its own {kind.resource} in the namespace "
+            f"{self._namespace}: its Role or RoleBinding {self._job_id} is "
+            "missing there, or was changed"
+          )
+      except _FAILURES as error:
+        return (
+          "the cluster cannot be asked whether this job may delete its own "
+          f"{kind.resource}: {error}"
+        )
+    return ""
+
+  def _may_delete(self, kind: _Kind) -> bool:
+    asked = {
+      "verb": "delete",
+      "group": kind.group,
+      "resource": kind.resource,
+      "subresource": "",
+      "namespace": self._namespace,
+      "name": self._job_id,
+    }
+    body = {
+      "apiVersion": "authorization.k8s.io/v1",
+      "kind": "SelfSubjectAccessReview",
+      "spec": {"resourceAttributes": asked},
+    }
+    status, answer = self._request("POST", _REVIEWS, body)
+    if status not in (200, 201):
+      raise http.client.HTTPException(_told(status, answer))
+    return answer["status"]["allowed"] is True
+
+  def _delete(self) -> None:
+    left, said, pause = list(_KINDS), False, _PAUSE
+    while True:
+      for kind in list(left):
+        status, answer = self._try_to_delete(kind)
+        if 200 <= status < 300 or status == _GONE:
+          left.remove(kind)
+        elif status in _REFUSALS and not said:
+          said = True
+          self._say(
+            f"this job's {kind.resource} cannot be deleted from inside it, and "
+            f"its machines run on: {_told(status, answer)}; "
+            f"`keras-remote jobs cancel {self._job_id}` deletes them"
+          )
+      if not left:
+        return
+      time.sleep(pause)
+      pause = min(2 * pause, _LONGEST_PAUSE)
+
+  def _try_to_delete(self, kind: _Kind) -> tuple[int, Any]:
+    # Without a policy of its own a Job would leave behind what it owns.
+    options = {
+      "apiVersion": "v1",
+      "kind": "DeleteOptions",
+      "propagationPolicy": "Background",
+    }
+    try:
+      namespace = self._namespace
+      path = (
+        f"/apis/{kind.group}/v1/namespaces/{namespace}/{kind.resource}/"
+        f"{self._job_id}"
+      )
+      return self._request("DELETE", path, options)
+    except _FAILURES:
+      return 0, None
+
+  @property
+  def _namespace(self) -> str:
+    return (self._folder / "namespace").read_text().strip()
+
+  def _request(
+    self, method: str, path: str, body: Mapping[str, object]
+  ) -> tuple[int, Any]:
+    """The status and the body of the API server's answer."""
+    connection = http.client.HTTPSConnection(
+      self._environ["KUBERNETES_SERVICE_HOST"],
+      int(self._environ["KUBERNETES_SERVICE_PORT"]),
+      timeout=_REQUEST_SECONDS,
+      context=ssl.create_default_context(cafile=self._folder / "ca.crt"),
+    )
+    # Read each time: the cluster may write it later, or anew.
+    token = (self._folder / "token").read_text().strip()
+    headers = {
+      "Authorization": f"Bearer {token}",
+      "Content-Type": "application/json",
+      "Accept": "application/json",
+    }
+    try:
+      connection.request(method, path, json.dumps(body), headers)
+      response = connection.getresponse()
+      data = response.read(_MOST_BYTES)
+    finally:
+      connection.close()
+    try:
+      return response.status, json.loads(data)
+    except ValueError:
+      return response.status, None
+
+
+# What a missing file, a network or a strange answer raises.
+_FAILURES = (
+  OSError,
+  http.client.HTTPException,
+  LookupError,
+  TypeError,
+  ValueError,
+)
+
+
+def _told(status: int, answer: object) -> str:
+  """An answer's own words."""
+  words = answer.get("message", "") if isinstance(answer, dict) else ""
+  return f"{status} {words}".strip()

@@ -1,0 +1,198 @@
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from absl.testing import absltest, parameterized
+
+from keras_remote import errors
+from keras_remote.runner.release import Release
+from tests.fakes import tls
+from tests.fakes.api_server import ApiServer, Request
+
+_JOB = "train-20260102-030405-abc234"
+_SETS = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/team/leaderworkersets"
+_JOBS = "/apis/batch/v1/namespaces/team/jobs"
+_SECONDS = 30
+
+
+class ReleaseTest(parameterized.TestCase):
+  def setUp(self) -> None:
+    super().setUp()
+    identity = tls.identity()
+    self.server = self.enter_context(ApiServer(identity.context))
+    for place in (_SETS, _JOBS):
+      self.server.put(place, {"metadata": {"name": _JOB}})
+      self.server.put(place, {"metadata": {"name": "another"}})
+    self.folder = Path(self.create_tempdir().full_path)
+    self.write("ca.crt", identity.certificate)
+    self.write("namespace", "team")
+    self.write("token", "secret\n")
+    url = urlsplit(self.server.url)
+    self.environ = {
+      "KUBERNETES_SERVICE_HOST": f"{url.hostname}",
+      "KUBERNETES_SERVICE_PORT": f"{url.port}",
+    }
+    self.said: list[str] = []
+
+  def write(self, name: str, text: str) -> None:
+    (self.folder / name).write_text(text)
+
+  def release(self, known_seconds: float = _SECONDS) -> Release:
+    return Release(
+      self.folder,
+      _JOB,
+      self.said.append,
+      environ=self.environ,
+      known_seconds=known_seconds,
+    )
+
+  def check(self, known_seconds: float = _SECONDS) -> None:
+    release = self.release(known_seconds)
+    release.ask()
+    release.check()
+
+  def refuse(self, fault: Callable[[Request], int | None]) -> None:
+    """Has the server refuse what the fault gives a status for."""
+    self.server.fault = fault
+
+  def wait(self, holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not holds():
+      self.assertLess(time.monotonic(), deadline)
+      time.sleep(0.01)
+
+  def is_gone(self) -> bool:
+    return not any(self.server.get(place, _JOB) for place in (_SETS, _JOBS))
+
+  def test_the_right_is_there(self) -> None:
+    """It is asked for these two objects alone, as whose token it is."""
+    self.check()
+    asked = [r.body["spec"]["resourceAttributes"] for r in self.server.requests]
+    self.assertEqual(
+      [(a["verb"], a["group"], a["resource"], a["name"]) for a in asked],
+      [
+        ("delete", "leaderworkerset.x-k8s.io", "leaderworkersets", _JOB),
+        ("delete", "batch", "jobs", _JOB),
+      ],
+    )
+    for request in self.server.requests:
+      self.assertEqual(request.headers["Authorization"], "Bearer secret")
+
+  @parameterized.parameters("leaderworkersets", "jobs")
+  def test_the_right_is_missing(self, resource: str) -> None:
+    """The error says which, where, and what is to be looked at."""
+    self.server.forbidden = {f"delete {resource}"}
+    with self.assertRaisesRegex(
+      errors.ClusterAccessError,
+      f"may not delete its own {resource} in the namespace team: its Role .*"
+      f"{_JOB}",
+    ):
+      self.check(known_seconds=0)
+
+  def test_a_right_that_is_not_known_yet(self) -> None:
+    """It is asked for again: the cluster may need a moment for a new Role."""
+    self.server.forbidden = {"delete jobs"}
+    release = self.release()
+    release.ask()
+    self.wait(lambda: len(self.server.requests) > 2)
+    self.server.forbidden = set()
+    release.check()
+
+  def test_a_token_that_comes_late(self) -> None:
+    """It is waited for: the cluster writes it when the account is there."""
+    (self.folder / "token").unlink()
+    release = self.release()
+    release.ask()
+    self.write("token", "late")
+    release.check()
+    self.assertIn("late", self.server.requests[-1].headers["Authorization"])
+
+  def test_nobody_answers(self) -> None:
+    """That is told too."""
+    self.server.refuse()
+    with self.assertRaisesRegex(
+      errors.ClusterAccessError, "cannot be asked .*refused"
+    ):
+      self.check(known_seconds=0)
+
+  def test_an_impostor(self) -> None:
+    """A server with another certificate gets no token."""
+    self.write("ca.crt", tls.identity.__wrapped__().certificate)
+    with self.assertRaisesRegex(errors.ClusterAccessError, "CERTIFICATE"):
+      self.check(known_seconds=0)
+    self.assertEmpty(self.server.requests)
+
+  def test_both_are_deleted(self) -> None:
+    """The set first; and nothing else, nor is anything asked twice."""
+    release = self.release()
+    release.begin()
+    release.begin()
+    self.wait(self.is_gone)
+    self.assertEqual(
+      [(r.method, r.path) for r in self.server.requests],
+      [("DELETE", f"{_SETS}/{_JOB}"), ("DELETE", f"{_JOBS}/{_JOB}")],
+    )
+    # Without this a Job leaves what it owns behind.
+    for request in self.server.requests:
+      self.assertEqual(request.body["propagationPolicy"], "Background")
+    self.assertTrue(self.server.get(_SETS, "another"))
+
+  def test_what_is_gone_already(self) -> None:
+    """Whoever was faster: it is done."""
+    self.server.remove(_SETS, _JOB)
+    self.release().begin()
+    self.wait(self.is_gone)
+    time.sleep(1)
+    self.assertLen(self.server.requests, 2)
+
+  @parameterized.parameters(0, 429, 500, 503)
+  def test_a_failure_that_passes(self, status: int) -> None:
+    """It is tried again until it works, and nobody need be told."""
+    left = 3
+
+    def fault(request: Request) -> int | None:
+      nonlocal left
+      left -= 1
+      return status if left >= 0 else None
+
+    self.server.fault = fault
+    self.release().begin()
+    self.wait(self.is_gone)
+    self.assertEmpty(self.said)
+
+  @parameterized.parameters(401, 403)
+  def test_a_refusal(self, status: int) -> None:
+    """It is said once, with what to type; and tried again all the same."""
+    refusing = threading.Event()
+    refusing.set()
+    self.refuse(lambda request: status if refusing.is_set() else None)
+    self.release().begin()
+    self.wait(lambda: len(self.server.requests) >= 4)
+    refusing.clear()
+    self.wait(self.is_gone)
+    (said,) = self.said
+    self.assertIn(f"{status} a fault", said)
+    self.assertIn(f"keras-remote jobs cancel {_JOB}", said)
+
+  def test_a_set_that_cannot_be_deleted(self) -> None:
+    """Its Job is all the same: the set goes with it."""
+    refused = [_SETS]
+    self.refuse(lambda r: 403 if r.path.startswith(tuple(refused)) else None)
+    self.release().begin()
+    self.wait(lambda: not self.server.get(_JOBS, _JOB))
+    refused.clear()
+    self.wait(self.is_gone)
+
+  def test_an_api_server_that_is_away(self) -> None:
+    """It is tried again when it is back."""
+    self.server.refuse()
+    self.release().begin()
+    time.sleep(0.2)
+    self.server.listen()
+    self.wait(self.is_gone)
+
+
+if __name__ == "__main__":
+  absltest.main()
