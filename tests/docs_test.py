@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from absl.testing import absltest, parameterized
 
 import keras_remote
@@ -60,6 +61,8 @@ def _blocks(page: Path) -> Iterator[Block]:
     yield Block(found[1], found[2], line)
 
 
+# A page's commands start dozens of processes, one after another.
+@pytest.mark.timeout(400)
 class DocsTest(parameterized.TestCase):
   @parameterized.named_parameters((p.stem, p) for p in _PAGES)
   def test_snippets(self, page: Path) -> None:

@@ -169,11 +169,11 @@ class LocalBackend:
   ) -> Generator[bytes, None, Shown]:
     if allocation not in (None, spec.job_id):
       return Shown()
-    here = self._allocation(spec)
+    place = self._allocation(spec)
     alone = spec.resources.hosts == 1
     near = is_folder(spec.target.store)
     try:
-      log = here.host(host, "log").open("rb")
+      log = place.host(host, "log").open("rb")
     except OSError:
       return Shown()
     directory = self._directory(spec.target.store, spec.job_id)
@@ -182,7 +182,7 @@ class LocalBackend:
       while True:
         # Asked before reading: what was printed before the end is then read.
         # A single host's log is complete when its outcome is there.
-        ended = not here.lives(host) or (
+        ended = not place.lives(host) or (
           alone and near and directory.outcome() is not None
         )
         while data := log.read(_READ):

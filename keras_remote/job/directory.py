@@ -184,6 +184,15 @@ class JobDirectory:
     key = self._attempt(attempt, layout.host_report(host))
     return self._decoded(HostReport, key)
 
+  def reported(self, attempt: int) -> set[int]:
+    """The hosts of the attempt whose reports are there, by one request."""
+    prefix = self._attempt(attempt, layout.HOSTS)
+    names = (
+      entry.key.removeprefix(prefix).removesuffix(".json")
+      for entry in self.store.list(prefix)
+    )
+    return {int(name) for name in names if name.isdecimal()}
+
   def create_death(self, report: HostReport) -> None:
     """Stores why the processes of the attempt died, by their backend."""
     key = self._attempt(report.attempt, layout.DEATH)

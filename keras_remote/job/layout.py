@@ -41,9 +41,13 @@ def heartbeat(host: int) -> str:
   return f"heartbeat/{host}"
 
 
+# The folder of what hosts say of their ends, within the attempt.
+HOSTS = "hosts/"
+
+
 def host_report(host: int) -> str:
   """How a host ended, within the attempt."""
-  return f"hosts/{host}.json"
+  return f"{HOSTS}{host}.json"
 
 
 def doing(host: int) -> str:

@@ -3,12 +3,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from absl.testing import absltest, parameterized
 
 from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.runner import signals
+from tests.fakes import tls
+from tests.fakes.api_server import ApiServer
 
 _PACKAGE = Path(__file__).parents[1]
 # Stands for the archive: it strikes itself at the first of some events.
@@ -131,6 +135,83 @@ class BootTest(parameterized.TestCase):
     self.assertEqual(done.returncode, 1)
     words = Path(self.launch.last_words).read_text()
     self.assertIn("Not a directory", words)
+
+  def test_it_stays(self) -> None:
+    """After the end it waits to be told to stop, with nothing of it left.
+
+    Then it exits at once, as it would have without.
+    """
+    staying = self.start(KERAS_REMOTE_LAUNCH_STAYS="True")
+    self.wait_for(self.outcome.exists)
+    self.wait_for(lambda: not Path(self.launch.scratch).exists())
+    with self.assertRaises(subprocess.TimeoutExpired):
+      staying.wait(0.5)
+    staying.terminate()
+    self.assertEqual(staying.wait(5), ENDED_EXIT)
+    self.assert_nothing_left()
+
+  def test_sigterm_while_the_ending_is_stored(self) -> None:
+    """It is not lost on one that stays: it exits when all is stored."""
+    done = self.boot("os.link", "outcome", KERAS_REMOTE_LAUNCH_STAYS="True")
+    self.assertEqual(done.returncode, ENDED_EXIT, done.stderr)
+    self.assertTrue(self.outcome.exists())
+    self.assert_nothing_left()
+
+  def test_one_that_cannot_store_does_not_stay(self) -> None:
+    """Whoever starts it again has it tried again."""
+    os.chmod(self.launch.store, 0o777)
+    done = self.boot(KERAS_REMOTE_LAUNCH_STAYS="True")
+    self.assertEqual(done.returncode, 1)
+
+  def test_it_frees_the_machines(self) -> None:
+    """When the ending is stored, what runs the job is deleted from here."""
+    identity = tls.identity()
+    folder = Path(self.create_tempdir().full_path)
+    for name, text in (
+      ("ca.crt", identity.certificate),
+      ("namespace", "team"),
+      ("token", "secret"),
+    ):
+      (folder / name).write_text(text)
+    with ApiServer(identity.context) as server:
+      url = urlsplit(server.url)
+      staying = self.start(
+        KERAS_REMOTE_LAUNCH_STAYS="True",
+        KERAS_REMOTE_LAUNCH_RELEASE=str(folder),
+        KUBERNETES_SERVICE_HOST=f"{url.hostname}",
+        KUBERNETES_SERVICE_PORT=f"{url.port}",
+      )
+
+      def deleted() -> list[str]:
+        found = [r for r in server.requests if r.method == "DELETE"]
+        return [request.path.split("/")[-2] for request in found]
+
+      self.wait_for(lambda: len(deleted()) == 2)
+      self.assertTrue(self.outcome.exists())
+      self.assertEqual(deleted(), ["leaderworkersets", "jobs"])
+      staying.terminate()
+      self.assertEqual(staying.wait(5), ENDED_EXIT)
+
+  def start(self, **environ: str) -> "subprocess.Popen[bytes]":
+    """It, running."""
+    process = subprocess.Popen(
+      [sys.executable, "-I", "-S", self.runner, "", ""],
+      env={**os.environ, **self.launch.environ(), **environ},
+      stdout=subprocess.DEVNULL,
+    )
+    self.addCleanup(process.wait)
+    self.addCleanup(process.kill)
+    return process
+
+  @property
+  def outcome(self) -> Path:
+    return Path(self.launch.store, "jobs/job-1/outcome.json")
+
+  def wait_for(self, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+      self.assertLess(time.monotonic(), deadline)
+      time.sleep(0.01)
 
   def test_by_hand(self) -> None:
     """Somebody who starts it without a backend is told so."""

@@ -105,6 +105,22 @@ class HeartTest(absltest.TestCase):
     self.assertIsNotNone(self.directory.heartbeat(2, 1))
     self.assertTrue(self.ended.empty())
 
+  def test_looks_that_take_long(self) -> None:
+    """The heart beats no less often: it goes by the clock."""
+    beats: queue.SimpleQueue[None] = queue.SimpleQueue()
+    began = time.monotonic()
+    routine = heartbeat.heart(
+      self.directory,
+      lambda: beats.put(None),
+      look=1.0,
+      ended=self.ended.put,
+      watch=lambda: time.sleep(2.0),
+    )
+    self.addCleanup(routine.stop)
+    for _ in range(2):
+      beats.get(timeout=20)
+    self.assertLess(time.monotonic() - began, 3 * heartbeat.SECONDS)
+
   def test_an_outcome_that_somebody_else_stored(self) -> None:
     """It is told once, and the looking is over; the heart beats on."""
     self.heart()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_remote import errors
-from keras_remote.job import attempts, endings, fetch, last_words, signing
+from keras_remote.job import attempts, endings, fetch, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ENDED_EXIT, Launch
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
@@ -26,6 +26,7 @@ from keras_remote.runner import (
   process,
   release,
   rendezvous,
+  results,
   scratch,
   signals,
 )
@@ -39,11 +40,6 @@ DRAIN = 1.0
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
 # The endings that leave the worker time to save what it has.
 _SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
-
-
-# More bytes are not tried to be told beside the store: they would not fit, as
-# what is packed is rarely a tenth.
-_SMALL = 10 * last_words.LONGEST
 
 
 class Host:
@@ -111,7 +107,9 @@ class Host:
       ended = self._reporter.failed(error)
     try:
       outcome = self._end(ended)
-      self._tell(outcome)
+      if outcome and self._leads:
+        words = Path(self._launch.last_words)
+        results.tell(outcome, self._scratch / scratch.RESULT, words)
       self._let_go(outcome)
       self._leave(outcome)
     finally:
@@ -315,22 +313,8 @@ class Host:
 
   def _with_result(self, report: HostReport) -> HostReport:
     (self._scratch / scratch.RESERVE).unlink(missing_ok=True)
-    if report.result is None:
-      return report
-    if report.cause is Cause.RETURNED and not self._leads:
-      return dataclasses.replace(report, result=None)  # Host 0's value counts.
-    try:
-      with (self._scratch / scratch.RESULT).open("rb") as result:
-        self._directory.create_result(report.result, result)
-    except (errors.StoreError, OSError) as error:
-      return dataclasses.replace(
-        report,
-        cause=Cause.SETUP,
-        message=f"the result could not be stored: {error}",
-        exception_type="keras_remote.errors.StoreError",
-        result=None,
-      )
-    return report
+    path = self._scratch / scratch.RESULT
+    return results.store(self._directory, report, path)
 
   def _store_report(self, report: HostReport) -> None:
     if self._started:
@@ -370,23 +354,6 @@ class Host:
       report = self._group.named(report)
     outcome = endings.of_report(report, self._started)
     return endings.end(self._directory, self._spec, self._key, outcome)
-
-  def _tell(self, outcome: Outcome | None) -> None:
-    """Says how the job ended to whatever started this process."""
-    path = Path(self._launch.last_words)
-    if outcome is None or not self._leads or not path.exists():
-      return
-    with contextlib.suppress(OSError):
-      words = last_words.record(outcome, self._small_result(outcome))
-      path.write_text(words)
-
-  def _small_result(self, outcome: Outcome) -> bytes | None:
-    """The result that the ending names, if last words may hold it."""
-    result = self._scratch / scratch.RESULT
-    with contextlib.suppress(OSError):
-      if outcome.result and result.stat().st_size <= _SMALL:
-        return result.read_bytes()
-    return None
 
   def _leave(self, outcome: Outcome | None) -> None:
     """Ends what still runs here, when the job has ended."""

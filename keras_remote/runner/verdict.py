@@ -56,7 +56,9 @@ class Reports:
     when all have returned. A report that the job did not write is a failure,
     and nothing of it is used.
     """
-    for host in self._missing():
+    # What is there is asked for at once: a group may have many hosts.
+    reported = self._directory.reported(self._attempt)
+    for host in reported.intersection(self._missing()):
       report = self._directory.host_report(self._attempt, host)
       if report:
         self._reports[host] = self._checked(report, host)

@@ -159,9 +159,11 @@ class CallTest(NamespaceTest, parameterized.TestCase):
     self.assertLessEqual(len(self.directory(job).attempts()), 1)
 
 
-def wait_until(holds: Callable[[], Any], message: str) -> Any:
+def wait_until(
+  holds: Callable[[], Any], message: str, seconds: float = POD_SECONDS
+) -> Any:
   """What it gives, once that is something."""
-  deadline = time.monotonic() + POD_SECONDS
+  deadline = time.monotonic() + seconds
   while not (found := holds()):
     if time.monotonic() > deadline:
       raise AssertionError(message)

@@ -14,7 +14,7 @@ from kubernetes import client
 from tests.cluster import containers
 from tests.cluster.calls import wait_until
 from tests.cluster.namespace import REQUEST_SECONDS
-from tests.cluster.sets import POOL, PREFIX, SetTest
+from tests.cluster.sets import POOL, PREFIX, SetTest, all_slices
 
 _EXCLUSIVE = {f"{PREFIX}/exclusive-topology": POOL}
 _EXCLUSIVE_SLICES = {f"{PREFIX}/subgroup-exclusive-topology": POOL}
@@ -72,6 +72,7 @@ class LeaderWorkerSetTest(SetTest, parameterized.TestCase):
   @pytest.mark.timeout(600)
   def test_slices(self) -> None:
     """Two sets each have all machines of a pool; what they need is named."""
+    self.enter_context(all_slices())
     names = ("one", "two")
     for name in names:
       self.create_set(name, 4, chips=4, annotations=_EXCLUSIVE)
@@ -85,6 +86,7 @@ class LeaderWorkerSetTest(SetTest, parameterized.TestCase):
   @pytest.mark.timeout(600)
   def test_several_slices(self) -> None:
     """Hosts of a group are in as many pools as it has slices, in order."""
+    self.enter_context(all_slices())
     self.create_set(
       *("group", 8), chips=4, slice_hosts=4, annotations=_EXCLUSIVE_SLICES
     )

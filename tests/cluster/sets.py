@@ -1,11 +1,14 @@
 """LeaderWorkerSets of a test's own: groups of shells that do nothing."""
 
-from collections.abc import Collection, Mapping
+import contextlib
+import fcntl
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from kubernetes import client
 
 from keras_remote.backend.k8s.pods import JOB_LABEL
+from tests.cluster import layout
 from tests.cluster.calls import wait_until
 from tests.cluster.namespace import REQUEST_SECONDS, NamespaceTest
 
@@ -15,6 +18,8 @@ PREFIX = "leaderworkerset.sigs.k8s.io"
 INDEX = f"{PREFIX}/worker-index"
 _API = ("leaderworkerset.x-k8s.io", "v1")
 _SETS = "leaderworkersets"
+# Others may have the slices first.
+_GROUP_SECONDS = 300.0
 # Says who it is, and ends at once when it is told to.
 _SAID = "said"
 _WAITS = f'env; echo {_SAID}; trap "exit 0" TERM; sleep 3600 & wait'
@@ -22,6 +27,17 @@ _SLICE = {
   "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
   "cloud.google.com/gke-tpu-topology": "4x4",
 }
+
+
+@contextlib.contextmanager
+def all_slices() -> Iterator[None]:
+  """For a test that needs every pool of slices at once.
+
+  Of two such tests that each had one, neither would get the other.
+  """
+  with (layout.CACHE / "slices").open("w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
 
 
 class SetTest(NamespaceTest):
@@ -125,7 +141,8 @@ class SetTest(NamespaceTest):
       new = [pod for pod in found if pod.metadata.uid not in old and _runs(pod)]
       return new if len(new) == len(found) == hosts else None
 
-    return wait_until(group, f"the group {name} does not come")
+    message = f"the group {name} does not come"
+    return wait_until(group, message, _GROUP_SECONDS)
 
   def wait_gone(self, name: str) -> None:
     """Returns once the set and all that was of it is gone."""
