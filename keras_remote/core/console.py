@@ -5,12 +5,12 @@ import contextlib
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from keras_remote.constants import GIB, KIB, MIB
 from keras_remote.core.environment import in_ci
+from keras_remote.core.turns import Turns
 from keras_remote.job.outcome import Frame, Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.progress import Step
@@ -40,7 +40,7 @@ class Console:
     self._err: TextIO | None = err or sys.stderr
     self.lost: OSError | None = None
     self._hosts: dict[int, _Raw] = {}
-    self._lock = threading.Lock()
+    self._lock = Turns()
     self._doing = ""
     self._said: set[str] = set()
     self._status: Status | None = None

@@ -1,5 +1,6 @@
 """Why a job stands as it does, or ended as it did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ class Explanation:
   Attributes:
     sentence: the reason, for people.
     outcome: None while it has not ended.
+    hosts: what each host does or how it ended, where there are several and
+      that is known.
   """
 
   job_id: str
@@ -30,6 +33,7 @@ class Explanation:
   sentence: str
   outcome: Outcome | None
   attempts: tuple[Attempt, ...]
+  hosts: tuple[str, ...] = ()
 
   def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
     """What IPython shows."""
@@ -69,4 +73,17 @@ def explain(job: Job) -> Explanation:
     sentence=seen.sentence,
     outcome=seen.outcome,
     attempts=tuple(attempts),
+    hosts=_ends(job, attempts) if seen.outcome else seen.hosts,
   )
+
+
+def _ends(job: Job, attempts: Sequence[Attempt]) -> tuple[str, ...]:
+  """How each host of the last attempt ended."""
+  hosts = job.spec.resources.hosts
+  if hosts == 1 or not attempts:
+    return ()
+  told = {
+    report.host: f"{report.cause} {report.message}".rstrip()
+    for report in attempts[-1].hosts
+  }
+  return tuple(told.get(host, "it did not say") for host in range(hosts))

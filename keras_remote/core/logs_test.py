@@ -205,8 +205,9 @@ class HostLogTest(KubernetesCase):
     reader = threading.Thread(target=lambda: found.extend(pieces))
     reader.start()
     self.put_pod(1, _TOLD, "é".encode())
-    self.server.cut()
-    reader.join(20)
+    while reader.is_alive():  # It may have begun before it knew of the end.
+      self.server.cut()
+      reader.join(0.1)
     self.assertEqual("".join(found), "é")
 
 

@@ -51,6 +51,7 @@ class View:
     over: none lives, and none will be started.
     hopeless: it waits for what waiting alone does not bring.
     hosts: what each host does, where there are several.
+    held_up: whether the sentence says what holds up a group that runs.
   """
 
   state: State
@@ -60,6 +61,7 @@ class View:
   over: bool = False
   hopeless: bool = False
   hosts: tuple[str, ...] = ()
+  held_up: bool = False
 
 
 def view(

@@ -112,7 +112,9 @@ class Observer:
       # Once every attempt was claimed, no start will call the function.
       lost = endings.spent(directory, spec)
     if not lost:
-      return Observation(view.state, view.sentence, hosts=view.hosts)
+      return Observation(
+        view.state, view.sentence, held_up=view.held_up, hosts=view.hosts
+      )
     gone = Observation(State.LOST, view.sentence, hosts=view.hosts)
     if present:
       return gone

@@ -7,6 +7,7 @@ import functools
 import math
 
 from keras_remote import clock, errors
+from keras_remote.backend import hang
 from keras_remote.backend.k8s import admission, diagnosis, groups, waiting
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.deaths import Deaths
@@ -17,6 +18,7 @@ from keras_remote.backend.k8s.status import is_leaving
 from keras_remote.home import IMAGES, Home
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec
+from keras_remote.job.state import State
 
 # Sets are not watched, as they say nothing while they have pods: seconds
 # between looks at one that has none.
@@ -52,6 +54,7 @@ class Viewer:
     # Whether pods of its set, or the set itself, were seen.
     self._had_set = False
     self._without_set: float | None = None
+    self._looked, self._hang = -math.inf, ""
 
   def view(self, seen: Seen) -> diagnosis.View:
     """How the job stands now."""
@@ -81,7 +84,22 @@ class Viewer:
     )
     if self._fails(seen.job):
       return dataclasses.replace(view, over=True, sentence=str(died))
+    if view.state is not State.RUNNING or view.told:
+      return view
+    self.due = hang.SECONDS
+    if why := self._hang_now():
+      sentence = f"{view.sentence}, but {why}"
+      return dataclasses.replace(view, sentence=sentence, held_up=True)
     return view
+
+  def _hang_now(self) -> str:
+    """Which host holds up the others; "" where none does."""
+    now = clock.monotonic()
+    if now - self._looked >= hang.SECONDS:
+      self._looked = now
+      attempt = max(self._directory.attempts(), default=0)
+      self._hang = hang.sentence(self._directory, attempt) if attempt else ""
+    return self._hang
 
   @functools.cached_property
   def _pools(self) -> tuple[Pool, ...] | None:

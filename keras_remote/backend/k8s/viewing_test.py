@@ -11,6 +11,7 @@ from keras_remote.backend.k8s.objects import SETS, Object
 from keras_remote.backend.k8s.viewing import Viewer
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.doing import Hang
 from keras_remote.job.outcome import Started
 from keras_remote.job.state import State
 from tests.fakes.kubernetes_case import KubernetesCase
@@ -61,11 +62,20 @@ class ViewerTest(KubernetesCase):
     return [path for path in paths if SETS.plural in path]
 
   def test_a_group_that_runs(self) -> None:
-    """Nobody asks for its set, and nothing is due."""
+    """Nobody asks for its set; what it is held up by is looked at by and by."""
     view = self.view(_pod(0), _pod(1))
     self.assertEqual((view.state, view.over), (State.RUNNING, False))
-    self.assertEqual(self.viewer.due, float("inf"))
+    self.assertEqual((self.viewer.due, view.held_up), (5.0, False))
     self.assertEmpty(self.asked())
+
+  def test_a_group_that_is_held_up(self) -> None:
+    """The sentence says by which host."""
+    self.directory.create_started(Started(1, "uid", "", "now"))
+    said = "host 1 is at train.py:3"
+    self.directory.write_hang(1, Hang(said, (1,)))
+    view = self.view(_pod(0), _pod(1))
+    self.assertTrue(view.held_up)
+    self.assertEndsWith(view.sentence, f"on node node, but {said}")
 
   def test_a_set_without_pods(self) -> None:
     """It makes them; it is looked at again, as nothing tells of its end."""

@@ -30,12 +30,17 @@ def command(out: Output, job_id: str | None) -> None:
     "sentence": seen.sentence,
     "spec": job.spec,
     "outcome": seen.outcome,
+    "hosts": seen.hosts,
     "files": files,
   }
   blocks: list[str | Table] = [f"{job.id}  {state(str(seen.state))}"]
   if seen.sentence:
     blocks.append(seen.sentence)
   sections = _sections(job.spec)
+  if seen.hosts:
+    sections["hosts"] = {
+      str(host): sentence for host, sentence in enumerate(seen.hosts)
+    }
   if seen.outcome:
     sections["outcome"] = _outcome(seen.outcome)
   if files:
