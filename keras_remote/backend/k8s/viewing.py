@@ -8,6 +8,7 @@ import math
 
 from keras_remote import clock, errors
 from keras_remote.backend import hang
+from keras_remote.backend.base import Observation
 from keras_remote.backend.k8s import admission, diagnosis, groups, waiting
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.deaths import Deaths
@@ -54,7 +55,7 @@ class Viewer:
     # Whether pods of its set, or the set itself, were seen.
     self._had_set = False
     self._without_set: float | None = None
-    self._looked, self._hang = -math.inf, ""
+    self._group = hang.GroupLook(directory, spec.resources.hosts)
 
   def view(self, seen: Seen) -> diagnosis.View:
     """How the job stands now."""
@@ -87,19 +88,10 @@ class Viewer:
     if view.state is not State.RUNNING or view.told:
       return view
     self.due = hang.SECONDS
-    if why := self._hang_now():
-      sentence = f"{view.sentence}, but {why}"
-      return dataclasses.replace(view, sentence=sentence, held_up=True)
-    return view
-
-  def _hang_now(self) -> str:
-    """Which host holds up the others; "" where none does."""
-    now = clock.monotonic()
-    if now - self._looked >= hang.SECONDS:
-      self._looked = now
-      attempt = max(self._directory.attempts(), default=0)
-      self._hang = hang.sentence(self._directory, attempt) if attempt else ""
-    return self._hang
+    seen_now = self._group.add(Observation(view.state, view.sentence))
+    return dataclasses.replace(
+      view, sentence=seen_now.sentence, held_up=seen_now.held_up
+    )
 
   @functools.cached_property
   def _pools(self) -> tuple[Pool, ...] | None:
