@@ -1,4 +1,4 @@
-"""Jobs of two hosts on pathways that tests disturb, and count."""
+"""Jobs of several hosts on pathways that tests disturb, and count."""
 
 import contextlib
 import datetime
@@ -24,9 +24,11 @@ from tests.cluster.calls import GCS, CallTest, wait_until
 from tests.cluster.namespace import REQUEST_SECONDS
 from tests.fakes.environment import environment
 
-HOSTS = 2
 # Seconds after the outcome within which every pod is gone.
 GONE = 5.0
+# Seconds between two looks: what is looked at has its time, and the cores are
+# for the hosts.
+_LOOK = 0.5
 _KINDS = (PODS, SETS, JOBS, ACCOUNTS, ROLES, BINDINGS, SECRETS)
 # Says that it was called, and waits until it is told to go on. A command joins
 # no JAX, which no host needs here.
@@ -44,12 +46,16 @@ while not list(store.list("told", limit=1)):
 
 
 class GangTest(CallTest):
-  """Makes jobs of two hosts, and says how they stand.
+  """Makes jobs of several hosts, and says how they stand.
 
   Attributes:
+    accelerator: what they ask for.
+    hosts: that this is; of one machine each, where the number does not follow.
     seconds: that two busy cores may take to start or end a group.
   """
 
+  accelerator = "cpu"
+  hosts = 2
   seconds = 240.0
 
   def setUp(self) -> None:
@@ -59,24 +65,29 @@ class GangTest(CallTest):
     (self.project / "work.py").write_text(_SCRIPT)
 
   def begin(self, gcs: str | None = None, **options: Any) -> JobHandle[None]:
-    """A job whose two hosts have called, each in a pod of its own.
+    """A job whose hosts have called, each in a pod of its own.
 
     Args:
       gcs: where its hosts find the bucket.
     """
+    job = self.send(gcs, **options)
+    self.wait_begun(job, 1)
+    return job
+
+  def send(self, gcs: str | None = None, **options: Any) -> JobHandle[None]:
+    """A job that is on its way; as above."""
     used: Any = {
       "backend": "pathways",
-      "accelerator": "cpu",
-      "hosts": HOSTS,
+      "accelerator": self.accelerator,
       "cpu": 0.1,
       "capture_env_vars": [GCS],
+      **({"hosts": self.hosts} if self.accelerator == "cpu" else {}),
       **options,
     }
     with environment(**({GCS: gcs} if gcs else {})):
       job = submit_command(("python3", "work.py", self.store), used)
-      # It is sent when its spec is there.
+      # It is sent with its spec, which has the variable.
       self.assertEqual(job.spec.job_id, job.id)
-    self.wait_begun(job, 1)
     return job
 
   def called(self, job: JobHandle[None]) -> list[tuple[int, int]]:
@@ -90,11 +101,12 @@ class GangTest(CallTest):
 
   def wait_begun(self, job: JobHandle[None], attempt: int) -> None:
     """Returns once all hosts have called, in this attempt."""
-    hosts = [(attempt, host) for host in range(HOSTS)]
+    hosts = [(attempt, host) for host in range(self.hosts)]
     wait_until(
-      lambda: self.called(job)[-HOSTS:] == hosts,
+      lambda: self.called(job)[-self.hosts :] == hosts,
       f"attempt {attempt} does not begin",
       self.seconds,
+      _LOOK,
     )
 
   def pod(self, job: JobHandle[None], host: int) -> Any:
@@ -116,7 +128,7 @@ class GangTest(CallTest):
   def stored(self, job: JobHandle[None]) -> Outcome:
     """How it ended, as its own processes have stored: no client helps."""
     outcome = self.directory(job).outcome
-    return wait_until(outcome, "there is no outcome", self.seconds)
+    return wait_until(outcome, "there is no outcome", self.seconds, _LOOK)
 
   def gone_after(self, job: JobHandle[None], outcome: Outcome) -> float:
     """Seconds from the outcome until none of its pods was there."""
@@ -136,11 +148,11 @@ class GangTest(CallTest):
       ]
 
     with contextlib.suppress(AssertionError):
-      wait_until(lambda: not left(), "something is left", self.seconds)
+      wait_until(lambda: not left(), "something is left", self.seconds, _LOOK)
     self.assertEqual(left(), [])
     calls = [
       (attempt + 1, host)
       for attempt in range(attempts)
-      for host in range(HOSTS)
+      for host in range(self.hosts)
     ]
     self.assertEqual(self.called(job), calls)
