@@ -212,8 +212,7 @@ class GroupTest(KubernetesCase):
     self.server.fault = lambda r: (
       403 if r.method == "DELETE" and "leaderworkersets" in r.path else None
     )
-    with self.assertRaises(errors.ClusterAccessError):
-      self.backend.cancel_job(self.spec)
+    self.backend.cancel_job(self.spec)
     self.assertIsNone(self.found(JOBS, JOB_ID))
 
   def test_why_a_host_died(self) -> None:

@@ -266,12 +266,12 @@ class BaseK8sBackend(abc.ABC):
     )
 
   def cancel_job(self, spec: JobSpec) -> None:
-    try:
-      if self.restarts_groups:
-        # Else only the leader were told to end, and the others after it.
+    if self.restarts_groups:
+      # Else only the leader were told to end, and the others after it. Who may
+      # not do that has it go with the Job.
+      with contextlib.suppress(errors.ClusterAccessError):
         self._cluster.delete(SETS, spec.job_id, last=True)
-    finally:
-      self._cluster.delete(JOBS, spec.job_id)
+    self._cluster.delete(JOBS, spec.job_id)
 
   def abandoned(self, spec: JobSpec) -> bool:
     seen = watch.recall(self._cluster, spec)
