@@ -94,7 +94,7 @@ def _why(
   directory: JobDirectory, spec: JobSpec, number: int, *, over: bool
 ) -> str:
   reports = _reports(directory, spec, number)
-  if over and reports:
+  if over and {report.cause for report in reports} == {Cause.STOPPED}:
     # Whoever is told to stop says so first of all: the others were told so
     # because of who said nothing.
     said = {report.host for report in reports}
