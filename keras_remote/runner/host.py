@@ -37,6 +37,9 @@ from keras_remote.runner.report import Reporter
 GRACE = 10.0
 # Seconds that the pipe is read after the worker's end.
 DRAIN = 1.0
+# Seconds after which whoever stays without an outcome ends nevertheless, to be
+# started again: that is noticed late, too.
+_UNTOLD = 60.0
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
 # The endings that leave the worker time to save what it has.
 _SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
@@ -119,11 +122,19 @@ class Host:
       return signals.STOPPED_EXIT
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
-  def stay(self) -> None:
-    """Waits, when all is stored, until it is told to stop."""
-    while not signals.wait(heartbeat.SECONDS):
-      if self._release:  # Somebody else may end the job meanwhile.
-        self._let_go(self._outcome())
+  def stay(self, patience: float = _UNTOLD) -> None:
+    """Waits, when all is stored, until it is told to stop.
+
+    Args:
+      patience: seconds for which the job may go on without an outcome: who is
+        to start the group anew has then not noticed that it must.
+    """
+    deadline = time.monotonic() + patience
+    while not signals.wait(min(heartbeat.SECONDS, patience)):
+      outcome = self._outcome()  # Somebody else may end the job meanwhile.
+      self._let_go(outcome)
+      if outcome is None and time.monotonic() > deadline:
+        return
 
   def _let_go(self, outcome: Outcome | None) -> None:
     """Has the machines freed, once the job has ended."""

@@ -162,14 +162,21 @@ class CallTest(NamespaceTest, parameterized.TestCase):
 
 
 def wait_until(
-  holds: Callable[[], Any], message: str, seconds: float = POD_SECONDS
+  holds: Callable[[], Any],
+  message: str,
+  seconds: float = POD_SECONDS,
+  look: float = _LOOK,
 ) -> Any:
-  """What it gives, once that is something."""
+  """What it gives, once that is something.
+
+  Args:
+    look: seconds between two looks.
+  """
   deadline = time.monotonic() + seconds
   while not (found := holds()):
     if time.monotonic() > deadline:
       raise AssertionError(message)
-    time.sleep(_LOOK)
+    time.sleep(look)
   return found
 
 
