@@ -29,6 +29,7 @@ from keras_remote.runner import (
   results,
   scratch,
   signals,
+  staying,
 )
 from keras_remote.runner.events import Event
 from keras_remote.runner.report import Reporter
@@ -119,19 +120,19 @@ class Host:
       return signals.STOPPED_EXIT
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
-  def stay(self) -> None:
-    """Waits, when all is stored, until it is told to stop."""
-    while not signals.wait(heartbeat.SECONDS):
-      if self._release:  # Somebody else may end the job meanwhile.
-        self._let_go(self._outcome())
+  def stay(self, patience: float = staying.UNTOLD) -> None:
+    """Waits until it is told to stop, or, without an outcome, so long."""
+    staying.stay(
+      self._outcome, self._release, leads=self._leads, patience=patience
+    )
 
   def _let_go(self, outcome: Outcome | None) -> None:
-    """Has the machines freed, once the job has ended."""
-    if self._release and outcome:
+    """Has the machines freed, once the job has ended: by host 0 at once."""
+    if self._release and self._leads and outcome:
       self._release.begin()
 
   def _attempt(self, refusal: Exception | None) -> HostReport | Outcome | None:
-    if self._release:
+    if self._release and self._leads:
       self._release.ask()
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec

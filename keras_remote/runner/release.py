@@ -1,7 +1,8 @@
 """Frees a job's machines when it has ended, from inside the job.
 
 A LeaderWorkerSet runs until it is deleted, and nobody else may be there to do
-that: so host 0 does, by a service account that may do no more than this.
+that: so the job's own hosts do, host 0 first, by a service account that may do
+no more than this.
 """
 
 import http.client
@@ -32,12 +33,14 @@ _GONE = 404
 class _Kind:
   group: str
   resource: str
+  policy: str
 
 
-# In this order: the Job owns the set, and is what a cancel deletes.
+# In this order: the Job owns the set, and goes at once. Of a set that does so
+# only the leader is told to end, and the others when that is gone.
 _KINDS = (
-  _Kind("leaderworkerset.x-k8s.io", "leaderworkersets"),
-  _Kind("batch", "jobs"),
+  _Kind("leaderworkerset.x-k8s.io", "leaderworkersets", "Foreground"),
+  _Kind("batch", "jobs", "Background"),
 )
 
 
@@ -67,7 +70,8 @@ class Release:
     self._known_seconds = known_seconds
     self._asked = threading.Event()
     self._refusal = ""
-    self._begun = False
+    self._deleting: threading.Thread | None = None
+    self._deleted = False
 
   def ask(self) -> None:
     """Begins to ask whether the right is there."""
@@ -87,15 +91,24 @@ class Release:
       )
 
   def begin(self) -> None:
-    """Begins to delete, until it works; nothing the second time."""
-    if not self._begun:
-      self._begun = True
-      self._beside("release", self._delete)
+    """Begins to delete, until it works; nothing while that goes on, or after.
 
-  def _beside(self, name: str, work: Callable[[], None]) -> None:
-    # A daemon: this process is told to stop when the deletion has worked, and
-    # then waits for nobody.
-    threading.Thread(target=work, name=name, daemon=True).start()
+    Whatever ends it before that, it goes on when this is called again.
+    """
+    if self._deleted or (self._deleting and self._deleting.is_alive()):
+      return
+    self._deleting = self._beside("release", self._delete)
+
+  def finish(self, seconds: float) -> None:
+    """Waits so long until what was begun has worked."""
+    if self._deleting:
+      self._deleting.join(seconds)
+
+  def _beside(self, name: str, work: Callable[[], None]) -> threading.Thread:
+    # A daemon: it may go on for as long as the cluster refuses.
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
 
   def _ask(self) -> None:
     deadline, pause = time.monotonic() + self._known_seconds, _PAUSE
@@ -159,6 +172,7 @@ class Release:
             f"`keras-remote jobs cancel {self._job_id}` deletes them"
           )
       if not left:
+        self._deleted = True
         return
       time.sleep(pause)
       pause = min(2 * pause, _LONGEST_PAUSE)
@@ -168,7 +182,7 @@ class Release:
     options = {
       "apiVersion": "v1",
       "kind": "DeleteOptions",
-      "propagationPolicy": "Background",
+      "propagationPolicy": kind.policy,
     }
     try:
       namespace = self._namespace

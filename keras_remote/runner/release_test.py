@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from absl.testing import absltest, parameterized
 
 from keras_remote import errors
@@ -134,10 +135,49 @@ class ReleaseTest(parameterized.TestCase):
       [(r.method, r.path) for r in self.server.requests],
       [("DELETE", f"{_SETS}/{_JOB}"), ("DELETE", f"{_JOBS}/{_JOB}")],
     )
-    # Without this a Job leaves what it owns behind.
-    for request in self.server.requests:
-      self.assertEqual(request.body["propagationPolicy"], "Background")
+    # Without this a Job leaves what it owns behind, and of a set the workers
+    # run until the leader is gone.
+    policies = [r.body["propagationPolicy"] for r in self.server.requests]
+    self.assertEqual(policies, ["Foreground", "Background"])
     self.assertTrue(self.server.get(_SETS, "another"))
+
+  @pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+  )
+  def test_what_ends_before_it_has_worked(self) -> None:
+    """It is begun anew, when it is asked for again."""
+    refused = threading.Event()
+    refused.set()
+    self.refuse(lambda request: 403 if refused.is_set() else None)
+
+    def say(text: str) -> None:
+      refused.clear()
+      raise BrokenPipeError
+
+    release = Release(self.folder, _JOB, say, environ=self.environ)
+
+    def is_gone() -> bool:
+      release.begin()
+      return self.is_gone()
+
+    self.wait(is_gone)
+
+  def test_who_is_told_to_stop_meanwhile(self) -> None:
+    """By the first of what it deletes, mostly: it finishes the rest."""
+    release = self.release()
+    release.finish(_SECONDS)  # Nothing was begun.
+    left = 2
+
+    def fault(request: Request) -> int | None:
+      nonlocal left
+      left -= request.path.startswith(_JOBS)
+      return 500 if request.path.startswith(_JOBS) and left >= 0 else None
+
+    self.refuse(fault)
+    release.begin()
+    self.wait(lambda: not self.server.get(_SETS, _JOB))
+    release.finish(_SECONDS)
+    self.assertTrue(self.is_gone())
 
   def test_what_is_gone_already(self) -> None:
     """Whoever was faster: it is done."""
