@@ -12,7 +12,13 @@ from absl.testing import absltest
 from keras_remote import errors
 from keras_remote.backend.base import Observation, Wanted
 from keras_remote.backend.k8s import pods
-from keras_remote.backend.k8s.objects import JOBS, PODS, SECRETS, SETS
+from keras_remote.backend.k8s.objects import (
+  EVENTS,
+  JOBS,
+  PODS,
+  SECRETS,
+  SETS,
+)
 from keras_remote.backend.pathways import PathwaysBackend
 from keras_remote.home import Home, ensure
 from keras_remote.job import last_words, layout, signing
@@ -194,9 +200,36 @@ class GroupTest(KubernetesCase):
       deleted.get(timeout=0.5)
 
   def test_cancelling(self) -> None:
-    """The Job goes, and all is its."""
+    """The Job goes, and all is its; and all hosts are told so at once."""
     self.backend.cancel_job(self.spec)
     self.assertIsNone(self.found(JOBS, JOB_ID))
+    removed = [r for r in self.server.requests if r.method == "DELETE"]
+    policies = [request.body["propagationPolicy"] for request in removed]
+    self.assertEqual(policies, ["Foreground", "Background"])
+
+  def test_a_set_that_cannot_be_deleted(self) -> None:
+    """Its Job is all the same: the set goes with it."""
+    self.server.fault = lambda r: (
+      403 if r.method == "DELETE" and "leaderworkersets" in r.path else None
+    )
+    with self.assertRaises(errors.ClusterAccessError):
+      self.backend.cancel_job(self.spec)
+    self.assertIsNone(self.found(JOBS, JOB_ID))
+
+  def test_why_a_host_died(self) -> None:
+    """That it was told to end, with the others, is no reason."""
+    self.put_pods()
+    self.assertEqual(self.backend.death(self.spec, "gone"), "")
+    event = {
+      "metadata": {"name": "event"},
+      "involvedObject": {"kind": "Pod", "uid": "gone"},
+      "reason": "TaintManagerEviction",
+      "message": "Marking for deletion Pod",
+    }
+    self.put(EVENTS, event)
+    self.assertIn(
+      "taken away (TaintManagerEviction)", self.backend.death(self.spec, "gone")
+    )
 
   def test_cleaning_up(self) -> None:
     """What would make pods anew goes before them."""

@@ -54,4 +54,4 @@ class PathwaysBackend(BaseK8sBackend):
     except errors.ClusterError as error:
       if error.status == _NOT_FOUND:
         needs.recheck(self._cluster, self._home)
-      raise
+      raise needs.unanswered(self._cluster, error) from error

@@ -7,6 +7,8 @@ from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.backend.base import Submission, Wanted
+from keras_remote.backend.k8s import needs
+from keras_remote.backend.k8s.cluster import open_cluster
 from keras_remote.backend.k8s.objects import (
   ACCOUNTS,
   BINDINGS,
@@ -107,6 +109,17 @@ class PathwaysTest(KubernetesCase):
       self.backend.submit_job(self.submission())
     for kind in (JOBS, SECRETS):
       self.assertIsNone(self.found(kind, JOB_ID))
+
+  def test_a_controller_that_is_away(self) -> None:
+    """What the API server says of that is told with what helps."""
+    said = 'failed calling webhook "mleaderworkerset.kb.io": refused'
+    error = errors.ClusterError(f"it refuses (500): {said}", status=500)
+    cluster = open_cluster(CONTEXT, None)
+    told = needs.unanswered(cluster, error)
+    for words in (said, "--namespace=lws-system get pods", 'backend="gke"'):
+      self.assertIn(words, str(told))
+    other = errors.ClusterError("it refuses (500)", status=500)
+    self.assertEqual(needs.unanswered(cluster, other), other)
 
   def test_a_cluster_without_sets(self) -> None:
     """It is said before anything is sent, with what there is instead."""

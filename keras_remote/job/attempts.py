@@ -41,6 +41,21 @@ def why_each(
   )
 
 
+def returned(
+  directory: JobDirectory, spec: JobSpec, number: int
+) -> HostReport | None:
+  """Host 0's report, where all hosts of the attempt have returned."""
+  first = directory.host_report(number, 0)
+  # Of most attempts that need no further look.
+  if first is None or first.cause is not Cause.RETURNED:
+    return None
+  reports = _reports(directory, spec, number)
+  whole = len(reports) == spec.resources.hosts
+  if whole and {report.cause for report in reports} == {Cause.RETURNED}:
+    return reports[0]
+  return None
+
+
 def first_cause(reports: Sequence[HostReport]) -> HostReport | None:
   """The report of what happened first; an echo only where there is no cause."""
   failed = (r for r in reports if r.cause is not Cause.RETURNED)
@@ -49,9 +64,11 @@ def first_cause(reports: Sequence[HostReport]) -> HostReport | None:
 
 def named(report: HostReport) -> str:
   """The report's message as a sentence about its host."""
-  rest = report.message.removeprefix("it ")
-  mark = "" if rest != report.message else ":"
-  return f"host {report.host}{mark} {rest}"
+  host, message = f"host {report.host}", report.message
+  for begin, instead in (("its ", f"{host}'s "), ("it ", f"{host} ")):
+    if message.startswith(begin):
+      return instead + message.removeprefix(begin)
+  return f"{host}: {message}"
 
 
 def listed(hosts: Sequence[int]) -> str:

@@ -24,12 +24,15 @@ def claim(
   """The attempt that the caller may now run, or how the job has ended.
 
   A start that finds no attempt left ends the job without calling: so the
-  truth is told even where every other process is gone.
+  truth is told even where every other process is gone. Nor does one call that
+  finds an attempt of which all hosts have returned.
   """
   outcome = directory.outcome(key)
   if outcome is not None:
     return outcome
   claimed = directory.attempts()
+  if outcome := _complete(directory, spec, key, claimed):
+    return outcome
   while not attempts.are_spent(directory, spec, claimed):
     number = len(claimed) + 1
     started = Started(number, allocation, coordinator, _now(), members)
@@ -50,11 +53,29 @@ def spent(directory: JobDirectory, spec: JobSpec) -> bool:
 def conclude(
   directory: JobDirectory, spec: JobSpec, key: bytes, who: str
 ) -> Outcome | None:
-  """Ends the job if no further attempt is allowed; None where one is."""
+  """Ends the job if it gets no further attempt; None where it does."""
   claimed = directory.attempts()
+  if outcome := _complete(directory, spec, key, claimed):
+    return outcome
   if not attempts.are_spent(directory, spec, claimed):
     return None
   return _exhausted(directory, spec, key, claimed, who)
+
+
+def _complete(
+  directory: JobDirectory, spec: JobSpec, key: bytes, claimed: Sequence[int]
+) -> Outcome | None:
+  """Ends a job of whose last attempt all hosts have returned.
+
+  Whoever was to say so died before; the value is stored before the reports.
+  """
+  if not claimed:
+    return None
+  report = attempts.returned(directory, spec, claimed[-1])
+  if report is None:
+    return None
+  outcome = of_report(report, directory.started(claimed[-1]))
+  return end(directory, spec, key, outcome)
 
 
 def _exhausted(
@@ -140,11 +161,9 @@ def explained(
     return outcome
   found = directory.death(outcome.attempt)
   if found is None:
-    started = directory.started(outcome.attempt)
-    why = ask(started.allocation) if started else ""
-    if not why:
+    found = _death(directory, outcome.attempt, ask)
+    if found is None:
       return outcome
-    found = HostReport(outcome.attempt, 0, Cause.LOST, why)
     # Who may only read tells it all the same.
     with contextlib.suppress(errors.StoreError):
       directory.create_death(found)
@@ -152,6 +171,29 @@ def explained(
   return dataclasses.replace(
     outcome, message=f"{outcome.message}: {found.message}"
   )
+
+
+def _death(
+  directory: JobDirectory, attempt: int, ask: Callable[[str], str]
+) -> HostReport | None:
+  """Why processes of the attempt died; of a group each host's is asked for."""
+  started = directory.started(attempt)
+  if started is None:
+    return None
+  hosts = range(len(started.members) or 1)
+  # Those of several hosts may be one allocation.
+  asked = {started.allocation_of(host): host for host in reversed(hosts)}
+  reports = [
+    HostReport(attempt, host, Cause.LOST, why)
+    for allocation, host in reversed(asked.items())
+    if (why := ask(allocation))
+  ]
+  if not reports:
+    return None
+  if len(asked) == 1:
+    return reports[0]
+  why = "; ".join(attempts.named(report) for report in reports)
+  return dataclasses.replace(reports[0], message=why)
 
 
 # Who has the attempts of a job that waited in vain: no start may call then.

@@ -170,6 +170,7 @@ class AttemptsTest(_JobTest):
     message = {
       Cause.STOPPED: "it was told to stop",
       Cause.LOST: "its first process was killed",
+      Cause.RETURNED: "",
     }[cause]
     report = HostReport(attempt, host, cause, message)
     self.directory.create_host_report(signing.sign(report, JOB_ID, key))
@@ -223,8 +224,37 @@ class AttemptsTest(_JobTest):
     self.assertEndsWith(
       outcome.message,
       "attempt 1: host 2 was told to stop; attempt 2: its processes are gone "
-      "and said nothing; attempt 3: host 1: its first process was killed",
+      "and said nothing; attempt 3: host 1's first process was killed",
     )
+
+  @parameterized.parameters(0, 1)
+  def test_all_have_returned(self, retries: int) -> None:
+    """Who was to say so died: a start says it, and does not call again."""
+    self.run_group(retries, 0)
+    for host in range(3):
+      self.assertEqual(
+        endings.conclude(
+          self.directory, job_spec(hosts=3, retries=5), _KEY, "me"
+        ),
+        None,
+      )
+      self.report(1, host, Cause.RETURNED)
+    outcome = self.run_group(retries, 0)
+    assert isinstance(outcome, Outcome)
+    self.assert_ended(outcome, State.SUCCEEDED)
+    self.assertEqual((outcome.attempt, outcome.host), (1, 0))
+    concluded = endings.conclude(self.directory, self.spec, _KEY, "me")
+    self.assertEqual(concluded, outcome)
+
+  def test_a_forged_return(self) -> None:
+    """It ends nothing well."""
+    self.run_group(0, 0)
+    self.report(1, 0, Cause.RETURNED, key=b"forged")
+    for host in (1, 2):
+      self.report(1, host, Cause.RETURNED)
+    outcome = self.run_group(0, 0)
+    assert isinstance(outcome, Outcome)
+    self.assertEqual(outcome.state, State.LOST)
 
   def test_a_forged_report(self) -> None:
     """It gives nobody a further attempt."""
@@ -602,6 +632,19 @@ class ExplainedTest(_JobTest):
     outcome = self.spare()
     self.assertEqual(self.explained(outcome, ""), outcome)
     self.assertIn("late", self.explained(outcome, "late").message)
+
+  def test_of_a_group(self) -> None:
+    """Each host is asked for: it is told of those of which something is known."""
+    self.submit()
+    members = ("a/1", "b/2", "c/3")
+    self.directory.create_started(Started(1, "a", "", "now", members))
+    why = {"b": "its pod was evicted", "c": "it is gone"}
+    found = endings.explained(
+      self.directory, self.spare(), lambda each: why.get(each, "")
+    )
+    self.assertEndsWith(
+      found.message, ": host 1's pod was evicted; host 2 is gone"
+    )
 
   def test_other_endings(self) -> None:
     """Their writers knew why."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeGuard
 
+from keras_remote import clock
 from keras_remote.job import attempts
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import Launch
@@ -29,6 +30,7 @@ class Group:
 
   Args:
     events: what the heart finds is put there, and read from there.
+    now: seconds on this process's own clock.
   """
 
   def __init__(
@@ -38,11 +40,13 @@ class Group:
     launch: Launch,
     key: bytes,
     events: "queue.SimpleQueue[Event]",
+    now: Callable[[], float] = clock.monotonic,
   ) -> None:
     self._directory = directory
     self._attempt = started.attempt
     self._leads = launch.host == 0
     self._events = events
+    self._now = now
     # Where whatever started them starts the group anew, all leave it at once.
     self._heeded = (*_TOGETHER, *(BROKEN if launch.stays else ()))
     self._reports = verdict.Reports(
@@ -64,11 +68,19 @@ class Group:
     )
 
   def news(self) -> Iterator[Event | None]:
-    """Events, or None every second, until host 0 has fallen silent."""
+    """Events, or None every second, until host 0 has fallen silent.
+
+    Host 0 itself goes on: its own heart stands still where the store holds it
+    up, and nobody else would end the job.
+
+    Raises:
+      StoreError: the store has failed for long.
+    """
     pulse = heartbeat.Pulse(
-      functools.partial(self._directory.heartbeat, self._attempt, 0)
+      functools.partial(self._directory.heartbeat, self._attempt, 0),
+      self._now,
     )
-    while not pulse.silent():
+    while not pulse.silent() or self._leads:
       try:
         yield self._events.get(timeout=1.0)
       except queue.Empty:

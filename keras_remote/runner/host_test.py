@@ -227,6 +227,17 @@ class AloneTest(HostTestCase):
     told = last_words.read(start.last_words(), JOB_ID, _KEY)
     self.assertEqual(told, (self.outcome(), data))
 
+  def test_staying_after_the_end(self) -> None:
+    """It stays for as long as there is an outcome."""
+    start = self.start(stays=True)
+    start.host.run()
+    staying = threading.Thread(target=start.host.stay, args=(0.05,))
+    staying.start()
+    staying.join(0.5)
+    self.assertTrue(staying.is_alive())
+    self.store.delete(layout.job(JOB_ID, layout.OUTCOME))
+    staying.join()
+
   def test_an_ending_that_is_not_stored(self) -> None:
     """It is not in the last words either."""
     start = self.start()
@@ -538,12 +549,16 @@ class LeaderTest(_GroupTestCase):
     )
 
   def test_another_host_is_lost_and_all_are_started_anew(self) -> None:
-    """The next attempt is theirs: this one leaves, and ends nothing."""
+    """The next attempt is theirs: this one leaves, and ends nothing.
+
+    It is over after a while, to be started again, if nobody else sees to that.
+    """
     start = self.start(limits=Limits(retries=1), stays=True)
     start.worker.call = lambda: None
     self.report(1, Cause.LOST, "it is gone")
     self.assertEqual(start.host.run(), signals.STOPPED_EXIT)
     self.assertIsNone(self.directory.outcome())
+    start.host.stay(0.1)
 
   def test_who_else_failed(self) -> None:
     """The ending names the host, and those that lost their connection."""

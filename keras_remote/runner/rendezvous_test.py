@@ -296,7 +296,7 @@ class LossTest(_MeetingTest):
     (ended,) = self.meet(self.host(0, stays=stays))
     assert isinstance(ended, Outcome)
     self.assertEqual(ended.cause, Cause.ATTEMPTS)
-    self.assertIn("host 0: its first process is gone", ended.message)
+    self.assertIn("host 0's first process is gone", ended.message)
 
   def test_between_its_answer_and_the_claim(self) -> None:
     """The attempt has lost it from the start, and it says so."""

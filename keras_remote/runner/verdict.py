@@ -70,11 +70,13 @@ class Reports:
     return None if self._missing() else self._reports[0]
 
   def echoes(self, cause: HostReport) -> list[int]:
-    """The hosts whose reports are echoes of that one."""
+    """The hosts that failed as that one did; not those that only left."""
     return sorted(
       host
       for host, report in self._reports.items()
-      if report.collective and host != cause.host
+      if report.collective
+      and report.cause is not Cause.STOPPED
+      and host != cause.host
     )
 
   def have_saved(self) -> bool:

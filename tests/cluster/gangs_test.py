@@ -1,148 +1,158 @@
-"""Groups of a LeaderWorkerSet that end, break, and are started anew."""
+"""Groups of a LeaderWorkerSet that break: each ends as it should, or starts anew.
 
-import datetime
+What happens                       | the test that shows it
+-----------------------------------|-------------------------------------------
+a host's second process is killed  | test_a_second_process (worker; leader)
+a worker's first process is killed | test_a_first_process: worker
+the leader's first process is      | test_a_first_process: leader
+a pod is deleted                   | test_a_pod: worker; leader
+  … half-way, with `retries=1`     | test_half_way_through
+  … with `max_preemptions=1`       | test_taken_away_and_allowed
+  … twice                          | test_twice
+the client is killed               | test_no_client
+the bucket is away as it ends      | test_a_bucket_that_is_away_at_the_end
+a node is gone                     | restarts_test: test_a_node_of_a_group
+the controller restarts            | restarts_test: test_the_controller_of_sets
+the controller is away at the end  | restarts_test: test_the_controller_of_sets
+  … when a job is submitted        | restarts_test: test_the_controller_of_sets
+the Job of a group is deleted      | pathways_test: test_what_is_made
+
+After each nothing of the job is there, and without `retries` nothing is called
+again: calls are counted in the store. The functions join no JAX.
+"""
+
+import time
 from typing import Any
 
-from absl.testing import absltest
-from kubernetes import client
+import pytest
+from absl.testing import absltest, parameterized
 
-from keras_remote import clock, errors
-from keras_remote.core.command import submit_command
-from keras_remote.core.handle import JobHandle
-from keras_remote.job.outcome import Outcome
+from keras_remote import errors
 from keras_remote.job.state import State
-from keras_remote.storage.open import open_store
-from tests.cluster.calls import CallTest, wait_until
-from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
+from keras_remote.runner import heartbeat
+from tests.cluster import containers
+from tests.cluster.gang import GONE, GangTest
+from tests.fakes.http_proxy import Fault, Request
 
-_HOSTS = 2
-# Says that it was called, and waits until it is told to go on.
-_SCRIPT = """
-import os, sys, time, uuid
-import keras_remote
-from keras_remote.storage.open import open_store
-job, store = keras_remote.current_job(), open_store(sys.argv[1])
-called = f"{job.attempt}/{job.host}/{uuid.uuid4().hex}"
-store.write(f"called/{job.id}/{called}", b"")
-while not list(store.list("told", limit=1)):
-  time.sleep(0.2)
-"""
-# Seconds after the outcome within which every pod is gone.
-_GONE = 5.0
+# Seconds for which a bucket is away.
+_AWAY = heartbeat.SILENCE + 10
 
 
-class GangTest(CallTest):
-  def setUp(self) -> None:
-    super().setUp()
-    (self.project / "work.py").write_text(_SCRIPT)
+@pytest.mark.timeout(600)
+class KilledTest(GangTest):
+  """Nothing of it is started again."""
 
-  def begin(self, retries: int = 0) -> JobHandle[None]:
-    """A job whose two hosts have called, each in a pod of its own."""
-    options: Any = {
-      "backend": "pathways",
-      "accelerator": "cpu",
-      "hosts": _HOSTS,
-      "retries": retries,
-      "cpu": 0.1,
-      "capture_env_vars": ["STORAGE_EMULATOR_HOST"],
-    }
-    job = submit_command(("python3", "work.py", self.store), options)
-    self.wait_begun(job, 1)
-    return job
+  @parameterized.parameters(0, 1)
+  def test_a_second_process(self, host: int) -> None:
+    """The function's: the job fails, whichever host's it is."""
+    job = self.begin()
+    containers.worker(self.pod(job, host)).kill()
+    outcome = self.stored(job)
+    self.assertEqual((outcome.state, outcome.host), (State.FAILED, host))
+    self.assertIn(f"host {host}", outcome.message)
+    self.assertIn("SIGKILL", outcome.message)
+    self.assert_over(job, attempts=1)
+    with self.assertRaises(errors.WorkerDiedError):
+      job.result(timeout=self.seconds)
 
-  def called(self, job: JobHandle[None]) -> list[tuple[int, int]]:
-    """Attempt and host of each call, in order."""
-    prefix = f"called/{job.id}/"
-    return sorted(
-      (int(attempt), int(host))
-      for entry in open_store(self.store).list(prefix)
-      for attempt, host, _ in [entry.key.removeprefix(prefix).split("/")]
-    )
+  @parameterized.named_parameters(("leader", 0), ("worker", 1))
+  def test_a_first_process(self, host: int) -> None:
+    """All of a host: the controller starts the group anew, which ends it."""
+    job = self.begin()
+    containers.first(self.pod(job, host)).kill()
+    outcome = self.stored(job)
+    self.assertEqual(outcome.state, State.LOST)
+    self.assertRegex(outcome.message, f"host {host}'s first process is gone")
+    self.assert_over(job, attempts=1)
+    with self.assertRaises(errors.JobLostError):
+      job.result(timeout=self.seconds)
 
-  def wait_begun(self, job: JobHandle[None], attempt: int) -> None:
-    """Returns once all hosts have called, in this attempt."""
-    hosts = [(attempt, host) for host in range(_HOSTS)]
-    wait_until(
-      lambda: self.called(job)[-_HOSTS:] == hosts,
-      f"attempt {attempt} does not begin",
-    )
+  @parameterized.named_parameters(("leader", 0), ("worker", 1))
+  def test_a_pod(self, host: int) -> None:
+    """That it was told to stop is the reason."""
+    job = self.begin()
+    self.remove(job, host)
+    outcome = self.stored(job)
+    self.assertEqual(outcome.state, State.LOST)
+    self.assertRegex(outcome.message, f"host {host} was told to stop")
+    self.assert_over(job, attempts=1)
+    with self.assertRaises(errors.JobLostError):
+      job.result(timeout=self.seconds)
 
-  def pod(self, job: JobHandle[None], host: int) -> str:
-    """The name of a host's pod."""
-    return f"{job.id}-0" if host == 0 else f"{job.id}-0-{host}"
-
-  def remove(self, job: JobHandle[None], host: int) -> None:
-    """Deletes a host's pod, as whoever takes its machine away."""
-    self.core.delete_namespaced_pod(
-      self.pod(job, host), self.namespace, _request_timeout=REQUEST_SECONDS
-    )
-
-  def assert_gone(self, outcome: Outcome) -> None:
-    """Soon after the outcome nothing of the job is there."""
-
-    def left() -> list[str]:
-      found = self.core.list_namespaced_pod(
-        self.namespace, _request_timeout=REQUEST_SECONDS
-      ).items
-      return [pod.metadata.name for pod in found]
-
-    wait_until(lambda: not left(), "pods are left")
-    ended = datetime.datetime.fromisoformat(outcome.ended)
-    took = (clock.now() - ended).total_seconds()
-    print(f"every pod gone {took:.1f} s after the outcome")
-    self.assertLess(took, _GONE)
-    batch: Any = client.BatchV1Api(self.api)
-    wait_until(
-      lambda: (
-        not batch.list_namespaced_job(
-          self.namespace, _request_timeout=REQUEST_SECONDS
-        ).items
-      ),
-      "its Job is left",
-    )
-
-  def stored(self, job: JobHandle[None]) -> Outcome:
-    """How it ended, as its own processes have stored: no client helps."""
-    directory = self.directory(job)
-    return wait_until(directory.outcome, "there is no outcome")
-
-  def test_all_return(self) -> None:
-    """Each host has called once, and all is gone with no client there."""
+  def test_no_client(self) -> None:
+    """With nobody there every pod is gone soon after the outcome."""
     job = self.begin()
     self.tell()
     outcome = self.stored(job)
     self.assertEqual(outcome.state, State.SUCCEEDED)
-    self.assert_gone(outcome)
-    self.assertEqual(self.called(job), [(1, 0), (1, 1)])
-    self.assertIsNone(job.result(timeout=POD_SECONDS))
+    took = self.gone_after(job, outcome)
+    print(f"every pod was gone {took:.1f} s after the outcome")
+    self.assertLess(took, GONE)
+    self.assert_over(job, attempts=1)
+    self.assertIsNone(job.result(timeout=self.seconds))
 
-  def test_a_pod_that_is_deleted(self) -> None:
-    """All hosts start once more, and the job succeeds."""
-    job = self.begin(retries=1)
+  def test_a_bucket_that_is_away_at_the_end(self) -> None:
+    """For longer than a host may be silent, as all have returned: nobody is
+    taken for lost, and nothing is called again."""
+    until: list[float] = []
+
+    def fail(request: Request) -> Fault | None:
+      if not until and request.method == "POST" and b"/hosts/" in request.begin:
+        until.append(time.monotonic() + _AWAY)
+      away = until and time.monotonic() < until[0]
+      return Fault(503) if away else None
+
+    job = self.begin(gcs=self.bucket(fail))
+    self.tell()
+    outcome = self.stored(job)
+    self.assertEqual((outcome.state, outcome.attempt), (State.SUCCEEDED, 1))
+    self.assertGreater(time.monotonic(), until[0])
+    self.assert_over(job, attempts=1)
+
+
+@pytest.mark.timeout(900)
+class StartedAgainTest(GangTest):
+  """All hosts start once more, together."""
+
+  def half_way(self, **options: Any) -> Any:
+    """A job that has lost a host's pod, and begun anew."""
+    job = self.begin(**options)
     self.remove(job, 1)
     self.wait_begun(job, 2)
+    return job
+
+  def succeeds(self, job: Any) -> None:
     self.tell()
     outcome = self.stored(job)
     self.assertEqual((outcome.state, outcome.attempt), (State.SUCCEEDED, 2))
-    self.assert_gone(outcome)
-    self.assertEqual(self.called(job), [(1, 0), (1, 1), (2, 0), (2, 1)])
+    self.assert_over(job, attempts=2)
+    self.assertIsNone(job.result(timeout=self.seconds))
 
-  def test_pods_that_are_deleted_twice(self) -> None:
-    """It ends, and says both times why; nothing is called again."""
-    job = self.begin(retries=1)
-    self.remove(job, 1)
-    self.wait_begun(job, 2)
+  def test_half_way_through(self) -> None:
+    """It succeeds, and the logs of each host go over both attempts."""
+    job = self.half_way(retries=1)
+    self.succeeds(job)
+    for host in range(2):
+      log = "".join(job.logs(host=host))
+      self.assertRegex(log, r"(?s)called in 1\n.*attempt 2.*called in 2\n")
+
+  def test_taken_away_and_allowed(self) -> None:
+    """`max_preemptions` alone is enough where a machine was taken away."""
+    self.succeeds(self.half_way(max_preemptions=1))
+
+  def test_twice(self) -> None:
+    """It ends, and says both times why."""
+    job = self.half_way(retries=1)
     self.remove(job, 0)
     outcome = self.stored(job)
     self.assertEqual(outcome.state, State.LOST)
     self.assertRegex(
       outcome.message,
-      r"attempt 1: host 1 was told to stop .*; attempt 2: host 0 was told to",
+      "attempt 1: host 1 was told to stop .*; attempt 2: host 0 was told to",
     )
-    self.assert_gone(outcome)
-    self.assertLen(self.called(job), 2 * _HOSTS)
-    with self.assertRaises(errors.JobLostError):
-      job.result(timeout=POD_SECONDS)
+    self.assert_over(job, attempts=2)
+    with self.assertRaisesRegex(errors.JobLostError, "attempt 2: host 0 was"):
+      job.result(timeout=self.seconds)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from keras_remote.backend.base import (
 )
 from keras_remote.backend.k8s import (
   admission,
+  deaths,
   diagnosis,
   groups,
   links,
@@ -237,7 +238,7 @@ class BaseK8sBackend(abc.ABC):
     """
     with contextlib.suppress(errors.KerasRemoteError):
       if not watch.goes(self._cluster, spec, self.going):
-        self._cluster.delete(JOBS, spec.job_id)
+        self.cancel_job(spec)
       self._home.remember(_GONE, spec.job_id)
 
   @functools.cached_property
@@ -265,7 +266,12 @@ class BaseK8sBackend(abc.ABC):
     )
 
   def cancel_job(self, spec: JobSpec) -> None:
-    self._cluster.delete(JOBS, spec.job_id)
+    try:
+      if self.restarts_groups:
+        # Else only the leader were told to end, and the others after it.
+        self._cluster.delete(SETS, spec.job_id, last=True)
+    finally:
+      self._cluster.delete(JOBS, spec.job_id)
 
   def abandoned(self, spec: JobSpec) -> bool:
     seen = watch.recall(self._cluster, spec)
@@ -275,6 +281,9 @@ class BaseK8sBackend(abc.ABC):
 
   def death(self, spec: JobSpec, allocation: str) -> str:
     found = self._cluster.list(PODS, pods.selector(spec.job_id)).items
+    if spec.resources.hosts > 1:
+      # That it was told to end with the others is no reason.
+      found = tuple(pod for pod in found if _died(pod, allocation))
     events: tuple[Object, ...] = ()
     # Who may not see events does without their words.
     with contextlib.suppress(errors.ClusterAccessError):
@@ -283,10 +292,8 @@ class BaseK8sBackend(abc.ABC):
     return diagnosis.told_of(found, events, allocation)
 
   def cleanup_job(self, spec: JobSpec) -> None:
-    self._cluster.delete(JOBS, spec.job_id)
-    if self.restarts_groups:
-      # Pods that are killed are made anew while it is there.
-      self._cluster.delete(SETS, spec.job_id)
+    # Before the pods: those that are killed are made anew while a set is there.
+    self.cancel_job(spec)
     self._cluster.kill(PODS, pods.selector(spec.job_id))
     self._cluster.delete(SECRETS, spec.job_id)
 
@@ -304,6 +311,12 @@ class BaseK8sBackend(abc.ABC):
     return links.links(
       self._cluster, self._wanted.service_account, self._wanted.queue
     )
+
+
+def _died(pod: Object, uid: str) -> bool:
+  """Whether this pod has died, and not because another one had."""
+  found = deaths.death(pod) if pod["metadata"]["uid"] == uid else None
+  return found is not None and not found.was_told
 
 
 def _check(store: str, environ: Mapping[str, str]) -> None:

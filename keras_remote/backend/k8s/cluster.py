@@ -100,13 +100,22 @@ class Cluster:
     with _allowing(_NOT_FOUND):
       self._ask("PATCH", kind, name, body=body)
 
-  def delete(self, kind: Kind, name: str, *, uid: str | None = None) -> None:
+  def delete(
+    self,
+    kind: Kind,
+    name: str,
+    *,
+    uid: str | None = None,
+    last: bool = False,
+  ) -> None:
     """Removes the object, if it is there, and then what it owns.
 
     Args:
       uid: of the only one that it may be; None for whichever is there.
+      last: what it owns is removed at once, and it when that is gone.
     """
-    body: Object = {"propagationPolicy": "Background"}
+    policy = "Foreground" if last else "Background"
+    body: Object = {"propagationPolicy": policy}
     if uid is not None:
       body["preconditions"] = {"uid": uid}
     with _allowing(_NOT_FOUND, _CONTENDED):

@@ -10,6 +10,8 @@ from keras_remote.home import Home
 
 # What the home remembers: where they were seen today.
 _SEEN = "leader-worker-sets"
+# What an API server says that cannot ask a controller.
+_WEBHOOK = "failed calling webhook"
 INSTALL = (
   "`keras-remote up` installs it; its page, https://lws.sigs.k8s.io, says how "
   "else"
@@ -52,6 +54,22 @@ def installed(cluster: Cluster) -> bool:
   with contextlib.suppress(errors.ClusterAccessError):
     return cluster.api("GET", f"/{SETS.group}") is not None
   return True
+
+
+def unanswered(
+  cluster: Cluster, error: errors.ClusterError
+) -> errors.ClusterError:
+  """The same, with what helps where the controller of sets is away."""
+  if _WEBHOOK not in str(error):
+    return error
+  return errors.ClusterError(
+    f"{error}. The controller of LeaderWorkerSets, which checks each new one, "
+    f"does not answer: `{cluster.name.kubectl} --namespace=lws-system get "
+    "pods` shows whether it runs. Call again when it does, or with "
+    'backend="gke", which makes Jobs alone',
+    status=error.status,
+    reason=error.reason,
+  )
 
 
 def grants(cluster: Cluster) -> str:
