@@ -1,7 +1,8 @@
 """Frees a job's machines when it has ended, from inside the job.
 
 A LeaderWorkerSet runs until it is deleted, and nobody else may be there to do
-that: so host 0 does, by a service account that may do no more than this.
+that: so the job's own hosts do, host 0 first, by a service account that may do
+no more than this.
 """
 
 import http.client
@@ -98,9 +99,13 @@ class Release:
       return
     self._deleting = self._beside("release", self._delete)
 
+  def finish(self, seconds: float) -> None:
+    """Waits so long until what was begun has worked."""
+    if self._deleting:
+      self._deleting.join(seconds)
+
   def _beside(self, name: str, work: Callable[[], None]) -> threading.Thread:
-    # A daemon: this process is told to stop when the deletion has worked, and
-    # then waits for nobody.
+    # A daemon: it may go on for as long as the cluster refuses.
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     return thread

@@ -162,6 +162,23 @@ class ReleaseTest(parameterized.TestCase):
 
     self.wait(is_gone)
 
+  def test_who_is_told_to_stop_meanwhile(self) -> None:
+    """By the first of what it deletes, mostly: it finishes the rest."""
+    release = self.release()
+    release.finish(_SECONDS)  # Nothing was begun.
+    left = 2
+
+    def fault(request: Request) -> int | None:
+      nonlocal left
+      left -= request.path.startswith(_JOBS)
+      return 500 if request.path.startswith(_JOBS) and left >= 0 else None
+
+    self.refuse(fault)
+    release.begin()
+    self.wait(lambda: not self.server.get(_SETS, _JOB))
+    release.finish(_SECONDS)
+    self.assertTrue(self.is_gone())
+
   def test_what_is_gone_already(self) -> None:
     """Whoever was faster: it is done."""
     self.server.remove(_SETS, _JOB)
