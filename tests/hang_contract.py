@@ -12,7 +12,7 @@ from keras_remote.core.handle import JobHandle
 # A hang is named within these seconds of the others' waiting.
 PROMISED = 30.0
 # Seconds for what must come to hold, however busy the machine is.
-PATIENCE = 75.0
+PATIENCE = 150.0
 
 
 def hanging(hang: Callable[[], object]) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+import pytest
 from absl.testing import absltest, parameterized
 
 from keras_remote.core import pending
@@ -27,6 +28,7 @@ from tests.integration.harness import (
 _SLICE = "v4-16"
 
 
+@pytest.mark.timeout(6 * PATIENCE)
 class HangTest(HangCase, JobTestCase):
   def submit_hanging(self, hang: Callable[[], object]) -> JobHandle[Any]:
     """A job whose host 1 hangs, while host 0 waits for it."""
