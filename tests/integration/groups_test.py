@@ -25,7 +25,7 @@ from tests.integration.harness import (
 
 # The hosts of a group share few cores here; some have to be heard of first.
 # It is less than the silence of a heart, 30 s, by which an end is found else.
-_PROMISED = PROMISED + 12.0
+_PROMISED = PROMISED + 8.0
 # Two hosts; seconds within which they surely have begun their call.
 _SLICE = "v4-16"
 _BEGUN = 10.0
