@@ -194,7 +194,8 @@ class Job:
     if outcome is None:
       self.directory.spec(key=self.key())
       outcome = endings.cancel(self.directory, self.spec, self.key(), who())
-    if outcome.state is State.CANCELLED:
+    # What restarts a group may have stayed after its end.
+    if outcome.state is State.CANCELLED or self.backend.restarts_groups:
       self.backend.cancel_job(self.spec)
     self._clean_up()
     return outcome.state is State.CANCELLED

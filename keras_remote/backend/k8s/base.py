@@ -52,8 +52,10 @@ from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
 from keras_remote.job.spec import JobSpec
-from keras_remote.job.state import State
 from keras_remote.storage.open import is_folder, open_store
+
+# The home's notes of groups whose Job has gone.
+_GONE = "gone"
 
 
 class BaseK8sBackend(abc.ABC):
@@ -78,6 +80,8 @@ class BaseK8sBackend(abc.ABC):
     self._home = home
     self._wanted = wanted
     self._cluster = open_target(home, wanted, place)
+    self._seen_off: set[str] = set()
+    self._seeing = threading.Lock()
 
   @abc.abstractmethod
   def _job(self, spec: JobSpec, contents: Contents) -> Object:
@@ -205,10 +209,9 @@ class BaseK8sBackend(abc.ABC):
     deadline = math.inf if timeout is None else clock.monotonic() + timeout
     key = self._job_key(spec)
     directory = JobDirectory(open_store(spec.target.store), spec.job_id, key)
-    last, ran = None, False
+    last = None
     for now in self._observer.observations(spec, directory, deadline):
-      ran = ran or now.state is State.RUNNING
-      if ran and now.outcome and self.restarts_groups:
+      if now.outcome and self.restarts_groups and self._sees_off(spec):
         # Nobody waits for it but the interpreter's exit.
         threading.Thread(
           target=self._see_off, args=(spec,), name=f"see off {spec.job_id}"
@@ -219,6 +222,14 @@ class BaseK8sBackend(abc.ABC):
       if now.state.ended or clock.monotonic() >= deadline:
         return
 
+  def _sees_off(self, spec: JobSpec) -> bool:
+    """Whether it is for the caller to see it off: many may see its end."""
+    with self._seeing:
+      if spec.job_id in self._seen_off:
+        return False
+      self._seen_off.add(spec.job_id)
+    return not self._home.remembered(_GONE, spec.job_id)
+
   def _see_off(self, spec: JobSpec) -> None:
     """Has the Job of a group go that has ended: else the group would stay.
 
@@ -227,6 +238,7 @@ class BaseK8sBackend(abc.ABC):
     with contextlib.suppress(errors.KerasRemoteError):
       if not watch.goes(self._cluster, spec, self.going):
         self._cluster.delete(JOBS, spec.job_id)
+      self._home.remember(_GONE, spec.job_id)
 
   @functools.cached_property
   def _observer(self) -> Observer:

@@ -52,6 +52,7 @@ class View:
     hopeless: it waits for what waiting alone does not bring.
     hosts: what each host does, where there are several.
     held_up: whether the sentence says what holds up a group that runs.
+    stays: whether its pods show nothing of its end, as they stay after it.
   """
 
   state: State
@@ -62,6 +63,7 @@ class View:
   hopeless: bool = False
   hosts: tuple[str, ...] = ()
   held_up: bool = False
+  stays: bool = False
 
 
 def view(

@@ -14,6 +14,9 @@ _KEPT = 24 * 60 * 60
 _WAITING = 24 * 60 * 60
 # Seconds of an attempt beside its function.
 _AROUND = 600
+# Seconds after which a group without a timeout goes: else one that nobody can
+# end from inside would be paid for until somebody sees it.
+_UNLIMITED = 30 * 24 * 60 * 60
 # Seconds that fit everywhere in the API.
 _LONGEST = 2**31 - 1
 # What of an Indexed Job's pod says which it is.
@@ -80,6 +83,7 @@ def owner_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
       "parallelism": 0,
       "backoffLimit": 0,
       "ttlSecondsAfterFinished": 0,
+      "activeDeadlineSeconds": _UNLIMITED,
       **_deadline(spec),
       "template": pod_template(spec, contents),
     },

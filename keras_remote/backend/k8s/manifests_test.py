@@ -183,10 +183,12 @@ class JobTest(parameterized.TestCase):
     self.assertGreaterEqual(group, once + 5e5)
 
   def test_no_timeout(self) -> None:
-    """Then there is no deadline."""
-    spec = _spec("cpu", hosts=2)
-    for make in (manifests.job_manifest, manifests.owner_manifest):
-      self.assertNotIn("activeDeadlineSeconds", make(spec, _contents())["spec"])
+    """Then there is no deadline, but for what only somebody ends."""
+    spec, name = _spec("cpu", hosts=2), "activeDeadlineSeconds"
+    job = manifests.job_manifest(spec, _contents())["spec"]
+    self.assertNotIn(name, job)
+    owner = manifests.owner_manifest(spec, _contents())["spec"]
+    self.assertEqual(owner[name], 30 * 24 * 60 * 60)
 
   def test_a_long_timeout(self) -> None:
     """The backstop stays a number that the API takes."""

@@ -6,7 +6,7 @@ import math
 import socket
 from collections.abc import Iterable, Iterator
 
-from keras_remote import clock
+from keras_remote import clock, errors
 from keras_remote.backend.base import Observation
 from keras_remote.backend.k8s import diagnosis, watch
 from keras_remote.backend.k8s.cluster import Cluster
@@ -103,10 +103,15 @@ class Observer:
     Args:
       present: whether something of it is in the cluster, or was.
     """
+    outcome = None
     if view.told or view.dead or view.over:
       outcome = directory.outcome()
-      if outcome is not None:
-        return Observation(outcome.state, outcome.message, outcome)
+    elif view.stays:
+      # While it runs a store that is away for a while changes nothing.
+      with contextlib.suppress(errors.KerasRemoteError):
+        outcome = directory.outcome()
+    if outcome is not None:
+      return Observation(outcome.state, outcome.message, outcome)
     lost = view.over
     if view.dead and not lost:
       # Once every attempt was claimed, no start will call the function.

@@ -85,6 +85,10 @@ class Viewer:
     )
     if self._fails(seen.job):
       return dataclasses.replace(view, over=True, sentence=str(died))
+    if groups.owns_set(seen.job) and seen.pods:
+      # Whoever cannot end it may have stored how it ended.
+      view = dataclasses.replace(view, stays=True)
+      self.due = hang.SECONDS
     if view.state is not State.RUNNING or view.told:
       return view
     self.due = hang.SECONDS
