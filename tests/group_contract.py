@@ -6,6 +6,7 @@ in `group_functions.py`.
 
 import ast
 import collections
+import contextlib
 import json
 import os
 import re
@@ -147,7 +148,11 @@ class GroupContract(parameterized.TestCase):
     job = self.two(meet, "hello", env={"GROUP_VARIABLE": "given"})
     self.assertEqual(job.spec.resources.hosts, 2)  # From here on it is found.
     command = (sys.executable, "-c", _ATTACH, job.id, str(self.seconds))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+    with (
+      subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other,
+      contextlib.ExitStack() as stack,
+    ):
+      stack.callback(other.kill)
       assert other.stdout
       missing = {f"[host {host}] host {host} of 2\n" for host in (0, 1)}
       for line in other.stdout:
@@ -157,6 +162,7 @@ class GroupContract(parameterized.TestCase):
       self.assertEmpty(missing)
       open_store(self.signs).write(_KEY, b"")
       *_, value = other.stdout
+      other.wait(self.seconds)
     self.assertEqual(other.returncode, 0)
     expected = {
       "host": 0,
