@@ -51,7 +51,8 @@ class Release:
     folder: has `token`, `ca.crt` and `namespace`.
     say: is told what somebody should know.
     environ: names the API server, as in every container of a cluster.
-    known_seconds: for which a refusal, or no answer, may yet change.
+    known_seconds: for which a refusal, or no answer, may yet change when the
+      right is needed.
   """
 
   def __init__(
@@ -68,6 +69,7 @@ class Release:
     self._say = say
     self._environ = environ
     self._known_seconds = known_seconds
+    self._needed = threading.Event()
     self._asked = threading.Event()
     self._refusal = ""
     self._deleting: threading.Thread | None = None
@@ -83,6 +85,7 @@ class Release:
     Raises:
       ClusterAccessError: it is not, or nobody answers.
     """
+    self._needed.set()
     self._asked.wait()
     if self._refusal:
       raise errors.ClusterAccessError(
@@ -111,13 +114,16 @@ class Release:
     return thread
 
   def _ask(self) -> None:
-    deadline, pause = time.monotonic() + self._known_seconds, _PAUSE
+    deadline = None
     try:
       while refusal := self._missing():
-        if time.monotonic() + pause > deadline:
+        # The hosts may take minutes to come, and so may a busy cluster.
+        if deadline is None and self._needed.is_set():
+          deadline = time.monotonic() + self._known_seconds
+        if deadline and time.monotonic() + _PAUSE > deadline:
           self._refusal = refusal
           return
-        time.sleep(pause)
+        time.sleep(_PAUSE)
     finally:
       self._asked.set()
 

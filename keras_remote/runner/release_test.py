@@ -101,6 +101,15 @@ class ReleaseTest(parameterized.TestCase):
     self.server.forbidden = set()
     release.check()
 
+  def test_a_right_that_is_not_needed_yet(self) -> None:
+    """A refusal is none before: the other hosts may be long in coming."""
+    self.server.forbidden = {"delete jobs"}
+    release = self.release(known_seconds=1.0)
+    release.ask()
+    time.sleep(2.0)
+    self.server.forbidden = set()
+    release.check()
+
   def test_a_token_that_comes_late(self) -> None:
     """It is waited for: the cluster writes it when the account is there."""
     (self.folder / "token").unlink()
