@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_remote.core.job import Job
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import HostReport, Outcome, Started
 from keras_remote.job.state import State
 
@@ -45,7 +46,7 @@ class Explanation:
       for report in attempt.hosts:
         lines.append(
           f"attempt {attempt.started.attempt}, host {report.host}: "
-          f"{report.cause} {report.message}".rstrip()
+          f"{_told(report)}"
         )
         for frame in report.frames:
           lines.append(f"  {frame.file}:{frame.line} in {frame.function}")
@@ -82,8 +83,9 @@ def _ends(job: Job, attempts: Sequence[Attempt]) -> tuple[str, ...]:
   hosts = job.spec.resources.hosts
   if hosts == 1 or not attempts:
     return ()
-  told = {
-    report.host: f"{report.cause} {report.message}".rstrip()
-    for report in attempts[-1].hosts
-  }
+  told = {report.host: _told(report) for report in attempts[-1].hosts}
   return tuple(told.get(host, "it did not say") for host in range(hosts))
+
+
+def _told(report: HostReport) -> str:
+  return f"{report.cause} {one_line(report.message)}".rstrip()
