@@ -7,6 +7,7 @@ from typing import Any
 from keras_remote.backend.base import Observation
 from keras_remote.core.job import Job
 from keras_remote.job.doing import said
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import HostReport, Outcome, Started
 from keras_remote.job.state import State
 
@@ -47,7 +48,7 @@ class Explanation:
       for report in attempt.hosts:
         lines.append(
           f"attempt {attempt.started.attempt}, host {report.host}: "
-          f"{report.cause} {report.message}".rstrip()
+          f"{_end(report)}"
         )
         for frame in report.frames:
           lines.append(f"  {frame.file}:{frame.line} in {frame.function}")
@@ -90,7 +91,7 @@ def _now(
   told = {host: "it runs" for host in range(hosts)}
   for host in told:
     if doing := job.directory.doing(last.started.attempt, host):
-      told[host] = said(doing)
+      told[host] = one_line(said(doing))
   told |= {report.host: _end(report) for report in last.hosts}
   if not seen.hosts:
     return tuple(told.values())
@@ -101,7 +102,7 @@ def _now(
 
 
 def _end(report: HostReport) -> str:
-  return f"{report.cause} {report.message}".rstrip()
+  return f"{report.cause} {one_line(report.message)}".rstrip()
 
 
 def _ends(job: Job, attempts: Sequence[Attempt]) -> tuple[str, ...]:
