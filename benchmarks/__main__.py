@@ -3,7 +3,7 @@
 import sys
 import time
 
-from benchmarks import calling, cluster, sending, starting
+from benchmarks import calling, cluster, gathering, sending, starting
 from benchmarks.figure import Figure, table
 
 _NOTE = """\
@@ -15,7 +15,7 @@ def main() -> int:
   """The exit code: 1 where a goal was missed."""
   began = time.monotonic()
   figures: list[Figure] = []
-  for part in (starting, calling, sending, cluster):
+  for part in (starting, calling, sending, cluster, gathering):
     print(f"measuring {part.__name__} …", file=sys.stderr)
     figures += part.figures()
   print(table(figures))

@@ -47,14 +47,15 @@ print(json.dumps([wrong, time.monotonic() - began]))
 
 def figures() -> Iterator[Figure]:
   """Warm calls, and many at once."""
-  if not _is_up():
+  if not is_up():
     print("no test cluster is up: make cluster-up", file=sys.stderr)
     return
   yield from _warm()
   yield from _at_once()
 
 
-def _is_up() -> bool:
+def is_up() -> bool:
+  """Whether the cluster is there to be measured."""
   return all(each.pid and each.ready() for each in parts().processes)
 
 

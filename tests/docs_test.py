@@ -62,7 +62,7 @@ def _blocks(page: Path) -> Iterator[Block]:
 
 
 # A page's commands start dozens of processes, one after another.
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 class DocsTest(parameterized.TestCase):
   @parameterized.named_parameters((p.stem, p) for p in _PAGES)
   def test_snippets(self, page: Path) -> None:

@@ -9,6 +9,7 @@ from keras_remote.backend.base import Observation
 from keras_remote.job import attempts
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.doing import lasted
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import Present
 from keras_remote.job.state import State
 
@@ -84,7 +85,8 @@ class GroupLook:
       if self._roll != roll:
         self._since = self._now()
     elif started and (hang := directory.hang(attempt)):
-      self._hang = hang.sentence
+      # Nobody signed it, and a file may have any name.
+      self._hang = one_line(hang.sentence)
 
   def _missing(self, leader: Present) -> Sequence[int]:
     present = map(self._directory.present, range(1, self._hosts))

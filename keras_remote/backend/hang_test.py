@@ -69,6 +69,13 @@ class GroupLookTest(absltest.TestCase):
     self.directory.write_hang(1, Hang(""))
     self.assertEqual(self.after(SECONDS), _RUNS)
 
+  def test_what_nobody_signed(self) -> None:
+    """It is shown as one line that does nothing to a terminal."""
+    self.start()
+    self.directory.write_hang(1, Hang("host 1 is at \x1b[2Ja\nb.py:3", (1,)))
+    said = "it runs, but host 1 is at [2Ja b.py:3"
+    self.assertEqual(self.after(0).sentence, said)
+
   def test_a_new_attempt(self) -> None:
     """The one before says nothing of it."""
     self.start()

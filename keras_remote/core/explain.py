@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_remote.backend.base import Observation
 from keras_remote.core.job import Job
+from keras_remote.job.doing import said
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import HostReport, Outcome, Started
 from keras_remote.job.state import State
 
@@ -45,7 +48,7 @@ class Explanation:
       for report in attempt.hosts:
         lines.append(
           f"attempt {attempt.started.attempt}, host {report.host}: "
-          f"{report.cause} {report.message}".rstrip()
+          f"{_end(report)}"
         )
         for frame in report.frames:
           lines.append(f"  {frame.file}:{frame.line} in {frame.function}")
@@ -73,8 +76,33 @@ def explain(job: Job) -> Explanation:
     sentence=seen.sentence,
     outcome=seen.outcome,
     attempts=tuple(attempts),
-    hosts=_ends(job, attempts) if seen.outcome else seen.hosts,
+    hosts=_ends(job, attempts) if seen.outcome else _now(job, seen, attempts),
   )
+
+
+def _now(
+  job: Job, seen: Observation, attempts: Sequence[Attempt]
+) -> tuple[str, ...]:
+  """What each host does: where it runs, as its backend sees it, and at what."""
+  hosts = job.spec.resources.hosts
+  if hosts == 1 or seen.state is not State.RUNNING or not attempts:
+    return seen.hosts
+  last = attempts[-1]
+  told = {host: "it runs" for host in range(hosts)}
+  for host in told:
+    if doing := job.directory.doing(last.started.attempt, host):
+      told[host] = one_line(said(doing))
+  told |= {report.host: _end(report) for report in last.hosts}
+  if not seen.hosts:
+    return tuple(told.values())
+  return tuple(
+    where if told[host] == "it runs" else f"{where}; {told[host]}"
+    for host, where in enumerate(seen.hosts)
+  )
+
+
+def _end(report: HostReport) -> str:
+  return f"{report.cause} {one_line(report.message)}".rstrip()
 
 
 def _ends(job: Job, attempts: Sequence[Attempt]) -> tuple[str, ...]:
@@ -82,8 +110,5 @@ def _ends(job: Job, attempts: Sequence[Attempt]) -> tuple[str, ...]:
   hosts = job.spec.resources.hosts
   if hosts == 1 or not attempts:
     return ()
-  told = {
-    report.host: f"{report.cause} {report.message}".rstrip()
-    for report in attempts[-1].hosts
-  }
+  told = {report.host: _end(report) for report in attempts[-1].hosts}
   return tuple(told.get(host, "it did not say") for host in range(hosts))

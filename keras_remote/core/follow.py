@@ -21,11 +21,12 @@ def follow(job: Job, console: Console) -> Ending:
   # Asked before the wait: what it says may be gone after it.
   elsewhere = not same_address(job.spec.target.store, resolve({}).options.store)
   console.started(job.spec)
-  left = threading.Event()
-  threads = _show_each(job, console, left, _host_logs(job))
+  left, ended = threading.Event(), threading.Event()
+  threads = _show_each(job, console, left, _host_logs(job, ended))
   try:
     quiet = pending.PATIENCE if console.is_live else pending.QUIET
     ending = pending.ending(job, console, quiet=quiet)
+    ended.set()
     for thread in threads:
       thread.join()
   finally:
@@ -44,7 +45,8 @@ def show_logs(
   Raises:
     OSError: it cannot be written, though somebody reads.
   """
-  logs = _host_logs(job)
+  ended = threading.Event()
+  logs = _host_logs(job, ended)
   for host, log in enumerate(logs):
     lines = b"".join(log.now()).splitlines(keepends=True)
     shown = lines if tail is None else lines[max(0, len(lines) - tail) :]
@@ -53,6 +55,9 @@ def show_logs(
     left = threading.Event()
     threads = _show_each(job, console, left, logs)
     try:
+      for _ in job.watch():
+        pass
+      ended.set()
       for thread in threads:
         thread.join()
     finally:
@@ -62,8 +67,9 @@ def show_logs(
     raise console.lost
 
 
-def _host_logs(job: Job) -> list[HostLog]:
-  return [HostLog(job, host) for host in range(job.spec.resources.hosts)]
+def _host_logs(job: Job, ended: threading.Event) -> list[HostLog]:
+  hosts = range(job.spec.resources.hosts)
+  return [HostLog(job, host, ended) for host in hosts]
 
 
 def _show_each(

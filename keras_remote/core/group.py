@@ -10,7 +10,8 @@ from keras_remote.backend.base import Backend
 from keras_remote.core.options import Options
 from keras_remote.job.spec import EntryKind, Limits
 
-# Where nobody says more: a spot slice is taken away about once a day.
+# Where nobody says more: spot machines are there to be taken away, and a job
+# that loses so many of them gets nowhere.
 SPOT_PREEMPTIONS = 10
 
 

@@ -1,11 +1,12 @@
 import dataclasses
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl.testing import absltest
 
 from keras_remote import errors
-from keras_remote.backend.base import Wanted
+from keras_remote.backend.base import Observation, Wanted
 from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import JOBS, PODS, SECRETS
@@ -17,7 +18,7 @@ from keras_remote.home import Home, ensure
 from keras_remote.job import endings
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause
-from keras_remote.job.spec import Limits, Target
+from keras_remote.job.spec import JobSpec, Limits, Target
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from tests.fakes.api_server import Request
@@ -146,6 +147,31 @@ class PendingTest(_ClusterCase):
     self.assertEqual(ended.outcome.state, State.TIMED_OUT)
     (line,) = err.getvalue().splitlines()
     self.assertStartsWith(line, "keras_remote: train: waiting: its image A B")
+
+  def test_a_job_that_waits_again(self) -> None:
+    """Why one that ran waits again is said as well, once."""
+    outcome = endings.cancel(
+      self.job.directory, self.job.spec, self.job.key(), "me"
+    )
+    runs = Observation(State.RUNNING, "it runs")
+    waits = Observation(State.PENDING, "it is started again")
+    ended = Observation(outcome.state, outcome.message, outcome)
+
+    class Scripted(GKEBackend):
+      def watch_job(
+        self, spec: JobSpec, *, timeout: float | None = None
+      ) -> Iterator[Observation]:
+        del spec, timeout
+        yield from (runs, waits, runs, waits, ended)
+
+    home = Home(ensure(Path(self.create_tempdir().full_path, "home")))
+    backend = Scripted(home, Wanted(CONTEXT), None)
+    job = dataclasses.replace(self.job, backend=backend)
+    err = io.StringIO()
+    pending.ending(job, Console(io.StringIO(), err), prefix="train: ")
+    self.assertEqual(
+      err.getvalue(), "keras_remote: train: waiting: it is started again\n"
+    )
 
   def test_a_time_that_is_up(self) -> None:
     """The error says which, and the job goes on."""

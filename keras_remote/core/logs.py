@@ -2,25 +2,34 @@
 
 import codecs
 import collections
-import time
+import threading
 from collections.abc import Generator, Iterable, Iterator
 
 from keras_remote.backend.base import Shown
 from keras_remote.core.job import Job
 
-# Seconds between two looks at what a job elsewhere has stored of its log.
-_LOOK = 1.0
+# Seconds between looks at what a job elsewhere has stored of its log, as stores
+# cannot push: the first ones, and the most, for one that may wait for hours.
+_LOOK, _SELDOM = 1.0, 5.0
 
 
 class HostLog:
   """Reads what a host prints, and knows how far it has come.
 
   The live view comes first; what it does not have any more is in the store.
+
+  Args:
+    ended: set when the job has ended by whoever watches it, so that it is not
+      watched for each of its hosts; None where nobody does.
   """
 
-  def __init__(self, job: Job, host: int) -> None:
+  def __init__(
+    self, job: Job, host: int, ended: threading.Event | None = None
+  ) -> None:
     self._job = job
     self._host = host
+    self._watched = ended is not None
+    self._ended = ended or threading.Event()
     # 0 while it is not known which one the live view shows.
     self._attempt = 0
     self._allocation: str | None = None
@@ -44,9 +53,10 @@ class HostLog:
         return
       if not self._attempt:
         self._attempt = self._of(shown.allocation)
+      pause = _LOOK
       while True:
         # Asked before reading: what was stored before the end is then read.
-        ended = self._job.observe().state.ended
+        ended = self._has_ended()
         if self._attempt:
           yield from self._stored()
         following = self._following()
@@ -54,8 +64,14 @@ class HostLog:
           break
         if ended:
           return
-        time.sleep(_LOOK)  # Stores cannot push.
+        self._ended.wait(pause)
+        pause = min(2 * pause, _SELDOM)
       yield from self._begin(following)
+
+  def _has_ended(self) -> bool:
+    if self._watched:
+      return self._ended.is_set()
+    return self._job.observe().state.ended
 
   def _live(self, *, follow: bool) -> Generator[bytes, None, Shown]:
     shown = self._job.backend.job_logs(

@@ -160,6 +160,23 @@ class HostLogTest(KubernetesCase):
       b"[keras_remote: attempt 3 begins]\nthree\n",
     )
 
+  def test_a_job_that_somebody_watches(self) -> None:
+    """Nobody else asks how it stands, however long it waits to go on."""
+    ended = threading.Event()
+    self.log = HostLog(self.job, 1, ended)
+    self.put_pod(1, _KILLED, b"one\n")
+    self.claim(1)
+    with self.following() as found:
+      self.assertEqual(found.get(timeout=20), b"one\n")
+      # How it ended is not asked for, either.
+      self.end()
+      with self.assertRaises(queue.Empty):
+        found.get(timeout=0.5)
+      self.store(1, 4, b"two\n")
+      ended.set()
+      self.assertEqual(found.get(timeout=20), b"two\n")
+      self.assertIsNone(found.get(timeout=20))
+
   def test_what_is_there_now(self) -> None:
     """Of the newest attempt; a start after the last has printed nothing."""
     self.put_pod(1, _KILLED, b"one\n")

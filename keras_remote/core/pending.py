@@ -51,6 +51,9 @@ def ending(
   def told(seen: Observation) -> None:
     if seen.held_up:
       console.held_up(seen.sentence, prefix)
+    elif seen.state in _WAITING:
+      # It ran: why it is started again, and what that waits for.
+      console.waits(seen.sentence, prefix)
 
   try:
     return job.ending(_left(deadline), told)

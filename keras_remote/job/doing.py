@@ -63,6 +63,22 @@ class Hang:
   hosts: tuple[int, ...] = ()
 
 
+_SAID = {
+  At.RUNS: "it runs",
+  At.WAITS: "it waits in a collective",
+  At.JOINS: "it waits for the group to join",
+  At.COMPILES: "it compiles",
+  At.HELD: "it runs code that keeps Python's lock, or was stopped",
+  At.RETURNED: "it has returned",
+}
+
+
+def said(doing: Doing) -> str:
+  """What the host is at, such as `it runs at train.py:12 in step`."""
+  place = f" at {doing.place} in {doing.function}" if doing.place else ""
+  return f"{_SAID[doing.at]}{place}"
+
+
 def lasted(seconds: float) -> str:
   """The time, rounded down to one of few, of which the least is 10 s.
 

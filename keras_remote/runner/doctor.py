@@ -45,12 +45,15 @@ def routine(
   path = Path(launch.scratch) / scratch.DOING
   mirror = Mirror(directory, attempt, launch.host, path)
   patient = Patient(directory, attempt, launch.host, lambda: stacks.ask(pid))
-  judge = Judge(directory, attempt, launch.hosts, note)
+  judge = (
+    Deputy(directory, attempt, launch.host)
+    if launch.host
+    else Judge(directory, attempt, launch.hosts, note)
+  )
 
   def work() -> None:
     mirror.look()
-    if launch.host == 0:
-      judge.look()
+    judge.look()
     patient.look()
 
   return heartbeat.Routine("doctor", SECONDS, work)
@@ -177,15 +180,45 @@ class Judge:
           doing, seconds=doing.seconds + more, still=doing.still + more
         )
     hang = judging.judge(doings, silent) or Hang("")
-    if hang == self._hang:
-      return
-    self._directory.write_hang(self._attempt, hang)
-    self._hang = hang
-    self._note(hang.sentence or "no host holds up the others any more")
+    # A deputy may have said something meanwhile.
+    if hang != (self._directory.hang(self._attempt) or Hang("")):
+      self._directory.write_hang(self._attempt, hang)
+    if hang != self._hang:
+      self._hang = hang
+      self._note(hang.sentence or "no host holds up the others any more")
 
   def _see(self, host: int, doing: Doing | None) -> None:
     if doing and (host not in self._seen or self._seen[host][0] != doing):
       self._seen[host] = doing, self._now()
+
+
+class Deputy:
+  """Says of host 0, which judges, that it is silent; each other host has one.
+
+  Host 0 itself says what is true again.
+  """
+
+  def __init__(
+    self,
+    directory: JobDirectory,
+    attempt: int,
+    host: int,
+    now: Callable[[], float] = clock.monotonic,
+  ) -> None:
+    self._directory = directory
+    self._attempt = attempt
+    self._host = host
+    self._heart = _Heart(directory, attempt, 0, now)
+    self._looks = 0
+
+  def look(self) -> None:
+    """Looks at its heart; one host is enough to tell, and the first does."""
+    self._looks = self._looks + 1 if self._heart.silent() else 0
+    if self._looks < self._host:
+      return
+    hang = Hang(judging.silence(0), (0,))
+    if hang != self._directory.hang(self._attempt):
+      self._directory.write_hang(self._attempt, hang)
 
 
 class _Heart:

@@ -7,7 +7,7 @@ from absl.testing import absltest
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.doing import At, Doing, Hang
 from keras_remote.runner import heartbeat, sampling
-from keras_remote.runner.doctor import Judge, Mirror, Patient
+from keras_remote.runner.doctor import Deputy, Judge, Mirror, Patient
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import JOB_ID
 from tests.fakes.watched_store import WatchedStore
@@ -178,6 +178,69 @@ class JudgeTest(absltest.TestCase):
     """Nothing is stored of it, nor said."""
     self.assertIsNone(self.after(600, {0: _RUNS, 1: _RUNS, 2: _RUNS}))
     self.assertEmpty(self.notes)
+
+  def test_what_a_deputy_has_said(self) -> None:
+    """It holds until host 0 judges again, though that has not changed."""
+    hang = self.after(15, {0: _WAITS, 1: _RUNS, 2: _WAITS})
+    self.directory.write_hang(1, Hang("host 0 is silent", (0,)))
+    self.assertEqual(self.after(3, {}), hang)
+    self.assertLen(self.notes, 1)
+
+
+class DeputyTest(absltest.TestCase):
+  """Host 0 judges nobody any more: its heart does not beat."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.writes = 0
+    store = WatchedStore(MemoryStore(), self._watch)
+    self.directory = JobDirectory(store, JOB_ID)
+    self.clock = _Clock()
+    self.deputies = [
+      Deputy(self.directory, 1, host, self.clock.now) for host in (2, 1)
+    ]
+    self.beats = 0
+
+  def _watch(self, method: str, key: str) -> None:
+    self.writes += method == "write" and key.endswith("hang.json")
+
+  def after(self, seconds: float, *, beats: bool = False) -> Hang | None:
+    for _ in range(round(seconds / _SECONDS)):
+      self.clock.time += _SECONDS
+      if beats:
+        self.beats += 1
+        self.directory.write_heartbeat(1, 0, self.beats)
+      for deputy in self.deputies:
+        deputy.look()
+    return self.directory.hang(1)
+
+  def test_a_host_0_that_is_silent(self) -> None:
+    """It is named when it has been for SILENCE seconds, by one of them."""
+    self.assertIsNone(self.after(90, beats=True))
+    self.assertIsNone(self.after(30))
+    hang = self.after(6)
+    assert hang
+    self.assertEqual(hang.hosts, (0,))
+    self.assertStartsWith(hang.sentence, "host 0 has not been heard of for")
+    self.after(90)
+    self.assertEqual(self.writes, 1)
+
+  def test_a_deputy_that_is_gone(self) -> None:
+    """The next one tells."""
+    self.deputies.pop()
+    self.after(42)
+    self.assertEqual(self.writes, 1)
+
+  def test_a_host_0_that_is_back(self) -> None:
+    """What it says itself stands."""
+    self.after(42)
+    self.directory.write_hang(1, Hang(""))
+    self.assertEqual(self.after(42, beats=True), Hang(""))
+
+  def test_a_host_0_that_has_stored_all(self) -> None:
+    """It is through, and not silent."""
+    self.directory.write_heartbeat(1, 0, heartbeat.LAST)
+    self.assertIsNone(self.after(90))
 
 
 class PatientTest(absltest.TestCase):

@@ -29,6 +29,7 @@ from keras_remote.runner import (
   results,
   scratch,
   signals,
+  staying,
 )
 from keras_remote.runner.events import Event
 from keras_remote.runner.report import Reporter
@@ -37,9 +38,6 @@ from keras_remote.runner.report import Reporter
 GRACE = 10.0
 # Seconds that the pipe is read after the worker's end.
 DRAIN = 1.0
-# Seconds after which whoever stays without an outcome ends nevertheless, to be
-# started again: that is noticed late, too.
-_UNTOLD = 60.0
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
 # The endings that leave the worker time to save what it has.
 _SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
@@ -122,27 +120,19 @@ class Host:
       return signals.STOPPED_EXIT
     return 0 if outcome.state is State.SUCCEEDED else ENDED_EXIT
 
-  def stay(self, patience: float = _UNTOLD) -> None:
-    """Waits, when all is stored, until it is told to stop.
-
-    Args:
-      patience: seconds for which the job may go on without an outcome: who is
-        to start the group anew has then not noticed that it must.
-    """
-    deadline = time.monotonic() + patience
-    while not signals.wait(min(heartbeat.SECONDS, patience)):
-      outcome = self._outcome()  # Somebody else may end the job meanwhile.
-      self._let_go(outcome)
-      if outcome is None and time.monotonic() > deadline:
-        return
+  def stay(self, patience: float = staying.UNTOLD) -> None:
+    """Waits until it is told to stop, or, without an outcome, so long."""
+    staying.stay(
+      self._outcome, self._release, leads=self._leads, patience=patience
+    )
 
   def _let_go(self, outcome: Outcome | None) -> None:
-    """Has the machines freed, once the job has ended."""
-    if self._release and outcome:
+    """Has the machines freed, once the job has ended: by host 0 at once."""
+    if self._release and self._leads and outcome:
       self._release.begin()
 
   def _attempt(self, refusal: Exception | None) -> HostReport | Outcome | None:
-    if self._release:
+    if self._release and self._leads:
       self._release.ask()
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec

@@ -45,7 +45,7 @@ def judge(doings: Mapping[int, Doing], silent: Sequence[int]) -> Hang | None:
   if late or silent:
     # The same for all of them: each has lasted for as long.
     time = lasted(min((_time(d) for d in (waiting | late).values()), default=0))
-    told = [f"{_hosts([host])} {_SILENT}" for host in sorted(silent)]
+    told = [silence(host) for host in sorted(silent)]
     told += [_late(host, doing, time) for host, doing in late.items()]
     parts = [_wait(waiting, time)] if waiting else []
     parts += told[:_MOST_NAMED]
@@ -53,6 +53,11 @@ def judge(doings: Mapping[int, Doing], silent: Sequence[int]) -> Hang | None:
       parts.append(f"{len(told) - _MOST_NAMED} more hosts hold them up too")
     return Hang("; ".join(parts), tuple(sorted({*silent, *late})))
   return _scattered(waiting) if waiting.keys() == doings.keys() else None
+
+
+def silence(host: int) -> str:
+  """What is said of a host whose heart is silent."""
+  return f"host {host} {_SILENT}"
 
 
 def _time(doing: Doing) -> float:

@@ -1,7 +1,8 @@
 """Frees a job's machines when it has ended, from inside the job.
 
 A LeaderWorkerSet runs until it is deleted, and nobody else may be there to do
-that: so host 0 does, by a service account that may do no more than this.
+that: so the job's own hosts do, host 0 first, by a service account that may do
+no more than this.
 """
 
 import http.client
@@ -50,7 +51,8 @@ class Release:
     folder: has `token`, `ca.crt` and `namespace`.
     say: is told what somebody should know.
     environ: names the API server, as in every container of a cluster.
-    known_seconds: for which a refusal, or no answer, may yet change.
+    known_seconds: for which a refusal, or no answer, may yet change when the
+      right is needed.
   """
 
   def __init__(
@@ -67,6 +69,7 @@ class Release:
     self._say = say
     self._environ = environ
     self._known_seconds = known_seconds
+    self._needed = threading.Event()
     self._asked = threading.Event()
     self._refusal = ""
     self._deleting: threading.Thread | None = None
@@ -82,6 +85,7 @@ class Release:
     Raises:
       ClusterAccessError: it is not, or nobody answers.
     """
+    self._needed.set()
     self._asked.wait()
     if self._refusal:
       raise errors.ClusterAccessError(
@@ -98,21 +102,28 @@ class Release:
       return
     self._deleting = self._beside("release", self._delete)
 
+  def finish(self, seconds: float) -> None:
+    """Waits so long until what was begun has worked."""
+    if self._deleting:
+      self._deleting.join(seconds)
+
   def _beside(self, name: str, work: Callable[[], None]) -> threading.Thread:
-    # A daemon: this process is told to stop when the deletion has worked, and
-    # then waits for nobody.
+    # A daemon: it may go on for as long as the cluster refuses.
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     return thread
 
   def _ask(self) -> None:
-    deadline, pause = time.monotonic() + self._known_seconds, _PAUSE
+    deadline = None
     try:
       while refusal := self._missing():
-        if time.monotonic() + pause > deadline:
+        # The hosts may take minutes to come, and so may a busy cluster.
+        if deadline is None and self._needed.is_set():
+          deadline = time.monotonic() + self._known_seconds
+        if deadline and time.monotonic() + _PAUSE > deadline:
           self._refusal = refusal
           return
-        time.sleep(pause)
+        time.sleep(_PAUSE)
     finally:
       self._asked.set()
 

@@ -101,6 +101,15 @@ class ReleaseTest(parameterized.TestCase):
     self.server.forbidden = set()
     release.check()
 
+  def test_a_right_that_is_not_needed_yet(self) -> None:
+    """A refusal is none before: the other hosts may be long in coming."""
+    self.server.forbidden = {"delete jobs"}
+    release = self.release(known_seconds=1.0)
+    release.ask()
+    time.sleep(2.0)
+    self.server.forbidden = set()
+    release.check()
+
   def test_a_token_that_comes_late(self) -> None:
     """It is waited for: the cluster writes it when the account is there."""
     (self.folder / "token").unlink()
@@ -161,6 +170,23 @@ class ReleaseTest(parameterized.TestCase):
       return self.is_gone()
 
     self.wait(is_gone)
+
+  def test_who_is_told_to_stop_meanwhile(self) -> None:
+    """By the first of what it deletes, mostly: it finishes the rest."""
+    release = self.release()
+    release.finish(_SECONDS)  # Nothing was begun.
+    left = 2
+
+    def fault(request: Request) -> int | None:
+      nonlocal left
+      left -= request.path.startswith(_JOBS)
+      return 500 if request.path.startswith(_JOBS) and left >= 0 else None
+
+    self.refuse(fault)
+    release.begin()
+    self.wait(lambda: not self.server.get(_SETS, _JOB))
+    release.finish(_SECONDS)
+    self.assertTrue(self.is_gone())
 
   def test_what_is_gone_already(self) -> None:
     """Whoever was faster: it is done."""

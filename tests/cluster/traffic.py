@@ -145,8 +145,9 @@ def _noting(
       ):
         pod = event["object"]
         for status in pod.status.container_statuses or ():
-          if status.state.terminated:
-            name = pod.metadata.labels["job-name"]
+          # Those of a LeaderWorkerSet have no Job.
+          name = pod.metadata.labels.get("job-name")
+          if name and status.state.terminated:
             ends.setdefault(name, time.monotonic())
 
   thread = threading.Thread(target=work, name="note ends")

@@ -5,12 +5,12 @@ import io
 import itertools
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import psutil
-from absl.testing import absltest
+import pytest
+from absl.testing import absltest, parameterized
 
 from keras_remote.core import pending
 from keras_remote.core.console import Console
@@ -18,6 +18,7 @@ from keras_remote.core.handle import JobHandle
 from keras_remote.core.job import Job
 from keras_remote.job.directory import JobDirectory
 from keras_remote.runner import heartbeat
+from tests.hang_contract import PATIENCE, HangCase, hanging, sleeps
 from tests.integration.harness import (
   JobTestCase,
   first_process,
@@ -25,64 +26,24 @@ from tests.integration.harness import (
 )
 
 _SLICE = "v4-16"
-# A hang is named within these seconds of the others' waiting.
-_PROMISED = 30.0
-# Seconds for what must come to hold, however busy the machine is.
-_PATIENCE = 75.0
 
 
-class HangTest(JobTestCase):
+@pytest.mark.timeout(6 * PATIENCE)
+class HangTest(HangCase, JobTestCase):
   def submit_hanging(self, hang: Callable[[], object]) -> JobHandle[Any]:
     """A job whose host 1 hangs, while host 0 waits for it."""
-    happens = self.stamp()
-
-    def train() -> None:
-      import jax
-      from jax.experimental import multihost_utils
-
-      multihost_utils.sync_global_devices("all are here")
-      print("all are here", flush=True)
-      if jax.process_index() == 1:
-        hang()
-      else:
-        happens()
-      multihost_utils.sync_global_devices("never")
-
-    job = self.submit(train, accelerator=_SLICE)
+    job = self.submit(hanging(hang), accelerator=_SLICE)
     self.addCleanup(_end, job)
     for host in (0, 1):
       self.assert_logged(job, "all are here", host)
     return job
 
-  def sentence(self, job: JobHandle[Any], text: str) -> str:
-    """What the status says, once it says this too."""
-    self.wait_for(lambda: text in job.why().sentence, job.why)
-    return job.why().sentence
-
-  def assert_logged(self, job: JobHandle[Any], text: str, host: int) -> None:
-    def log() -> str:
-      return "".join(job.logs(host=host))
-
-    self.wait_for(lambda: text in log(), log)
-
-  def wait_for(
-    self, holds: Callable[[], bool], found: Callable[[], object]
-  ) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not holds():
-      self.assertLess(time.monotonic(), deadline, found())
-      time.sleep(0.5)
-
   def test_a_host_that_sleeps_before_a_collective(self) -> None:
     """It is named with its place within 30 s; its stacks are in its log.
 
-    A call that waits for the job says it, once, and so does host 0's log.
+    A call that waits for the job says it, once.
     """
-
-    def sleeps() -> None:
-      time.sleep(600)
-
-    job = self.submit_hanging(sleeps)
+    job = self.submit_hanging(sleeps())
     directory = JobDirectory(job._directory.store, job.id)
     shown = io.StringIO()
     waiting = threading.Thread(
@@ -92,19 +53,8 @@ class HangTest(JobTestCase):
     waiting.start()
     self.addCleanup(waiting.join)
     self.addCleanup(job.cancel)
-    number = sleeps.__code__.co_firstlineno + 1
-    place = f"hang_test.py:{number} in sleeps"
-    sentence = self.sentence(job, place)
-    waited = time.time() - float(self.event.read_text())
-    self.assertRegex(
-      sentence,
-      r"^attempt 1 is running, but host 0 has waited in a collective for more "
-      rf"than \d+ s; host 1 has been at \S*{place} for more than \d+ s$",
-    )
-    self.assertLess(waited, _PROMISED)
-    self.assert_logged(job, f"line {number} in sleeps", host=1)
-    said = sentence.partition("but ")[2]
-    self.assert_logged(job, f"[keras_remote: {said}]", host=0)
+    sentence = self.assert_sleeper_named(job)
+    self.assertStartsWith(sentence, "attempt 1 is running, but host 0 has ")
     line = f"keras_remote: {sentence}\n"
     self.wait_for(lambda: line in shown.getvalue(), shown.getvalue)
     job.cancel()
@@ -132,13 +82,14 @@ class HangTest(JobTestCase):
     self.addCleanup(_end, job)
     self.sentence(job, "; host 1 has returned")
 
-  def test_a_first_process_that_is_stopped(self) -> None:
-    """Its host is named as silent; once it goes on, nothing is said."""
-    job = self.submit_hanging(lambda: time.sleep(600))
-    first = first_process(job, 1)
+  @parameterized.parameters(0, 1)
+  def test_a_first_process_that_is_stopped(self, host: int) -> None:
+    """Its host is named as silent; once it goes on, the hang is told again."""
+    job = self.submit_hanging(sleeps())
+    first = first_process(job, host)
     first.send_signal(signal.SIGSTOP)
     try:
-      sentence = self.sentence(job, "host 1 has not been heard of")
+      sentence = self.sentence(job, f"host {host} has not been heard of")
       self.assertIn(f"more than {heartbeat.SILENCE:g} s", sentence)
     finally:
       first.send_signal(signal.SIGCONT)
@@ -155,7 +106,7 @@ def _end(job: JobHandle[Any]) -> None:
 
 def _wait(job: Job, console: Console) -> None:
   with contextlib.suppress(TimeoutError):
-    pending.ending(job, console, 2 * _PATIENCE)
+    pending.ending(job, console, 2 * PATIENCE)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,12 @@ from keras_remote.job.state import State
 
 # Variables of whoever runs the tests that change what scripts do.
 _TUNING = ("JAX_", "KERAS_", "PYTHON", "XLA_")
-# Seconds for what must come to hold, however busy the machine is.
-_SOON = 10.0
-# An ending follows its event within 2 s; as much again where cores are busy.
-PROMISED = 2.0 + 2.0
+# Seconds for what must come to hold, however busy the machine is: hosts that
+# are deaf to SIGTERM use up a grace of 10 s first.
+_SOON = 60.0
+# An ending follows its event within 2 s; the rest is for cores that are busy.
+# It is less than the grace of 10 s, which nothing should use up that is prompt.
+PROMISED = 2.0 + 6.0
 
 
 class ProjectTest(absltest.TestCase):

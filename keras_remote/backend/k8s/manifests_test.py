@@ -120,7 +120,7 @@ class GoldenTest(parameterized.TestCase):
     self.assert_golden("set-cpu-restricted", found)
 
   def test_what_a_set_comes_with(self) -> None:
-    """Its owner, and what lets the leader end it."""
+    """Its owner, and what lets its hosts end it."""
     spec = _limited(
       _asked(_spec("l4", hosts=2)), timeout=90.5, retries=1, max_preemptions=2
     )
@@ -251,7 +251,7 @@ class GroupTest(parameterized.TestCase):
       self.assertEqual(leader, "status.podIP")
 
   def test_who_may_end_it(self) -> None:
-    """The leader alone, and nothing but this one set and this one Job."""
+    """Every host, and nothing but this one set and this one Job."""
     spec = _spec("cpu", hosts=2)
     group = sets.set_manifest(spec, _contents())["spec"]["leaderWorkerTemplate"]
     name = sets.release(spec)["metadata"]["name"]
@@ -259,7 +259,7 @@ class GroupTest(parameterized.TestCase):
       [v["secret"]["secretName"] for v in t["spec"]["volumes"] if "secret" in v]
       for t in (group["leaderTemplate"], group["workerTemplate"])
     ]
-    self.assertEqual(volumes, [[JOB_ID, name], [JOB_ID]])
+    self.assertEqual(volumes, [[JOB_ID, name]] * 2)
     for rule in sets.role(spec)["rules"]:
       self.assertEqual(rule["resourceNames"], [JOB_ID])
       self.assertEqual(rule["verbs"], ["delete"])

@@ -52,12 +52,11 @@ def set_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
   """
   asked = spec.resources
   a_slice = asked.hosts // asked.slices
-  lone = apart(parse_accelerator(asked.accelerator))
-  worker = Part(index=_INDEX, restarts=True, environ=lone)
-  leader = Part(
+  # Each host may free the machines: host 0 may never come.
+  part = Part(
     index=_INDEX,
     restarts=True,
-    environ=lone,
+    environ=apart(parse_accelerator(asked.accelerator)),
     release=release_name(spec.job_id),
   )
   group = {
@@ -70,8 +69,8 @@ def set_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
       if 1 < a_slice < asked.hosts
       else {}
     ),
-    "leaderTemplate": pod_template(spec, contents, leader),
-    "workerTemplate": pod_template(spec, contents, worker),
+    "leaderTemplate": pod_template(spec, contents, part),
+    "workerTemplate": pod_template(spec, contents, part),
   }
   metadata = pods.metadata(spec)
   if asked.queue:
@@ -90,7 +89,7 @@ def set_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
 
 
 def account(spec: JobSpec) -> dict[str, Any]:
-  """Whom the leader is, to end the group; its pod is somebody else."""
+  """Whom the hosts are, to end the group; their pods are somebody else."""
   return {
     **_of("v1", "ServiceAccount", spec),
     "automountServiceAccountToken": False,

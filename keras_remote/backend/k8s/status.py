@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from keras_remote.job.line import one_line
+
 Json = Mapping[str, Any]
-# More of a message nobody reads.
-_LONGEST = 500
 # By these a LeaderWorkerSet and an Indexed Job say which host a pod is.
 _HOSTS = (
   "leaderworkerset.sigs.k8s.io/worker-index",
@@ -71,6 +71,5 @@ def image(pod: Json) -> str:
 
 
 def plain(text: str) -> str:
-  """The text in one line, and no longer than somebody reads."""
-  line = " ".join(text.split()).rstrip(".")
-  return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+  """What a message of the API says, to go on with in a sentence."""
+  return one_line(text).rstrip(".")
