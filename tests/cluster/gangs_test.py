@@ -134,7 +134,7 @@ class StartedAgainTest(GangTest):
     job = self.begin(retries=1)
     with ThreadPoolExecutor(2) as pool:
       logs = [
-        pool.submit(lambda host=host: "".join(job.logs(host, follow=True)))
+        pool.submit(lambda host=host: "".join(job.logs(follow=True, host=host)))
         for host in range(2)
       ]
       self.remove(job, 1)
