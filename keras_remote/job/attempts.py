@@ -9,6 +9,7 @@ from keras_remote.job.outcome import Cause, HostReport
 from keras_remote.job.spec import JobSpec
 
 _SILENT = "its processes are gone and said nothing"
+_KILLED = "its first process is gone and said nothing"
 
 
 def are_spent(
@@ -30,10 +31,21 @@ def are_spent(
 
 
 def why_each(
-  directory: JobDirectory, spec: JobSpec, claimed: Sequence[int]
+  directory: JobDirectory,
+  spec: JobSpec,
+  claimed: Sequence[int],
+  *,
+  over: bool = False,
 ) -> str:
-  """Why each of the attempts ended, for people; "" where nothing is known."""
-  words = {number: _why(directory, spec, number) for number in claimed}
+  """Why each of the attempts ended, for people; "" where nothing is known.
+
+  Args:
+    over: whether all hosts of the last are gone: else some may yet report.
+  """
+  words = {
+    number: _why(directory, spec, number, over=over or number != claimed[-1])
+    for number in claimed
+  }
   if len(words) == 1:
     return "".join(words.values())
   return "; ".join(
@@ -78,8 +90,21 @@ def listed(hosts: Sequence[int]) -> str:
   return f"{head} and {names[-1]}" if head else names[-1]
 
 
-def _why(directory: JobDirectory, spec: JobSpec, number: int) -> str:
-  cause = first_cause(_reports(directory, spec, number))
+def _why(
+  directory: JobDirectory, spec: JobSpec, number: int, *, over: bool
+) -> str:
+  reports = _reports(directory, spec, number)
+  if over and {report.cause for report in reports} == {Cause.STOPPED}:
+    # Whoever is told to stop says so first of all: the others were told so
+    # because of who said nothing.
+    said = {report.host for report in reports}
+    killed = [
+      HostReport(number, host, Cause.LOST, _KILLED)
+      for host in range(spec.resources.hosts)
+      if host not in said
+    ]
+    reports = killed + reports
+  cause = first_cause(reports)
   if cause is None or spec.resources.hosts == 1:
     return cause.message if cause else ""
   return named(cause)

@@ -39,7 +39,8 @@ def claim(
     if directory.create_started(started):
       return started
     claimed.append(number)
-  return _exhausted(directory, spec, key, claimed, f"start of {allocation}")
+  who = f"start of {allocation}"
+  return _exhausted(directory, spec, key, claimed, who, over=True)
 
 
 def spent(directory: JobDirectory, spec: JobSpec) -> bool:
@@ -51,15 +52,24 @@ def spent(directory: JobDirectory, spec: JobSpec) -> bool:
 
 
 def conclude(
-  directory: JobDirectory, spec: JobSpec, key: bytes, who: str
+  directory: JobDirectory,
+  spec: JobSpec,
+  key: bytes,
+  who: str,
+  *,
+  over: bool = False,
 ) -> Outcome | None:
-  """Ends the job if it gets no further attempt; None where it does."""
+  """Ends the job if it gets no further attempt; None where it does.
+
+  Args:
+    over: whether all processes of the attempts are gone.
+  """
   claimed = directory.attempts()
   if outcome := _complete(directory, spec, key, claimed):
     return outcome
   if not attempts.are_spent(directory, spec, claimed):
     return None
-  return _exhausted(directory, spec, key, claimed, who)
+  return _exhausted(directory, spec, key, claimed, who, over=over)
 
 
 def _complete(
@@ -84,6 +94,8 @@ def _exhausted(
   key: bytes,
   claimed: Sequence[int],
   who: str,
+  *,
+  over: bool,
 ) -> Outcome:
   """Ends a job that has no attempt left, and says why each ended."""
   last = directory.started(claimed[-1])
@@ -94,7 +106,7 @@ def _exhausted(
     f"attempt {claimed[-1]} ended without an outcome, and no further one is "
     "allowed"
   )
-  why = attempts.why_each(directory, spec, claimed)
+  why = attempts.why_each(directory, spec, claimed, over=over)
   lost = Outcome(
     attempt=claimed[-1],
     state=State.LOST,

@@ -216,16 +216,28 @@ class AttemptsTest(_JobTest):
     """The ending says it of every attempt, and names the host."""
     for _ in range(3):
       self.run_group(2, 0)
-    self.report(1, 2, Cause.STOPPED)
+    for host in range(3):
+      self.report(1, host, Cause.STOPPED)
     self.report(3, 1, Cause.LOST)
     outcome = self.run_group(2, 0)
     assert isinstance(outcome, Outcome)
     self.assertEqual((outcome.state, outcome.attempt), (State.LOST, 3))
     self.assertEndsWith(
       outcome.message,
-      "attempt 1: host 2 was told to stop; attempt 2: its processes are gone "
+      "attempt 1: host 0 was told to stop; attempt 2: its processes are gone "
       "and said nothing; attempt 3: host 1's first process was killed",
     )
+
+  @parameterized.parameters(False, True)
+  def test_a_host_that_said_nothing(self, over: bool) -> None:
+    """It is why the others were told to stop, once it can say no more."""
+    self.run_group(0, 0)
+    for host in (0, 2):
+      self.report(1, host, Cause.STOPPED)
+    outcome = endings.conclude(self.directory, self.spec, _KEY, "me", over=over)
+    assert outcome
+    why = "host 1's first process is gone" if over else "host 0 was told to"
+    self.assertIn(why, outcome.message)
 
   @parameterized.parameters(0, 1)
   def test_all_have_returned(self, retries: int) -> None:

@@ -68,7 +68,12 @@ class Rendezvous:
     if self._launch.host:
       return lost or self._follow(spec)
     outcome = endings.conclude(
-      self._directory, spec, self._key, f"start of {self._launch.allocation}"
+      self._directory,
+      spec,
+      self._key,
+      f"start of {self._launch.allocation}",
+      # The others of an earlier process of this very host may still run.
+      over=lost is None,
     )
     if outcome:
       return outcome

@@ -22,6 +22,7 @@ again: calls are counted in the store. The functions join no JAX.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -129,12 +130,20 @@ class StartedAgainTest(GangTest):
     self.assertIsNone(job.result(timeout=self.seconds))
 
   def test_half_way_through(self) -> None:
-    """It succeeds, and the logs of each host go over both attempts."""
-    job = self.half_way(retries=1)
-    self.succeeds(job)
-    for host in range(2):
-      log = "".join(job.logs(host=host))
-      self.assertRegex(log, r"(?s)called in 1\n.*attempt 2.*called in 2\n")
+    """It succeeds; who follows the logs sees both attempts of each host."""
+    job = self.begin(retries=1)
+    with ThreadPoolExecutor(2) as pool:
+      logs = [
+        pool.submit(lambda host=host: "".join(job.logs(follow=True, host=host)))
+        for host in range(2)
+      ]
+      self.remove(job, 1)
+      self.wait_begun(job, 2)
+      self.succeeds(job)
+    for log in logs:
+      self.assertRegex(
+        log.result(), r"(?s)called in 1\n.*attempt 2 begins.*called in 2\n"
+      )
 
   def test_taken_away_and_allowed(self) -> None:
     """`max_preemptions` alone is enough where a machine was taken away."""
