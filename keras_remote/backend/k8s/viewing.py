@@ -84,7 +84,10 @@ class Viewer:
       died=died,
     )
     if self._fails(seen.job):
-      return dataclasses.replace(view, over=True, sentence=str(died))
+      # Not over: it may begin yet, so who ends it claims its attempts first.
+      view = dataclasses.replace(
+        view, state=State.PENDING, hopeless=True, sentence=str(died)
+      )
     if groups.owns_set(seen.job) and seen.pods:
       # Whoever cannot end it may have stored how it ended.
       view = dataclasses.replace(view, stays=True)
