@@ -73,9 +73,10 @@ def job_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
 def owner_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
   """The Job without pods that owns the objects of a group.
 
-  It goes when its time is up, and then all goes that it owns: no client and
-  no controller of ours is needed for that. Its template is never used: it
-  says which runner the job has, and what of Pod Security a namespace demands.
+  It goes when its time is up, which without a timeout is a month, and then all
+  goes that it owns: no client and no controller of ours is needed for that. Its
+  template is never used: it says which runner the job has, and what of Pod
+  Security a namespace demands.
   """
   return _job(
     spec,
@@ -84,7 +85,8 @@ def owner_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
       "backoffLimit": 0,
       "ttlSecondsAfterFinished": 0,
       "activeDeadlineSeconds": _UNLIMITED,
-      **_deadline(spec),
+      # A queue holds the set alone: this Job's time goes on meanwhile.
+      **_deadline(spec, _UNLIMITED if spec.resources.queue else _WAITING),
       "template": pod_template(spec, contents),
     },
   )
@@ -126,13 +128,17 @@ def _attempts(spec: JobSpec) -> int:
   return 1 + spec.limits.retries + spec.limits.max_preemptions
 
 
-def _deadline(spec: JobSpec) -> dict[str, int]:
-  """A backstop: the function's own time is kept by its first process."""
+def _deadline(spec: JobSpec, waiting: float = _WAITING) -> dict[str, int]:
+  """A backstop: the function's own time is kept by its first process.
+
+  Args:
+    waiting: seconds that it may wait for its nodes.
+  """
   timeout = spec.limits.timeout
   if timeout is None:
     return {}
   around = _AROUND
   if spec.resources.hosts > 1:
     around += spec.limits.startup_timeout
-  seconds = _WAITING + _attempts(spec) * (timeout + around)
+  seconds = waiting + _attempts(spec) * (timeout + around)
   return {"activeDeadlineSeconds": min(math.ceil(seconds), _LONGEST)}

@@ -94,6 +94,17 @@ class ViewerTest(KubernetesCase):
     self.assertTrue(self.view().over)
     self.assertLen(self.asked(), 1)
 
+  def test_a_time_that_was_up(self) -> None:
+    """It is told though its Job went at once, whoever saw it before that."""
+    reason = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+    job = _job()
+    job["status"] = {"conditions": [reason]}
+    view = self.viewer.view(Seen(None, (_pod(0),), was=job))
+    self.assertIn("being removed", view.sentence)
+    view = self.viewer.view(Seen(None))
+    self.assertTrue(view.over)
+    self.assertIn("its Job's time was up", view.sentence)
+
   def test_a_set_that_is_to_come(self) -> None:
     """It is made after its Job."""
     self.assertFalse(self.view().over)
