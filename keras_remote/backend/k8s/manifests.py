@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.status import COMPLETION_INDEX
 from keras_remote.backend.k8s.template import Contents, Part, pod_template
 from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.spec import JobSpec
@@ -20,7 +21,7 @@ _UNLIMITED = 30 * 24 * 60 * 60
 # Seconds that fit everywhere in the API.
 _LONGEST = 2**31 - 1
 # What of an Indexed Job's pod says which it is.
-_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+_INDEX = f"metadata.annotations['{COMPLETION_INDEX}']"
 
 
 def job_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
