@@ -2,7 +2,8 @@
 
 A set starts all hosts again when one fails, and never ends by itself. So an
 empty Job owns it: when that goes, because it was deleted or its time is up,
-all goes. The leader deletes both when it has stored how the job ended.
+all goes. The leader deletes both when it has stored how the job ended, and so
+does a client that sees that, as the leader may not be able to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,10 @@ class PathwaysBackend(BaseK8sBackend):
     try:
       return super()._make(spec, contents)
     except errors.ClusterAccessError as error:
-      raise needs.refused(self._cluster, error) from error
+      told = needs.refused(self._cluster, error)
+      if told is error:
+        raise
+      raise told from error
     except errors.ClusterError as error:
       if error.status == _NOT_FOUND:
         needs.recheck(self._cluster, self._home)

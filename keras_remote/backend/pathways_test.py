@@ -102,6 +102,13 @@ class PathwaysTest(KubernetesCase):
         self.assertIn(words, str(raised.exception))
       self.assertIsNone(self.found(JOBS, JOB_ID))
 
+  def test_who_may_not_make_jobs(self) -> None:
+    """That has nothing to do with what groups take beside them."""
+    said = 'jobs.batch is forbidden: User "me" cannot create resource "jobs"'
+    error = errors.ClusterAccessError(said, status=403)
+    cluster = open_cluster(CONTEXT, None)
+    self.assertIs(needs.refused(cluster, error), error)
+
   def test_a_set_that_is_refused(self) -> None:
     """The job is not taken, and nothing of it left to run."""
     self.refuse(422, "leaderworkersets")

@@ -242,10 +242,20 @@ def gone(condition: Json) -> str:
   Args:
     condition: by which its Job ended, if it is there.
   """
+  if is_time_up(condition):
+    return (
+      "its Job's time was up, as it waited and ran for longer than it may: a "
+      "larger timeout= gives it more"
+    )
   if condition:
     why = plain(condition.get("message", "")) or condition.get("reason", "")
     return f"its Job ended and left no pod: {why}"
   return "its Job is gone: somebody deleted it"
+
+
+def is_time_up(condition: Json) -> bool:
+  """Whether a Job ended by this as its deadline had come."""
+  return condition.get("reason") == "DeadlineExceeded"
 
 
 def finished(job: Json | None) -> Json:

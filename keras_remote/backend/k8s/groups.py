@@ -51,6 +51,7 @@ def view(
   *,
   gone: bool = False,
   died: Death | None = None,
+  ended: Json | None = None,
 ) -> View:
   """How the group stands.
 
@@ -59,16 +60,17 @@ def view(
     known: the pools that the cluster has; None where they are not known.
     gone: whether its LeaderWorkerSet is not there any more.
     died: of what a host of it died before, where that is known.
+    ended: the condition by which its Job ended, where that went then.
   """
   each = _hosts(latest(pods), hosts, events, known)
   sentences = tuple(host.sentence for host in each)
   told = any(host.told for host in each)
   living = [host for host in each if host.runs or host.stops or host.waits]
-  ended = [host.ended for host in each if host.ended]
+  deaths = [host.ended for host in each if host.ended]
   # A set makes all of them anew, whatever they died of.
-  dead = bool(ended) and not living and not owns_set(job)
-  last = died or min(ended, default=None)
-  finished = diagnosis.finished(job)
+  dead = bool(deaths) and not living and not owns_set(job)
+  last = died or min(deaths, default=None)
+  finished = diagnosis.finished(job) or (ended if job is None else None) or {}
   if job is None or finished or gone:
     if living:
       return View(
@@ -78,12 +80,13 @@ def view(
     if gone and job is not None:
       why = "its LeaderWorkerSet is gone: somebody deleted it"
     # Its pods go with it, and are told so.
-    if last and (dead or not last.was_told):
+    own = last and (dead or not last.was_told)
+    if own and not diagnosis.is_time_up(finished):
       why = str(last)
     return View(State.PENDING, why, told, dead, over=True, hosts=sentences)
   stopping = any(host.stops for host in each)
   # Where nothing is made anew a pod that has ended tells it itself.
-  again = "" if ended and not owns_set(job) else _again(job, died)
+  again = "" if deaths and not owns_set(job) else _again(job, died)
   if not pods:
     if job["spec"].get("suspend"):
       return View(State.QUEUED, diagnosis.suspended(job))
@@ -103,7 +106,7 @@ def view(
   more = len(reasons) - _REASONS
   return View(
     # Where one has ended that ran, the others may be at the function.
-    State.RUNNING if running and (ended or stopping) else State.PENDING,
+    State.RUNNING if running and (deaths or stopping) else State.PENDING,
     f"{running} of {hosts} hosts run{shown}"
     f"{f'; and {more} more' if more > 0 else ''}{again}",
     told,

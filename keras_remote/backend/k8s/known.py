@@ -17,12 +17,14 @@ class Seen:
     events: what was told of its objects; they last an hour.
     gone: the pods that were there before, as they were last seen: of each name
       the last one.
+    was: the Job as it was last seen, where it is gone and pods of it are not.
   """
 
   job: Object | None
   pods: tuple[Object, ...] = ()
   events: tuple[Object, ...] = ()
   gone: tuple[Object, ...] = ()
+  was: Object | None = None
 
 
 # A kind and a uid.
@@ -39,17 +41,20 @@ class Known:
     self._gone: set[str] = set()
     # The pods of jobs that are gone, by their names.
     self._old: dict[str, dict[str, Object]] = {}
+    # The Jobs that are gone, of which there is something yet.
+    self._were: dict[str, Object] = {}
 
   def seen(self, job_id: str) -> Seen:
     """What there is of a job."""
     with self._lock:
       found = dict(self._jobs.get(job_id, {}))
       gone = tuple(self._old.get(job_id, {}).values())
+      was = self._were.get(job_id)
     of: dict[Kind, list[Object]] = {JOBS: [], PODS: [], EVENTS: []}
     for (kind, _), each in found.items():
       of[kind].append(each)
     job = of[JOBS][0] if of[JOBS] else None
-    return Seen(job, tuple(of[PODS]), tuple(of[EVENTS]), gone)
+    return Seen(job, tuple(of[PODS]), tuple(of[EVENTS]), gone, was)
 
   def knows(self, job_id: str) -> bool:
     """Whether its Job or a pod of it is there."""
@@ -105,10 +110,13 @@ class Known:
     if kind == PODS:
       name = found["metadata"].get("name", "")
       self._old.setdefault(job_id, {})[name] = _slim(kind, found)
+    elif kind == JOBS:
+      self._were[job_id] = _slim(kind, found)
 
   def _forget(self, job_id: str) -> None:
     self._jobs.pop(job_id, None)
     self._old.pop(job_id, None)
+    self._were.pop(job_id, None)
 
   def _put(self, kind: Kind, found: Object) -> str:
     job_id = job_of(kind, found)

@@ -110,6 +110,18 @@ class KnownTest(absltest.TestCase):
     self.known.apply(JOBS, "DELETED", _object("job", 8))
     self.assertEmpty(gone())
 
+  def test_a_job_that_is_gone(self) -> None:
+    """How it was at last is kept for as long as a pod of it is there."""
+    self.known.apply(JOBS, "ADDED", _object("job", 1))
+    self.known.apply(PODS, "ADDED", _object("pod", 2))
+    self.assertIsNone(self.known.seen(JOB_ID).was)
+    self.known.apply(JOBS, "DELETED", _object("job", 3))
+    was = self.known.seen(JOB_ID).was
+    assert was
+    self.assertEqual(was["metadata"]["resourceVersion"], "3")
+    self.known.apply(PODS, "DELETED", _object("pod", 4))
+    self.assertIsNone(self.known.seen(JOB_ID).was)
+
   def test_events(self) -> None:
     """They are of the job whose objects they tell of."""
     told = (

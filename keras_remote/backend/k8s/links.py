@@ -75,7 +75,7 @@ RIGHTS = _rights_of(
 )
 # Nor without these one of pathways.
 GROUP_RIGHTS = _rights_of(
-  (SETS, "get list watch create delete"),
+  (SETS, "get list create delete"),
   (ACCOUNTS, "create"),
   (ROLES, "create"),
   (BINDINGS, "create"),

@@ -77,6 +77,21 @@ class MakingTest(KubernetesCase, parameterized.TestCase):
     assert job
     self.assertEqual(self.owners(), {job["metadata"]["uid"]})
 
+  def test_what_does_not_go(self) -> None:
+    """It is named, and not asked for without end."""
+    old = {"uid": "old", "kind": "Job", "name": "job"}
+    body: Object = {"metadata": {"name": "job", "ownerReferences": [old]}}
+    self.put(ROLES, body)
+    # A finalizer's effect: it is there, whoever removes it.
+    self.server.fault = lambda request: (
+      409 if request.method == "DELETE" and "/roles/" in request.path else None
+    )
+    before = len(self.server.requests)
+    with self.assertRaisesRegex(errors.ClusterError, "get roles job -o yaml"):
+      making.make(self.cluster, _JOB, _STAGES, patience=0.3)
+    self.assertLess(len(self.server.requests) - before, 20)
+    self.assertIsNone(self.found(JOBS, "job"))
+
   @parameterized.parameters("roles", "secrets", "leaderworkersets")
   def test_what_cannot_be_made(self, plural: str) -> None:
     """The Job goes, and so all that it owns."""

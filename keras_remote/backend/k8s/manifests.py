@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from keras_remote.backend.k8s import pods
+from keras_remote.backend.k8s.status import COMPLETION_INDEX
 from keras_remote.backend.k8s.template import Contents, Part, pod_template
 from keras_remote.job.launch import ENDED_EXIT
 from keras_remote.job.spec import JobSpec
@@ -20,7 +21,7 @@ _UNLIMITED = 30 * 24 * 60 * 60
 # Seconds that fit everywhere in the API.
 _LONGEST = 2**31 - 1
 # What of an Indexed Job's pod says which it is.
-_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+_INDEX = f"metadata.annotations['{COMPLETION_INDEX}']"
 
 
 def job_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
@@ -73,9 +74,10 @@ def job_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
 def owner_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
   """The Job without pods that owns the objects of a group.
 
-  It goes when its time is up, and then all goes that it owns: no client and
-  no controller of ours is needed for that. Its template is never used: it
-  says which runner the job has, and what of Pod Security a namespace demands.
+  It goes when its time is up, which without a timeout is a month, and then all
+  goes that it owns: no client and no controller of ours is needed for that. Its
+  template is never used: it says which runner the job has, and what of Pod
+  Security a namespace demands.
   """
   return _job(
     spec,
@@ -84,7 +86,8 @@ def owner_manifest(spec: JobSpec, contents: Contents) -> dict[str, Any]:
       "backoffLimit": 0,
       "ttlSecondsAfterFinished": 0,
       "activeDeadlineSeconds": _UNLIMITED,
-      **_deadline(spec),
+      # A queue holds the set alone: this Job's time goes on meanwhile.
+      **_deadline(spec, _UNLIMITED if spec.resources.queue else _WAITING),
       "template": pod_template(spec, contents),
     },
   )
@@ -126,13 +129,17 @@ def _attempts(spec: JobSpec) -> int:
   return 1 + spec.limits.retries + spec.limits.max_preemptions
 
 
-def _deadline(spec: JobSpec) -> dict[str, int]:
-  """A backstop: the function's own time is kept by its first process."""
+def _deadline(spec: JobSpec, waiting: float = _WAITING) -> dict[str, int]:
+  """A backstop: the function's own time is kept by its first process.
+
+  Args:
+    waiting: seconds that it may wait for its nodes.
+  """
   timeout = spec.limits.timeout
   if timeout is None:
     return {}
   around = _AROUND
   if spec.resources.hosts > 1:
     around += spec.limits.startup_timeout
-  seconds = _WAITING + _attempts(spec) * (timeout + around)
+  seconds = waiting + _attempts(spec) * (timeout + around)
   return {"activeDeadlineSeconds": min(math.ceil(seconds), _LONGEST)}

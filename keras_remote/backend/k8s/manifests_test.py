@@ -190,6 +190,18 @@ class JobTest(parameterized.TestCase):
     owner = manifests.owner_manifest(spec, _contents())["spec"]
     self.assertEqual(owner[name], 30 * 24 * 60 * 60)
 
+  def test_a_queue(self) -> None:
+    """A group's own Job is not held by it: its time is for waiting, too."""
+    name, month = "activeDeadlineSeconds", 30 * 24 * 60 * 60
+    for hosts, make in (
+      (1, manifests.job_manifest),
+      (2, manifests.owner_manifest),
+    ):
+      spec = _limited(_spec("cpu", hosts=hosts), timeout=60)
+      resources = dataclasses.replace(spec.resources, queue="team")
+      spec = dataclasses.replace(spec, resources=resources)
+      self.assertEqual(make(spec, _contents())["spec"][name] > month, hosts > 1)
+
   def test_a_long_timeout(self) -> None:
     """The backstop stays a number that the API takes."""
     spec = _limited(_spec("cpu"), timeout=3e9)

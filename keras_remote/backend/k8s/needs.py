@@ -4,7 +4,7 @@ import contextlib
 
 from keras_remote import errors
 from keras_remote.backend.k8s.cluster import Cluster
-from keras_remote.backend.k8s.objects import SETS
+from keras_remote.backend.k8s.objects import JOBS, SETS
 from keras_remote.backend.k8s.target import target_place
 from keras_remote.home import Home
 
@@ -13,8 +13,8 @@ _SEEN = "leader-worker-sets"
 # What an API server says that cannot ask a controller.
 _WEBHOOK = "failed calling webhook"
 INSTALL = (
-  "`keras-remote up` installs it; its page, https://lws.sigs.k8s.io, says how "
-  "else"
+  "its page, https://lws.sigs.k8s.io, says how to install it, as `keras-remote "
+  "up` of a later version does"
 )
 CURE = (
   f'{INSTALL}; or call with backend="gke", which needs nothing but Jobs, and '
@@ -79,7 +79,7 @@ def grants(cluster: Cluster) -> str:
   name = "keras-remote-groups"
   return (
     f"`{kubectl} --namespace={namespace} create role {name} "
-    "--verb=get,list,watch,create,delete "
+    "--verb=get,list,create,delete "
     "--resource=serviceaccounts,roles.rbac.authorization.k8s.io,"
     "rolebindings.rbac.authorization.k8s.io,jobs.batch,"
     f"{sets}` and `{kubectl} --namespace={namespace} create rolebinding {name} "
@@ -90,7 +90,12 @@ def grants(cluster: Cluster) -> str:
 def refused(
   cluster: Cluster, error: errors.ClusterAccessError
 ) -> errors.ClusterAccessError:
-  """The same, with what a group takes and what else there is."""
+  """The same, with what a group takes and what else there is.
+
+  What is refused of a job of any kind is told as it is.
+  """
+  if f"{JOBS.plural}.{JOBS.api_group}" in str(error):
+    return error
   return errors.ClusterAccessError(
     f"{error}. The leader of a group ends it with a role that may do just "
     "that, which is made for each job, and only of rights that its maker has. "

@@ -14,6 +14,7 @@ from keras_remote.backend.k8s.objects import (
   SECRETS,
   SETS,
 )
+from keras_remote.backend.k8s.status import WORKER_INDEX
 from keras_remote.backend.k8s.template import (
   Contents,
   Part,
@@ -24,7 +25,7 @@ from keras_remote.job.spec import JobSpec
 
 # The names of labels and annotations that its controller reads and writes.
 _LABEL = "leaderworkerset.sigs.k8s.io/"
-_INDEX = f"metadata.labels['{_LABEL}worker-index']"
+_INDEX = f"metadata.labels['{WORKER_INDEX}']"
 _RBAC = "rbac.authorization.k8s.io"
 
 

@@ -7,10 +7,9 @@ from keras_remote.job.line import one_line
 
 Json = Mapping[str, Any]
 # By these a LeaderWorkerSet and an Indexed Job say which host a pod is.
-_HOSTS = (
-  "leaderworkerset.sigs.k8s.io/worker-index",
-  "batch.kubernetes.io/job-completion-index",
-)
+WORKER_INDEX = "leaderworkerset.sigs.k8s.io/worker-index"
+COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+_HOSTS = WORKER_INDEX, COMPLETION_INDEX
 
 
 def host_of(pod: Json) -> int:

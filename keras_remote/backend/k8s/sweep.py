@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.cluster import Cluster
+from keras_remote.backend.k8s.groups import owns_set
 from keras_remote.backend.k8s.objects import (
   CONFIG_MAPS,
   JOBS,
@@ -60,7 +61,7 @@ def sweep(cluster: Cluster, latest: Object) -> None:
 
 def _sweep_owners(cluster: Cluster, jobs: Iterable[Object]) -> None:
   """Removes Jobs that own a group, and have none: nothing ends them."""
-  owners = [job for job in jobs if job["spec"].get("parallelism") == 0]
+  owners = [job for job in jobs if owns_set(job)]
   if not owners:
     return
   found = cluster.list(SETS, _OURS, brief=True).items

@@ -5,6 +5,8 @@ import dataclasses
 import datetime
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from keras_remote import clock, errors
 from keras_remote.backend import hang
@@ -55,6 +57,8 @@ class Viewer:
     # Whether pods of its set, or the set itself, were seen.
     self._had_set = False
     self._without_set: float | None = None
+    # How its Job ended, which goes then.
+    self._ended: Mapping[str, Any] = {}
     self._group = hang.GroupLook(directory, spec.resources.hosts)
 
   def view(self, seen: Seen) -> diagnosis.View:
@@ -74,6 +78,7 @@ class Viewer:
     self._deaths.mourn(seen.gone)
     self._deaths.heed(seen.pods, seen.events)
     died = self._deaths.cause
+    self._ended = diagnosis.finished(seen.job or seen.was) or self._ended
     view = groups.view(
       seen.job,
       seen.pods,
@@ -82,9 +87,13 @@ class Viewer:
       known,
       gone=self._is_set_gone(seen),
       died=died,
+      ended=self._ended,
     )
     if self._fails(seen.job):
-      return dataclasses.replace(view, over=True, sentence=str(died))
+      # Not over: it may begin yet, so who ends it claims its attempts first.
+      view = dataclasses.replace(
+        view, state=State.PENDING, hopeless=True, sentence=str(died)
+      )
     if groups.owns_set(seen.job) and seen.pods:
       # Whoever cannot end it may have stored how it ended.
       view = dataclasses.replace(view, stays=True)

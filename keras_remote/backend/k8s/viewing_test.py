@@ -94,6 +94,17 @@ class ViewerTest(KubernetesCase):
     self.assertTrue(self.view().over)
     self.assertLen(self.asked(), 1)
 
+  def test_a_time_that_was_up(self) -> None:
+    """It is told though its Job went at once, whoever saw it before that."""
+    reason = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+    job = _job()
+    job["status"] = {"conditions": [reason]}
+    view = self.viewer.view(Seen(None, (_pod(0),), was=job))
+    self.assertIn("being removed", view.sentence)
+    view = self.viewer.view(Seen(None))
+    self.assertTrue(view.over)
+    self.assertIn("its Job's time was up", view.sentence)
+
   def test_a_set_that_is_to_come(self) -> None:
     """It is made after its Job."""
     self.assertFalse(self.view().over)
@@ -130,10 +141,16 @@ class ViewerTest(KubernetesCase):
     if claimed:
       self.directory.create_started(Started(1, "uid", "", "now"))
     self.view(_pod(0), _pod(1, _FAILED))
-    self.assertFalse(self.view(_pod(0), _pod(1, _FAILED)).over)
-    view = self.view(_pod(0, start=2), _pod(1, _FAILED, start=2))
-    self.assertEqual(view.over, not claimed)
-    self.assertIn("host 1: why", view.sentence)
+    self.assertFalse(self.view(_pod(0), _pod(1, _FAILED)).hopeless)
+    again = _pod(0, start=2), _pod(1, _FAILED, start=2)
+    for found in (again, (_pod(0, start=3), _pod(1, start=3))):
+      view = self.view(*found)
+      self.assertEqual(view.hopeless, not claimed)
+      # The next start may be at the function when somebody ends it.
+      self.assertFalse(view.over)
+      if not claimed:
+        self.assertEqual(view.state, State.PENDING)
+        self.assertIn("host 1: why", view.sentence)
 
 
 if __name__ == "__main__":
