@@ -219,6 +219,11 @@ class GroupTest(KubernetesCase):
     """That it was told to end, with the others, is no reason."""
     self.put_pods()
     self.assertEqual(self.backend.death(self.spec, "gone"), "")
+    asked = len(self.server.requests)
+    self.assertEqual(
+      self.backend.death(self.spec, "a,involvedObject.uid!=b"), ""
+    )
+    self.assertLen(self.server.requests, asked)
     event = {
       "metadata": {"name": "event"},
       "involvedObject": {"kind": "Pod", "uid": "gone"},

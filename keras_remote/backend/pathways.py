@@ -2,8 +2,9 @@
 
 A set starts all hosts again when one fails, and never ends by itself. So an
 empty Job owns it: when that goes, because it was deleted or its time is up,
-all goes. The leader deletes both when it has stored how the job ended, and so
-does a client that sees that, as the leader may not be able to.
+all goes. Host 0 deletes both when it has stored how the job ended, or another
+host where that does not come to it; and so does a client that sees that, as
+they may not be able to.
 """
 
 from collections.abc import Mapping, Sequence

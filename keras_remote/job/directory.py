@@ -142,9 +142,14 @@ class JobDirectory:
     key = self._key(layout.present(present.host))
     self.store.write(key, wire.encode(present))
 
-  def present(self, host: int) -> Present | None:
-    """What the host said last of being there; None while not, or legibly."""
-    return self._decoded(Present, self._key(layout.present(host)))
+  def present(self, host: int, key: bytes | None = None) -> Present | None:
+    """What the host said last of being there; None while not, or legibly.
+
+    Args:
+      key: with which it must be signed; None to only look at it.
+    """
+    found = self._decoded(Present, self._key(layout.present(host)))
+    return self._signed(found, key)
 
   def attempts(self) -> list[int]:
     """The attempts that were claimed, in order.
@@ -160,9 +165,14 @@ class JobDirectory:
     key = self._attempt(started.attempt, layout.STARTED)
     return self.store.create(key, wire.encode(started))
 
-  def started(self, attempt: int) -> Started | None:
-    """The claim of an attempt; None where there is none, or not legibly."""
-    return self._decoded(Started, self._attempt(attempt, layout.STARTED))
+  def started(self, attempt: int, key: bytes | None = None) -> Started | None:
+    """The claim of an attempt; None where there is none, or not legibly.
+
+    Args:
+      key: with which it must be signed; None to only look at it.
+    """
+    found = self._decoded(Started, self._attempt(attempt, layout.STARTED))
+    return self._signed(found, key)
 
   def write_heartbeat(self, attempt: int, host: int, count: int) -> None:
     """Says that the host lives: a counter that goes up; 0 is its last beat."""
@@ -336,6 +346,13 @@ class JobDirectory:
       return None if data is None else wire.decode(cls, data, key)
     except errors.IntegrityError:
       return None
+
+  def _signed(self, found: T | None, key: bytes | None) -> T | None:
+    """The record, if it is signed with the key or none is asked for."""
+    if found is None or key is None:
+      return found
+    assert isinstance(found, (Started, Present))
+    return found if signing.is_signed(found, self.job_id, key) else None
 
   def _read(self, key: str) -> bytes | None:
     try:

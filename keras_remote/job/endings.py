@@ -36,6 +36,7 @@ def claim(
   while not attempts.are_spent(directory, spec, claimed):
     number = len(claimed) + 1
     started = Started(number, allocation, coordinator, _now(), members)
+    started = signing.sign(started, directory.job_id, key)
     if directory.create_started(started):
       return started
     claimed.append(number)
@@ -98,7 +99,7 @@ def _exhausted(
   over: bool,
 ) -> Outcome:
   """Ends a job that has no attempt left, and says why each ended."""
-  last = directory.started(claimed[-1])
+  last = directory.started(claimed[-1], key)
   if last is not None and last.allocation == _NOBODY:
     # It comes while a client gives up, or after one died at it.
     return end(directory, spec, key, _waited(spec, "", who))
@@ -225,8 +226,9 @@ def give_up(
     return outcome
   for number in range(1, 2 + spec.limits.retries):
     nobody = Started(number, _NOBODY, "", _now())
+    nobody = signing.sign(nobody, directory.job_id, key)
     if not directory.create_started(nobody):
-      found = directory.started(number)
+      found = directory.started(number, key)
       # Another client's that gives up too, or died at it.
       if found is None or found.allocation != _NOBODY:
         return None

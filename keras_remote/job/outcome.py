@@ -137,6 +137,7 @@ class Started:
     at: ISO 8601, UTC.
     members: the token of each host's first process, by host; none where there
       is one host only.
+    signature: see signing.py.
   """
 
   attempt: int
@@ -144,6 +145,7 @@ class Started:
   coordinator: str
   at: str
   members: tuple[str, ...] = ()
+  signature: str = ""
 
   def allocation_of(self, host: int) -> str:
     """The processes of a host, by their backend's token."""
@@ -159,8 +161,10 @@ class Present:
   Attributes:
     token: of this very process; its allocation stands before the slash.
     answers: the token of the host 0 whose roll it answers; "" for host 0.
+    signature: see signing.py.
   """
 
   host: int
   token: str
   answers: str = ""
+  signature: str = ""

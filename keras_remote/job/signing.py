@@ -11,7 +11,7 @@ import json
 from typing import TypeVar
 
 from keras_remote import constants, errors
-from keras_remote.job.outcome import HostReport, Outcome
+from keras_remote.job.outcome import HostReport, Outcome, Present, Started
 
 _CURE = (
   "The key is that of whoever submitted it, on the local backend the file `key`"
@@ -19,7 +19,8 @@ _CURE = (
   " copy its key into yours"
 )
 
-Signed = TypeVar("Signed", Outcome, HostReport)
+Record = Outcome | HostReport | Started | Present
+Signed = TypeVar("Signed", Outcome, HostReport, Started, Present)
 
 
 def job_key(cluster_key: bytes, job_id: str) -> bytes:
@@ -28,23 +29,28 @@ def job_key(cluster_key: bytes, job_id: str) -> bytes:
 
 
 def sign(record: Signed, job_id: str, key: bytes) -> Signed:
-  """The outcome or report with its signature."""
+  """The record with its signature."""
   return dataclasses.replace(record, signature=_digest(record, job_id, key))
 
 
-def verify(record: Outcome | HostReport, job_id: str, key: bytes) -> None:
+def verify(record: Record, job_id: str, key: bytes) -> None:
   """Passes for a record that a holder of the job's key wrote.
 
   Raises:
     IntegrityError: it is any other.
   """
-  expected = _digest(record, job_id, key).encode()
-  signature = record.signature.encode(errors="replace")
-  if not hmac.compare_digest(signature, expected):
+  if not is_signed(record, job_id, key):
     raise errors.IntegrityError(
       f"the ending of {job_id} is not signed by the job: it was changed, or "
       f"written with another key. Nothing of it was used. {_CURE}"
     )
+
+
+def is_signed(record: Record, job_id: str, key: bytes) -> bool:
+  """Whether a holder of the job's key wrote the record."""
+  expected = _digest(record, job_id, key).encode()
+  signature = record.signature.encode(errors="replace")
+  return hmac.compare_digest(signature, expected)
 
 
 def sign_spec(digest: str, key: bytes) -> str:
@@ -65,11 +71,20 @@ def verify_spec(digest: str, signature: bytes, job_id: str, key: bytes) -> None:
     )
 
 
-def _digest(record: Outcome | HostReport, job_id: str, key: bytes) -> str:
+def _digest(record: Record, job_id: str, key: bytes) -> str:
   """Covers all that is acted upon; texts for people are shown, never run."""
-  signed = [type(record).__name__, job_id, record.attempt, record.host]
-  if isinstance(record, Outcome):
-    signed += [record.task, record.state.value]
-  signed += [record.cause.value, record.exit_code, record.signal]
-  signed += [record.result]
+  signed = [type(record).__name__, job_id, *_covered(record)]
   return hmac.new(key, json.dumps(signed).encode(), hashlib.sha256).hexdigest()
+
+
+def _covered(record: Record) -> list[object]:
+  if isinstance(record, Present):
+    return [record.host, record.token, record.answers]
+  if isinstance(record, Started):
+    members = list(record.members)
+    return [record.attempt, record.allocation, record.coordinator, members]
+  covered: list[object] = [record.attempt, record.host]
+  if isinstance(record, Outcome):
+    covered += [record.task, record.state.value]
+  covered += [record.cause.value, record.exit_code, record.signal]
+  return [*covered, record.result]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from keras_remote.runner.events import Event
 
 # Stores cannot push: these are the seconds between two looks.
 _LOOK = 0.05
+# For so many seconds a group looks often.
+_LIVELY = 600.0
 # What all the hosts of a group do together; other endings host 0 tells them.
 _TOGETHER = (Cause.RETURNED, Cause.STOPPED)
 # What says nothing by itself of where it was.
@@ -53,6 +56,17 @@ class Group:
       directory, started.attempt, launch.hosts, key, judges=self._leads
     )
     self._told: HostReport | None = None
+    # Since when something may end soon that this host is to hear of at once.
+    self._lively = now() if self._leads else -math.inf
+
+  def pause(self) -> float:
+    """Seconds until the next look.
+
+    Host 0 alone acts upon most of what it sees; the others wait for it when
+    they are through. What takes long may end a second later.
+    """
+    lively = self._now() - self._lively < _LIVELY
+    return heartbeat.GROUP_SECONDS if lively else heartbeat.CALM_SECONDS
 
   def watch(self) -> None:
     """Puts the verdict among the events, when there is one."""
@@ -76,6 +90,7 @@ class Group:
     Raises:
       StoreError: the store has failed for long.
     """
+    self._lively = self._now()
     pulse = heartbeat.Pulse(
       functools.partial(self._directory.heartbeat, self._attempt, 0),
       self._now,

@@ -58,6 +58,28 @@ class NewsTest(parameterized.TestCase):
     """Host 0 itself goes on: else nobody ended the job."""
     self.assertEqual(self.news(0, 100), 100)
 
+  def test_how_often_it_looks(self) -> None:
+    """Host 0 often, for a while; another host once it is through."""
+    now = 0.0
+    groups = [
+      Group(
+        JobDirectory(MemoryStore(), JOB_ID),
+        Started(1, "mine", "", "now", ("a/1", "b/2")),
+        _launch(host),
+        b"key",
+        queue.SimpleQueue(),
+        lambda: now,
+      )
+      for host in range(2)
+    ]
+    often, seldom = heartbeat.GROUP_SECONDS, heartbeat.CALM_SECONDS
+    self.assertEqual([g.pause() for g in groups], [often, seldom])
+    now = 1e6
+    self.assertEqual([g.pause() for g in groups], [seldom, seldom])
+    for group in groups:
+      next(group.news())
+    self.assertEqual([g.pause() for g in groups], [often, often])
+
   @parameterized.parameters(0, 1)
   def test_a_store_that_fails_for_long(self, host: int) -> None:
     """That is raised, so that the process is started again."""

@@ -13,6 +13,8 @@ from keras_remote.job.outcome import Outcome
 SECONDS = 5.0
 # A group ends all its hosts at once, so its hosts look more often.
 GROUP_SECONDS = 0.25
+# Unless nothing that ends soon hangs on it: a bucket counts its looks.
+CALM_SECONDS = 1.0
 # What a host's counter is when it has stored all that it ever will.
 LAST = 0
 # A heartbeat that has not changed for so long is stale.
@@ -28,13 +30,17 @@ class Routine:
   mistake of ours, which stderr tells once.
 
   Args:
-    work: called at once, then every `seconds`.
+    seconds: between two times; a function is asked after each.
+    work: called at once, and then again and again.
   """
 
   def __init__(
-    self, name: str, seconds: float, work: Callable[[], object]
+    self,
+    name: str,
+    seconds: float | Callable[[], float],
+    work: Callable[[], object],
   ) -> None:
-    self._seconds = seconds
+    self._pause = seconds if callable(seconds) else lambda: seconds
     self._work = work
     self._stopping = threading.Event()
     self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -56,7 +62,7 @@ class Routine:
         if not told:
           traceback.print_exc()
         told = True
-      self._stopping.wait(self._seconds)
+      self._stopping.wait(self._pause())
 
 
 class Counter:
@@ -89,36 +95,36 @@ def heart(
   directory: JobDirectory,
   beat: Callable[[], None],
   *,
-  look: float,
+  pause: Callable[[], float],
   ended: Callable[[Outcome], None],
   watch: Callable[[], None],
-) -> Routine:
+) -> list[Routine]:
   """Says that the host lives, and looks whether it still may.
+
+  Each on its own: whoever is silent for long is taken for lost, however long a
+  look takes.
 
   Args:
     beat: called every `SECONDS`.
-    look: seconds between two looks.
+    pause: seconds between two looks, asked for after each.
     ended: called once, with an outcome that somebody else stored.
     watch: called at every look.
   """
   told = threading.Event()
-  due = clock.monotonic()
 
   def work() -> None:
-    nonlocal due
-    # By the clock: in a large group, or a slow store, looks take their time.
-    if clock.monotonic() >= due:
-      due = clock.monotonic() + SECONDS - look
-      beat()
     if told.is_set():
       return
-    watch()
-    outcome = directory.outcome()
-    if outcome is not None:
-      told.set()
-      ended(outcome)
+    try:
+      watch()
+    finally:
+      # Whatever fails there: a cancel is heard all the same.
+      outcome = directory.outcome()
+      if outcome is not None:
+        told.set()
+        ended(outcome)
 
-  return Routine("heart", look, work)
+  return [Routine("heart", SECONDS, beat), Routine("look-out", pause, work)]
 
 
 class Pulse:

@@ -87,42 +87,53 @@ class HeartTest(absltest.TestCase):
     watch: Callable[[], None] | None = None,
   ) -> None:
     directory = directory or self.directory
-    counter = heartbeat.Counter(directory, 2, 1)
-    routine = heartbeat.heart(
+    routines = heartbeat.heart(
       directory,
-      counter.beat,
-      look=0.001,
+      heartbeat.Counter(directory, 2, 1).beat,
+      pause=lambda: 0.001,
       ended=self.ended.put,
       watch=watch or (lambda: self.looks.put(None)),
     )
-    self.addCleanup(routine.stop)
+    for routine in routines:
+      self.addCleanup(routine.stop)
 
-  def test_it_beats_and_looks(self) -> None:
-    """The counter of the attempt's host is there; every look is told."""
+  def test_a_look_that_does_not_end(self) -> None:
+    """The heart beats all the same: it has a thread of its own."""
+    over = threading.Event()
+    self.addCleanup(over.set)
+    looking = threading.Event()
+
+    def watch() -> None:
+      looking.set()
+      over.wait(60)
+
+    self.heart(watch=watch)
+    self.assertTrue(looking.wait(10))
+    deadline = time.monotonic() + 60
+    while (self.directory.heartbeat(2, 1) or 0) < 2:
+      self.assertLess(time.monotonic(), deadline)
+      time.sleep(0.05)
+    self.assertFalse(over.is_set())
+
+  def test_it_looks(self) -> None:
+    """Again and again; every look is told."""
     self.heart()
     for _ in range(3):
       self.looks.get(timeout=10)
-    self.assertIsNotNone(self.directory.heartbeat(2, 1))
     self.assertTrue(self.ended.empty())
 
-  def test_looks_that_take_long(self) -> None:
-    """The heart beats no less often: it goes by the clock."""
-    beats: queue.SimpleQueue[None] = queue.SimpleQueue()
-    began = time.monotonic()
-    routine = heartbeat.heart(
-      self.directory,
-      lambda: beats.put(None),
-      look=1.0,
-      ended=self.ended.put,
-      watch=lambda: time.sleep(2.0),
-    )
-    self.addCleanup(routine.stop)
-    for _ in range(2):
-      beats.get(timeout=20)
-    self.assertLess(time.monotonic() - began, 3 * heartbeat.SECONDS)
+  def test_what_else_fails(self) -> None:
+    """An outcome is seen all the same."""
+
+    def watch() -> None:
+      raise errors.StoreAccessError("it may not list")
+
+    self.directory.create_outcome(_OUTCOME)
+    self.heart(watch=watch)
+    self.assertEqual(self.ended.get(timeout=10), _OUTCOME)
 
   def test_an_outcome_that_somebody_else_stored(self) -> None:
-    """It is told once, and the looking is over; the heart beats on."""
+    """It is told once, and the looking is over."""
     self.heart()
     self.directory.create_outcome(_OUTCOME)
     self.assertEqual(self.ended.get(timeout=10), _OUTCOME)

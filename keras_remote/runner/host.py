@@ -49,6 +49,7 @@ class Host:
   Args:
     events: what the worker, the heart and the system tell.
     folder: the scratch folder, made and empty.
+    beats: where the heart beats, if its requests are to end soon.
   """
 
   def __init__(
@@ -60,9 +61,11 @@ class Host:
     pump: logs.LogPump,
     events: "queue.SimpleQueue[Event]",
     folder: Path,
+    beats: JobDirectory | None = None,
   ) -> None:
     self._launch = launch
     self._directory = directory
+    self._beats = beats or directory
     self._key = key
     self._worker = worker
     self._pump = pump
@@ -111,7 +114,8 @@ class Host:
       if outcome and self._leads:
         words = Path(self._launch.last_words)
         results.tell(outcome, self._scratch / scratch.RESULT, words)
-      self._let_go(outcome)
+        if self._release:
+          self._release.begin()
       self._leave(outcome)
     finally:
       for routine in self._routines:
@@ -126,18 +130,14 @@ class Host:
       self._outcome, self._release, leads=self._leads, patience=patience
     )
 
-  def _let_go(self, outcome: Outcome | None) -> None:
-    """Has the machines freed, once the job has ended: by host 0 at once."""
-    if self._release and self._leads and outcome:
-      self._release.begin()
-
   def _attempt(self, refusal: Exception | None) -> HostReport | Outcome | None:
     if self._release and self._leads:
       self._release.ask()
     spec = self._directory.spec(self._launch.spec_digest)
     self._spec = spec
     self._worker.send(orders.prepare(spec, self._launch))
-    ready = self._release.check if self._release else lambda: None
+    release, patience = self._release, spec.limits.startup_timeout
+    ready = functools.partial(release.check, patience) if release else None
     met = self._rendezvous.meet(spec, ready)
     if isinstance(met, Outcome):
       return met
@@ -151,7 +151,7 @@ class Host:
       )
     )
     self._routines += [
-      self._start_heart(started),
+      *self._heart(started),
       heartbeat.Routine("files", heartbeat.SECONDS, self._output.push),
       *self._doctor(spec, started.attempt),
     ]
@@ -165,20 +165,21 @@ class Host:
     self._worker.send(orders.call(spec, started, self._launch))
     return self._watch(spec)
 
-  def _start_heart(self, started: Started) -> heartbeat.Routine:
+  def _heart(self, started: Started) -> list[heartbeat.Routine]:
     if self._grouped:
       self._group = group.Group(
         self._directory, started, self._launch, self._key, self._events
       )
     counter = self._counter = heartbeat.Counter(
-      self._directory, started.attempt, self._launch.host
+      self._beats, started.attempt, self._launch.host
     )
+    its = self._group
     return heartbeat.heart(
       self._directory,
       counter.beat,
-      look=heartbeat.GROUP_SECONDS if self._grouped else heartbeat.SECONDS,
+      pause=its.pause if its else lambda: heartbeat.SECONDS,
       ended=self._events.put,
-      watch=self._group.watch if self._group else lambda: None,
+      watch=its.watch if its else lambda: None,
     )
 
   def _doctor(self, spec: JobSpec, attempt: int) -> list[heartbeat.Routine]:
@@ -358,7 +359,7 @@ class Host:
     failed = outcome is None or outcome.state is not State.SUCCEEDED
     if self._grouped and self._leads and failed and not saving:
       # The others go first: JAX floods their logs when host 0 does.
-      time.sleep(2 * heartbeat.GROUP_SECONDS)
+      time.sleep(heartbeat.CALM_SECONDS + heartbeat.GROUP_SECONDS)
     # The survivors of a group hang in a collective and save nothing.
     self._close(GRACE if saving else 0, asked=saving)
 

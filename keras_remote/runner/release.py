@@ -5,6 +5,7 @@ that: so the job's own hosts do, host 0 first, by a service account that may do
 no more than this.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -20,6 +21,8 @@ from keras_remote import errors
 
 # Seconds that a cluster may take to know a new Role.
 _KNOWN_SECONDS = 30.0
+# Seconds for which a deletion fails before anybody is told.
+_TELL_SECONDS = 60.0
 # Seconds between two requests: at first, and at most.
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _REQUEST_SECONDS = 10.0
@@ -51,8 +54,8 @@ class Release:
     folder: has `token`, `ca.crt` and `namespace`.
     say: is told what somebody should know.
     environ: names the API server, as in every container of a cluster.
-    known_seconds: for which a refusal, or no answer, may yet change when the
-      right is needed.
+    known_seconds: for which a refusal may yet change when the right is needed.
+    tell_seconds: for which a deletion fails before that is said.
   """
 
   def __init__(
@@ -63,34 +66,46 @@ class Release:
     *,
     environ: Mapping[str, str] = os.environ,
     known_seconds: float = _KNOWN_SECONDS,
+    tell_seconds: float = _TELL_SECONDS,
   ) -> None:
     self._folder = folder
     self._job_id = job_id
     self._say = say
     self._environ = environ
     self._known_seconds = known_seconds
-    self._needed = threading.Event()
+    self._tell_seconds = tell_seconds
     self._asked = threading.Event()
-    self._refusal = ""
+    self._begun = time.monotonic()
+    self._needed: float | None = None
+    # Until somebody has answered.
+    self._refusal = "the cluster has not said whether this job may delete it"
     self._deleting: threading.Thread | None = None
     self._deleted = False
 
   def ask(self) -> None:
     """Begins to ask whether the right is there."""
+    self._begun = time.monotonic()
     self._beside("right to release", self._ask)
 
-  def check(self) -> None:
+  def check(self, patience: float) -> None:
     """Passes when the right is there; after `ask`.
+
+    Args:
+      patience: seconds, since it was asked, for which an API server that does
+        not answer is waited for.
 
     Raises:
       ClusterAccessError: it is not, or nobody answers.
     """
-    self._needed.set()
-    self._asked.wait()
+    now = self._needed = time.monotonic()
+    left = self._begun + patience - now
+    self._asked.wait(max(left, self._known_seconds + 2 * _PAUSE))
     if self._refusal:
       raise errors.ClusterAccessError(
         f"{self._refusal}; so it does not begin: its machines would run on "
-        "after its end"
+        "after its end. Call again: each job has a Role of its own, which is "
+        "made with it. If that is gone again, ask who keeps the namespace what "
+        "removes or refuses it"
       )
 
   def begin(self) -> None:
@@ -114,35 +129,33 @@ class Release:
     return thread
 
   def _ask(self) -> None:
-    deadline = None
-    try:
-      while refusal := self._missing():
-        # The hosts may take minutes to come, and so may a busy cluster.
-        if deadline is None and self._needed.is_set():
-          deadline = time.monotonic() + self._known_seconds
-        if deadline and time.monotonic() + _PAUSE > deadline:
-          self._refusal = refusal
-          return
-        time.sleep(_PAUSE)
-    finally:
-      self._asked.set()
+    while not self._is_answered():
+      time.sleep(_PAUSE)
+    self._asked.set()
 
-  def _missing(self) -> str:
-    """Why it may not, or cannot, delete; "" where it may."""
+  def _is_answered(self) -> bool:
+    """Whether it may delete, or may not, which is then known for good."""
     for kind in _KINDS:
       try:
-        if not self._may_delete(kind):
-          return (
-            f"this job may not delete its own {kind.resource} in the namespace "
-            f"{self._namespace}: its Role or RoleBinding {self._job_id} is "
-            "missing there, or was changed"
-          )
-      except _FAILURES as error:
-        return (
+        allowed = self._may_delete(kind)
+      except Exception as error:  # A missing file, a network, a strange answer.
+        self._refusal = (
           "the cluster cannot be asked whether this job may delete its own "
           f"{kind.resource}: {error}"
         )
-    return ""
+        return False
+      if not allowed:
+        self._refusal = (
+          f"this job may not delete its own {kind.resource} in the namespace "
+          f"{self._namespace}: its Role or RoleBinding {self._job_id} is "
+          "missing there, or was changed"
+        )
+        # The hosts may take minutes to come, and so may a busy cluster.
+        needed = self._needed
+        late = time.monotonic() - self._known_seconds
+        return needed is not None and needed <= late
+    self._refusal = ""
+    return True
 
   def _may_delete(self, kind: _Kind) -> bool:
     asked = {
@@ -164,24 +177,32 @@ class Release:
     return answer["status"]["allowed"] is True
 
   def _delete(self) -> None:
-    left, said, pause = list(_KINDS), False, _PAUSE
+    left, told, pause = list(_KINDS), False, _PAUSE
+    began = time.monotonic()
     while True:
       for kind in list(left):
         status, answer = self._try_to_delete(kind)
         if 200 <= status < 300 or status == _GONE:
           left.remove(kind)
-        elif status in _REFUSALS and not said:
-          said = True
-          self._say(
-            f"this job's {kind.resource} cannot be deleted from inside it, and "
-            f"its machines run on: {_told(status, answer)}; "
-            f"`keras-remote jobs cancel {self._job_id}` deletes them"
-          )
+          continue
+        late = time.monotonic() - began >= self._tell_seconds
+        if not told and (late or status in _REFUSALS):
+          told = True
+          self._tell(kind, answer if status == 0 else _told(status, answer))
       if not left:
         self._deleted = True
         return
       time.sleep(pause)
       pause = min(2 * pause, _LONGEST_PAUSE)
+
+  def _tell(self, kind: _Kind, why: object) -> None:
+    # Whoever cannot hear it is no reason to stop.
+    with contextlib.suppress(Exception):
+      self._say(
+        f"this job's {kind.resource} cannot be deleted from inside it, and "
+        f"its machines run on: {why}; "
+        f"`keras-remote jobs cancel {self._job_id}` deletes them"
+      )
 
   def _try_to_delete(self, kind: _Kind) -> tuple[int, Any]:
     # Without a policy of its own a Job would leave behind what it owns.
@@ -197,8 +218,8 @@ class Release:
         f"{self._job_id}"
       )
       return self._request("DELETE", path, options)
-    except _FAILURES:
-      return 0, None
+    except Exception as error:  # Whatever it is: the next time may go well.
+      return 0, error
 
   @property
   def _namespace(self) -> str:
@@ -231,16 +252,6 @@ class Release:
       return response.status, json.loads(data)
     except ValueError:
       return response.status, None
-
-
-# What a missing file, a network or a strange answer raises.
-_FAILURES = (
-  OSError,
-  http.client.HTTPException,
-  LookupError,
-  TypeError,
-  ValueError,
-)
 
 
 def _told(status: int, answer: object) -> str:

@@ -49,10 +49,12 @@ class ReleaseTest(parameterized.TestCase):
       known_seconds=known_seconds,
     )
 
-  def check(self, known_seconds: float = _SECONDS) -> None:
+  def check(
+    self, known_seconds: float = _SECONDS, patience: float = _SECONDS
+  ) -> None:
     release = self.release(known_seconds)
     release.ask()
-    release.check()
+    release.check(patience)
 
   def refuse(self, fault: Callable[[Request], int | None]) -> None:
     """Has the server refuse what the fault gives a status for."""
@@ -99,7 +101,7 @@ class ReleaseTest(parameterized.TestCase):
     release.ask()
     self.wait(lambda: len(self.server.requests) > 2)
     self.server.forbidden = set()
-    release.check()
+    release.check(_SECONDS)
 
   def test_a_right_that_is_not_needed_yet(self) -> None:
     """A refusal is none before: the other hosts may be long in coming."""
@@ -108,7 +110,7 @@ class ReleaseTest(parameterized.TestCase):
     release.ask()
     time.sleep(2.0)
     self.server.forbidden = set()
-    release.check()
+    release.check(_SECONDS)
 
   def test_a_token_that_comes_late(self) -> None:
     """It is waited for: the cluster writes it when the account is there."""
@@ -116,7 +118,7 @@ class ReleaseTest(parameterized.TestCase):
     release = self.release()
     release.ask()
     self.write("token", "late")
-    release.check()
+    release.check(_SECONDS)
     self.assertIn("late", self.server.requests[-1].headers["Authorization"])
 
   def test_nobody_answers(self) -> None:
@@ -125,14 +127,38 @@ class ReleaseTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       errors.ClusterAccessError, "cannot be asked .*refused"
     ):
-      self.check(known_seconds=0)
+      self.check(known_seconds=0, patience=0.5)
 
   def test_an_impostor(self) -> None:
     """A server with another certificate gets no token."""
     self.write("ca.crt", tls.identity.__wrapped__().certificate)
     with self.assertRaisesRegex(errors.ClusterAccessError, "CERTIFICATE"):
-      self.check(known_seconds=0)
+      self.check(known_seconds=0, patience=0.5)
     self.assertEmpty(self.server.requests)
+
+  def test_a_server_that_is_away_for_a_while(self) -> None:
+    """It is waited for as the hosts are: for longer than a refusal."""
+    self.server.refuse()
+    release = self.release(known_seconds=0)
+    release.ask()
+    time.sleep(1)
+    self.server.listen()
+    release.check(_SECONDS)
+
+  def test_a_failure_that_lasts(self) -> None:
+    """It is said once, though nothing is refused."""
+    failing = threading.Event()
+    failing.set()
+    self.refuse(lambda request: 503 if failing.is_set() else None)
+    release = Release(
+      self.folder, _JOB, self.said.append, environ=self.environ, tell_seconds=0
+    )
+    release.begin()
+    self.wait(lambda: len(self.server.requests) >= 4)
+    failing.clear()
+    self.wait(self.is_gone)
+    (said,) = self.said
+    self.assertIn("503", said)
 
   def test_both_are_deleted(self) -> None:
     """The set first; and nothing else, nor is anything asked twice."""

@@ -18,6 +18,8 @@ from keras_remote.storage.open import open_store
 # Where this process's own output goes, and so the live view of the worker's.
 _LIVE = 1
 _FAILED_EXIT = 1
+# Seconds for which a beat of the heart is tried: the next one says more.
+_BEAT_SECONDS = 10.0
 
 
 def main(worker: process.Worker) -> int:
@@ -54,7 +56,9 @@ def main(worker: process.Worker) -> int:
         installed = Installed(launch, worker, events)
       key = Path(launch.key_file).read_bytes()
       directory = JobDirectory(open_store(launch.store), launch.job_id, key)
-      host = Host(launch, directory, key, worker, pump, events, folder)
+      hasty = open_store(launch.store, patience=_BEAT_SECONDS)
+      beats = JobDirectory(hasty, launch.job_id, key)
+      host = Host(launch, directory, key, worker, pump, events, folder, beats)
       code = installed.run(host, pump.note) if installed else host.run()
     except (errors.KerasRemoteError, OSError) as error:
       # The store itself fails: only whoever started this process can be told.

@@ -1,9 +1,11 @@
 """How the hosts of a group find each other."""
 
+import math
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from keras_remote import errors
 from keras_remote.job import attempts, endings, signing
@@ -24,6 +26,8 @@ from keras_remote.runner import heartbeat
 _QUICK, _SLOW = 0.05, 0.25
 # What is asked for at every look beside what is waited for, every so often.
 _BESIDE = 4
+# So many files are read at a time.
+_ASIDE = 16
 
 
 class Rendezvous:
@@ -45,7 +49,7 @@ class Rendezvous:
     self._alone = launch.hosts == 1 and not launch.stays
 
   def meet(
-    self, spec: JobSpec, ready: Callable[[], object] = lambda: None
+    self, spec: JobSpec, ready: Callable[[], object] | None = None
   ) -> Started | Outcome | HostReport:
     """The attempt that this process takes part in, or why there is none.
 
@@ -59,14 +63,26 @@ class Rendezvous:
       StartupError: hosts did not come within the start-up time-out.
       StoreError: the store failed.
     """
+    ready = ready or (lambda: None)
     if self._alone:
       return self._claim(spec, "", ready)
+    looks = _Looks(spec.limits.startup_timeout)
+    before: Outcome | HostReport | None = None
+    while not looks.went_well:
+      with looks.next("the store did not answer"):
+        before = self._before(spec)
+    if before:
+      return before
+    return self._follow(spec) if self._launch.host else self._lead(spec, ready)
+
+  def _before(self, spec: JobSpec) -> Outcome | HostReport | None:
+    """What keeps this process from taking part in an attempt that may come."""
     outcome = self._directory.outcome(self._key)
     if outcome:
       return outcome
     lost = self.tell_loss()
     if self._launch.host:
-      return lost or self._follow(spec)
+      return lost
     outcome = endings.conclude(
       self._directory,
       spec,
@@ -75,11 +91,7 @@ class Rendezvous:
       # The others of an earlier process of this very host may still run.
       over=lost is None,
     )
-    if outcome:
-      return outcome
-    if lost and self._launch.stays:
-      return lost
-    return self._lead(spec, ready)
+    return outcome or (lost if self._launch.stays else None)
 
   def joined(self) -> Started | None:
     """The attempt that this process takes part in, if it was claimed."""
@@ -111,7 +123,27 @@ class Rendezvous:
 
   def _last(self) -> Started | None:
     claimed = self._directory.attempts()
-    return self._directory.started(claimed[-1]) if claimed else None
+    return self._started(claimed[-1]) if claimed else None
+
+  def _started(self, attempt: int) -> Started | None:
+    """The attempt's claim, by the job itself: another's names any address."""
+    return self._directory.started(attempt, self._key)
+
+  def _present(self, host: int) -> Present | None:
+    return self._directory.present(host, self._key)
+
+  def _say(self, present: Present) -> None:
+    signed = signing.sign(present, self._launch.job_id, self._key)
+    self._directory.write_present(signed)
+
+  def _patience(self, spec: JobSpec, last: Started | None) -> float:
+    """Seconds for which other hosts are waited for, each time.
+
+    A group that is started anew waits for machines as its first start did.
+    Whoever starts it anew sees to what ends meanwhile.
+    """
+    anew = self._launch.stays and last is not None
+    return math.inf if anew else spec.limits.startup_timeout
 
   def _member(self, started: Started) -> str:
     """The token of this host in the attempt; "" where it has none."""
@@ -139,48 +171,61 @@ class Rendezvous:
     self, spec: JobSpec, ready: Callable[[], object]
   ) -> Started | Outcome:
     """Calls the roll, and claims the attempt when all have answered."""
-    directory, hosts = self._directory, self._launch.hosts
-    directory.write_present(Present(0, self._token))
-    members, looks = {0: self._token}, _Looks(spec.limits.startup_timeout)
+    hosts = self._launch.hosts
+    members = {0: self._token}
+    looks = _Looks(self._patience(spec, self._last()))
+    self._say(Present(0, self._token))
     while len(members) < hosts:
       missing = [host for host in range(hosts) if host not in members]
       with looks.next(f"{attempts.listed(missing)} did not come"):
-        for host in missing:
-          present = directory.present(host)
-          if present and present.answers == self._token:
-            members[host] = present.token
-        if looks.beside and (outcome := directory.outcome(self._key)):
+        members |= self._answers(missing)
+        if len(members) == hosts:
+          # One that was started again since has another token now.
+          members = {0: self._token, **self._answers(range(1, hosts))}
+        if looks.beside and (outcome := self._directory.outcome(self._key)):
           return outcome
     coordinator = address(self._launch.leader) if hosts > 1 else ""
     tokens = tuple(members[host] for host in range(hosts))
     return self._claim(spec, coordinator, ready, tokens)
 
+  def _answers(self, hosts: Sequence[int]) -> dict[int, str]:
+    """The tokens of those of the hosts that have answered this process."""
+    with ThreadPoolExecutor(_ASIDE) as pool:
+      found = list(pool.map(self._present, hosts))
+    return {
+      each.host: each.token
+      for host, each in zip(hosts, found, strict=True)
+      if each and each.host == host and each.answers == self._token
+    }
+
   def _follow(self, spec: JobSpec) -> Started | Outcome | HostReport:
     """Answers host 0, and waits for its claim."""
     directory, host = self._directory, self._launch.host
     last = self._last()
+    patience = self._patience(spec, last)
     number = last.attempt + 1 if last else 1
     old, answered = _leader(last), ""
     pulse = self._pulse(last)
-    looks = _Looks(spec.limits.startup_timeout)
+    looks = _Looks(patience)
     while True:
       waits_for = "did not begin" if answered else "did not come"
       with looks.next(f"host 0 {waits_for}"):
         if looks.beside or not answered:
-          leader = directory.present(0)
+          leader = self._present(0)
           if leader and leader.token not in (old, answered):
-            present = Present(host, self._token, leader.token)
-            directory.write_present(present)
+            self._say(Present(host, self._token, leader.token))
             answered = leader.token
             # Host 0 names who is missing: it is to be the first to give up.
-            looks.again(spec.limits.startup_timeout + heartbeat.SILENCE)
+            looks.again(patience + heartbeat.SILENCE)
         if looks.beside:
           if outcome := directory.outcome(self._key):
             return outcome
           if last and pulse and pulse.beats():
             return self._loss(last)
-        started = directory.started(number) if answered else None
-        if started and self._token in started.members:
+        started = self._started(number) if answered else None
+        # An attempt of an earlier host 0, which is gone, may have it, too.
+        of_it = started and _leader(started) == answered
+        if started and of_it and self._token in started.members:
           return started
         if started:
           if lost := self.tell_loss():
@@ -208,6 +253,8 @@ class _Looks:
   def __init__(self, seconds: float) -> None:
     self._count = -1
     self._failed: errors.StoreError | None = None
+    # Whether the last look did not fail.
+    self.went_well = False
     self.again(seconds)
 
   def again(self, seconds: float) -> None:
@@ -231,7 +278,8 @@ class _Looks:
     if self._count >= 0:
       if time.monotonic() >= self._deadline:
         raise self._failed or errors.StartupError(
-          f"{absent} within {self._seconds:g} s (startup_timeout)"
+          f"{absent} within {self._seconds:g} s (startup_timeout): its log may "
+          "say why, if it ever ran; a larger startup_timeout= waits longer"
         )
       time.sleep(self._pause)
       self._pause = min(_SLOW, 1.1 * self._pause)
@@ -243,6 +291,7 @@ class _Looks:
 
   def __exit__(self, kind: object, error: object, trace: object) -> bool:
     self._failed = error if isinstance(error, errors.StoreError) else None
+    self.went_well = error is None
     return self._failed is not None  # The next look may go better.
 
 
@@ -268,4 +317,5 @@ def address(host: str) -> str:
   """The host with a port that is free there: here."""
   with socket.socket() as listener:
     listener.bind(("", 0))
-    return f"{host}:{listener.getsockname()[1]}"
+    port = listener.getsockname()[1]
+  return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

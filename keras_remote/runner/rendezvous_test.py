@@ -19,7 +19,7 @@ from keras_remote.job.outcome import (
   Started,
 )
 from keras_remote.job.spec import JobSpec
-from keras_remote.runner.rendezvous import Rendezvous
+from keras_remote.runner.rendezvous import Rendezvous, address
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import JOB_ID, job_spec
 from tests.fakes.watched_store import WatchedStore
@@ -87,6 +87,9 @@ class _MeetingTest(parameterized.TestCase):
     self.assertEqual(others, [started, started])
     return started
 
+  def say(self, present: Present, key: bytes = _KEY) -> None:
+    self.directory.write_present(signing.sign(present, JOB_ID, key))
+
   def wait_present(self, host: int, pod: str) -> None:
     """Returns once a process of that pod has answered."""
     deadline = time.monotonic() + _SECONDS
@@ -145,7 +148,7 @@ class MeetTest(_MeetingTest):
 
   def test_host_0_is_started_again_before_it_claims(self) -> None:
     """The others answer its new process too."""
-    self.directory.write_present(Present(0, "pod-0/dead"))
+    self.say(Present(0, "pod-0/dead"))
     others = self.come(self.host(1), self.host(2))
     self.wait_present(1, "pod")
     self.wait_present(2, "pod")
@@ -155,9 +158,7 @@ class MeetTest(_MeetingTest):
   def test_an_answer_to_an_earlier_host_0(self) -> None:
     """It does not count: that process may be gone."""
     for host in (1, 2):
-      self.directory.write_present(
-        Present(host, f"pod-{host}/old", "pod-0/old")
-      )
+      self.say(Present(host, f"pod-{host}/old", "pod-0/old"))
     with self.assertRaisesRegex(
       errors.StartupError, r"^host 1 and host 2 did not come within 0\.05 s"
     ):
@@ -171,6 +172,91 @@ class MeetTest(_MeetingTest):
     self.assertEmpty(self.directory.attempts())
     endings.cancel(self.directory, _spec(), _KEY, "me")
     self.assertIsInstance(other.result(_SECONDS), Outcome)
+
+  def test_a_group_that_is_started_anew(self) -> None:
+    """It waits for its machines as long as it takes."""
+    spec = _spec(0.05, retries=1)
+    self.group("first", _spec(retries=1))
+    begun = [self.host(host, "second", stays=True) for host in range(2)]
+    waiting = self.come(*begun, spec=spec)
+    self.wait_present(1, "second")
+    time.sleep(1)
+    self.assertFalse(any(each.done() for each in waiting))
+    (last,) = self.meet(self.host(2, "second", stays=True), spec=spec)
+    self.assertEqual([f.result(_SECONDS) for f in waiting], [last, last])
+
+  def test_an_answer_of_a_process_that_is_gone(self) -> None:
+    """Who came in its place is taken, if it has answered by the claim."""
+    leader = self.host(0)
+    (waiting,) = self.come(leader)
+    self.wait_present(0, "pod")
+    token = (self.directory.present(0) or Present(0, "")).token
+    self.say(Present(1, "pod-1/dead", token))
+    time.sleep(0.6)  # Host 0 has seen that answer.
+    self.say(Present(1, "pod-1/new", token))
+    self.say(Present(2, "pod-2/new", token))
+    started = waiting.result(_SECONDS)
+    assert isinstance(started, Started)
+    self.assertEqual(started.members[1:], ("pod-1/new", "pod-2/new"))
+
+  def test_a_claim_of_an_earlier_host_0(self) -> None:
+    """Who has answered another one since does not join it."""
+    spec = _spec(retries=1)
+    self.say(Present(0, "old-0/dead"))
+    others = self.come(self.host(1), self.host(2), spec=spec)
+    tokens = ["old-0/dead"]
+    for host in (1, 2):
+      self.wait_present(host, "pod")
+      tokens.append((self.directory.present(host) or Present(0, "")).token)
+    self.say(Present(0, "pod-0/new"))
+    for host in (1, 2):
+      while (self.directory.present(host) or Present(0, "")).answers != (
+        "pod-0/new"
+      ):
+        time.sleep(0.01)
+    for leader in tokens[0], "pod-0/new":
+      endings.claim(
+        self.directory,
+        spec,
+        _KEY,
+        allocation="pod-0",
+        members=(leader, *tokens[1:]),
+      )
+    second = self.directory.started(2)
+    self.assertEqual([f.result(_SECONDS) for f in others], [second, second])
+
+  def test_forged_records(self) -> None:
+    """A claim or a presence that the job did not sign is none."""
+    self.say(Present(0, "pod-0/forged"), b"forged")
+    (waiting,) = self.come(self.host(1), spec=_spec(1.0))
+    with self.assertRaisesRegex(errors.StartupError, "^host 0 did not come"):
+      waiting.result(_SECONDS)
+    self.assertIsNone(self.directory.present(1))
+
+  def test_a_forged_claim(self) -> None:
+    """Nobody goes to the address that it names."""
+    self.say(Present(0, "pod-0/true"))
+    (waiting,) = self.come(self.host(1), spec=_spec(30.0, retries=1))
+    self.wait_present(1, "pod")
+    token = (self.directory.present(1) or Present(0, "")).token
+    members = ("pod-0/true", token, "pod-2/x")
+    forged = Started(1, "pod-0", "6.6.6.6:1", "now", members)
+    self.directory.create_started(signing.sign(forged, JOB_ID, b"forged"))
+    time.sleep(0.6)
+    self.assertFalse(waiting.done())
+    endings.cancel(self.directory, _spec(), _KEY, "me")
+    self.assertIsInstance(waiting.result(_SECONDS), Outcome)
+
+  def test_a_store_that_is_away_at_the_start(self) -> None:
+    """Who comes then looks again, too."""
+    with self.failing(lambda key: layout.OUTCOME in key, 3):
+      hosts = [self.host(each) for each in range(3)]
+      self.assertLen(set(self.meet(*hosts)), 1)
+
+  def test_addresses(self) -> None:
+    """One of IPv6 stands in brackets, as JAX wants it."""
+    self.assertRegex(address("10.0.0.1"), r"^10\.0\.0\.1:\d+$")
+    self.assertRegex(address("fd00::1"), r"^\[fd00::1\]:\d+$")
 
   def test_host_0_did_not_come(self) -> None:
     """The others say so, each for itself."""

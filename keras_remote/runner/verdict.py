@@ -57,8 +57,7 @@ class Reports:
     and nothing of it is used.
     """
     # What is there is asked for at once: a group may have many hosts.
-    reported = self._directory.reported(self._attempt)
-    for host in reported.intersection(self._missing()):
+    for host in self._new():
       report = self._directory.host_report(self._attempt, host)
       if report:
         self._reports[host] = self._checked(report, host)
@@ -96,11 +95,21 @@ class Reports:
   def _missing(self) -> list[int]:
     return [host for host in range(self._hosts) if host not in self._reports]
 
+  def _new(self) -> list[int]:
+    """The hosts that may have reported since the last look."""
+    missing = self._missing()
+    try:
+      reported = self._directory.reported(self._attempt)
+    except errors.StoreAccessError:
+      return missing  # Who may not list may yet read.
+    return [host for host in missing if host in reported]
+
   def _behind(self, echo: HostReport) -> HostReport | None:
     """What an echo came from, when that is known; in the end itself.
 
-    A host that said nothing may be gone with its machine. So an echo is told
-    only once every such host was heard since it came.
+    A host that said nothing, or that it has returned, may be gone with its
+    machine. So an echo is told only once every such host was heard since it
+    came, or had nothing more to say.
     """
     now = self._now()
     if self._echoed is None:
@@ -108,21 +117,32 @@ class Reports:
     waited = now - self._echoed
     if waited < self._patience:
       return None
-    for host in self._missing():
+    for host in self._mute():
       counter = self._directory.heartbeat(self._attempt, host)
-      if counter != self._counters.setdefault(host, counter):
+      said_all = counter == heartbeat.LAST and host in self._reports
+      if said_all or counter != self._counters.setdefault(host, counter):
         continue
       if waited > heartbeat.SILENCE and self._judges:
         return self._silent(host)
       return None
     return echo
 
+  def _mute(self) -> list[int]:
+    """The hosts that have told no failure; none judges itself."""
+    told = self._reports
+    return [
+      host
+      for host in range(self._hosts)
+      if (host not in told or told[host].cause is Cause.RETURNED)
+      and not (host == 0 and self._judges)
+    ]
+
   def _silent(self, host: int) -> HostReport:
     report = HostReport(
       attempt=self._attempt,
       host=host,
       cause=Cause.LOST,
-      message=f"its machine has been silent for {heartbeat.SILENCE:g} s",
+      message=f"nothing has been heard of it for {heartbeat.SILENCE:g} s",
     )
     return signing.sign(report, self._directory.job_id, self._key)
 

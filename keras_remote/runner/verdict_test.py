@@ -127,6 +127,37 @@ class ReportsTest(absltest.TestCase):
     self.assertEqual((verdict.host, verdict.cause), (2, Cause.LOST))
     self.assertIsNone(other.verdict())
 
+  def test_an_echo_of_a_host_that_had_returned(self) -> None:
+    """It has waited for the others when its machine was taken away."""
+    self.report(2)
+    self.report(1, Cause.EXCEPTION, collective=True)
+    self.directory.write_heartbeat(1, 2, 7)
+    self.assertIsNone(self.group.verdict())
+    self.assertIsNone(self.verdict_after(_PATIENCE))
+    verdict = self.verdict_after(heartbeat.SILENCE)
+    assert verdict
+    self.assertEqual((verdict.host, verdict.cause), (2, Cause.LOST))
+
+  def test_an_echo_of_one_that_is_through(self) -> None:
+    """Who has had its last beat was not torn away."""
+    self.report(2)
+    echo = self.report(1, Cause.EXCEPTION, collective=True)
+    self.directory.write_heartbeat(1, 2, heartbeat.LAST)
+    self.assertIsNone(self.group.verdict())
+    self.assertEqual(self.verdict_after(_PATIENCE), echo)
+
+  def test_who_may_not_list(self) -> None:
+    """Each report is read then."""
+
+    def fail(method: str, key: str) -> None:
+      if method == "list":
+        raise errors.StoreAccessError("storage.objects.list")
+
+    store = WatchedStore(self.directory.store, fail)
+    failure = self.report(2, Cause.EXCEPTION)
+    group = self.reports(JobDirectory(store, JOB_ID))
+    self.assertEqual(group.verdict(), failure)
+
   def test_a_forged_report(self) -> None:
     """It is refused and fails the job: nothing of it is used."""
     forged = HostReport(

@@ -77,7 +77,8 @@ class GcsStore:
     self._prefix = f"{prefix}/" if prefix else ""
     self._now = now
     retry = DEFAULT_RETRY.with_timeout(patience).with_delay(*_WAITS)
-    self._patient: dict[str, Any] = {"retry": retry, "timeout": _TIMEOUT}
+    timeout = tuple(min(each, patience) for each in _TIMEOUT)
+    self._patient: dict[str, Any] = {"retry": retry, "timeout": timeout}
     client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
     self._bucket = client.bucket(name)
 

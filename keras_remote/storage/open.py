@@ -7,8 +7,12 @@ from keras_remote.storage.folder import FolderStore
 from keras_remote.storage.store import Store
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, *, patience: float | None = None) -> Store:
   """The store at this address: a folder's path, or `gs://bucket/prefix`.
+
+  Args:
+    patience: seconds after which a request of a bucket fails; None for as many
+      as serve most.
 
   Raises:
     ConfigError: the address is of a kind that this version does not know, or
@@ -27,7 +31,9 @@ def open_store(uri: str) -> Store:
         f"{uri} is a bucket, and Google's client library is not installed: "
         f"{constants.INSTALL_GCP}"
       ) from error
-    return GcsStore(uri)
+    return (
+      GcsStore(uri) if patience is None else GcsStore(uri, patience=patience)
+    )
   raise errors.ConfigError(
     f"no store is known for '{scheme}://': give the path of a folder, or "
     "gs://bucket"

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
@@ -55,6 +56,8 @@ from keras_remote.job.launch import VARIABLES
 from keras_remote.job.spec import JobSpec
 from keras_remote.storage.open import is_folder, open_store
 
+# What may be a pod's uid.
+_UID = re.compile("[0-9A-Za-z-]{1,100}")
 # The home's notes of groups whose Job has gone.
 _GONE = "gone"
 
@@ -280,6 +283,8 @@ class BaseK8sBackend(abc.ABC):
     return diagnosis.untold(seen.job, seen.pods)
 
   def death(self, spec: JobSpec, allocation: str) -> str:
+    if not _UID.fullmatch(allocation):
+      return ""  # It comes from the store, and is no pod's.
     found = self._cluster.list(PODS, pods.selector(spec.job_id)).items
     if spec.resources.hosts > 1:
       # That it was told to end with the others is no reason.
