@@ -239,10 +239,14 @@ class BaseK8sBackend(abc.ABC):
 
     Its leader does that too, where it can.
     """
-    with contextlib.suppress(errors.KerasRemoteError):
+    try:
       if not watch.goes(self._cluster, spec, self.going):
         self.cancel_job(spec)
       self._home.remember(_GONE, spec.job_id)
+    except errors.KerasRemoteError:
+      # Who sees its end next tries again.
+      with self._seeing:
+        self._seen_off.discard(spec.job_id)
 
   @functools.cached_property
   def _observer(self) -> Observer:
