@@ -83,7 +83,7 @@ class BadInputTest(_RefusedTest):
     """Several hosts with a Keras backend that cannot use them are refused."""
     self.assert_refused(
       f"{_CALL}train = train.options(accelerator='v5e-16')\n{call}",
-      "v5e-16 has 4 hosts",
+      "v5e-16 on 4 hosts",
       "KERAS_BACKEND=jax in place of torch",
       **variables,
     )
