@@ -1,8 +1,6 @@
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from absl.testing import absltest, parameterized
@@ -10,47 +8,28 @@ from absl.testing import absltest, parameterized
 from keras_remote import errors
 from keras_remote.runner.release import Release
 from tests.fakes import tls
-from tests.fakes.api_server import ApiServer, Request
-
-_JOB = "train-20260102-030405-abc234"
-_SETS = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/team/leaderworkersets"
-_JOBS = "/apis/batch/v1/namespaces/team/jobs"
-_SECONDS = 30
+from tests.fakes.api_server import Request
+from tests.fakes.release_case import JOB, JOBS, SECONDS, SETS, ReleaseCase
 
 
-class ReleaseTest(parameterized.TestCase):
+class ReleaseTest(ReleaseCase):
   def setUp(self) -> None:
     super().setUp()
-    identity = tls.identity()
-    self.server = self.enter_context(ApiServer(identity.context))
-    for place in (_SETS, _JOBS):
-      self.server.put(place, {"metadata": {"name": _JOB}})
+    for place in (SETS, JOBS):
       self.server.put(place, {"metadata": {"name": "another"}})
-    self.folder = Path(self.create_tempdir().full_path)
-    self.write("ca.crt", identity.certificate)
-    self.write("namespace", "team")
-    self.write("token", "secret\n")
-    url = urlsplit(self.server.url)
-    self.environ = {
-      "KUBERNETES_SERVICE_HOST": f"{url.hostname}",
-      "KUBERNETES_SERVICE_PORT": f"{url.port}",
-    }
     self.said: list[str] = []
 
-  def write(self, name: str, text: str) -> None:
-    (self.folder / name).write_text(text)
-
-  def release(self, known_seconds: float = _SECONDS) -> Release:
+  def release(self, known_seconds: float = SECONDS) -> Release:
     return Release(
       self.folder,
-      _JOB,
+      JOB,
       self.said.append,
       environ=self.environ,
       known_seconds=known_seconds,
     )
 
   def check(
-    self, known_seconds: float = _SECONDS, patience: float = _SECONDS
+    self, known_seconds: float = SECONDS, patience: float = SECONDS
   ) -> None:
     release = self.release(known_seconds)
     release.ask()
@@ -61,13 +40,13 @@ class ReleaseTest(parameterized.TestCase):
     self.server.fault = fault
 
   def wait(self, holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + SECONDS
     while not holds():
       self.assertLess(time.monotonic(), deadline)
       time.sleep(0.01)
 
   def is_gone(self) -> bool:
-    return not any(self.server.get(place, _JOB) for place in (_SETS, _JOBS))
+    return not any(self.server.get(place, JOB) for place in (SETS, JOBS))
 
   def test_the_right_is_there(self) -> None:
     """It is asked for these two objects alone, as whose token it is."""
@@ -76,8 +55,8 @@ class ReleaseTest(parameterized.TestCase):
     self.assertEqual(
       [(a["verb"], a["group"], a["resource"], a["name"]) for a in asked],
       [
-        ("delete", "leaderworkerset.x-k8s.io", "leaderworkersets", _JOB),
-        ("delete", "batch", "jobs", _JOB),
+        ("delete", "leaderworkerset.x-k8s.io", "leaderworkersets", JOB),
+        ("delete", "batch", "jobs", JOB),
       ],
     )
     for request in self.server.requests:
@@ -90,7 +69,7 @@ class ReleaseTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       errors.ClusterAccessError,
       f"may not delete its own {resource} in the namespace team: its Role .*"
-      f"{_JOB}",
+      f"{JOB}",
     ):
       self.check(known_seconds=0)
 
@@ -101,7 +80,7 @@ class ReleaseTest(parameterized.TestCase):
     release.ask()
     self.wait(lambda: len(self.server.requests) > 2)
     self.server.forbidden = set()
-    release.check(_SECONDS)
+    release.check(SECONDS)
 
   def test_a_right_that_is_not_needed_yet(self) -> None:
     """A refusal is none before: the other hosts may be long in coming."""
@@ -110,7 +89,7 @@ class ReleaseTest(parameterized.TestCase):
     release.ask()
     time.sleep(2.0)
     self.server.forbidden = set()
-    release.check(_SECONDS)
+    release.check(SECONDS)
 
   def test_a_token_that_comes_late(self) -> None:
     """It is waited for: the cluster writes it when the account is there."""
@@ -118,7 +97,7 @@ class ReleaseTest(parameterized.TestCase):
     release = self.release()
     release.ask()
     self.write("token", "late")
-    release.check(_SECONDS)
+    release.check(SECONDS)
     self.assertIn("late", self.server.requests[-1].headers["Authorization"])
 
   def test_nobody_answers(self) -> None:
@@ -143,7 +122,7 @@ class ReleaseTest(parameterized.TestCase):
     release.ask()
     time.sleep(1)
     self.server.listen()
-    release.check(_SECONDS)
+    release.check(SECONDS)
 
   def test_a_failure_that_lasts(self) -> None:
     """It is said once, though nothing is refused."""
@@ -151,7 +130,7 @@ class ReleaseTest(parameterized.TestCase):
     failing.set()
     self.refuse(lambda request: 503 if failing.is_set() else None)
     release = Release(
-      self.folder, _JOB, self.said.append, environ=self.environ, tell_seconds=0
+      self.folder, JOB, self.said.append, environ=self.environ, tell_seconds=0
     )
     release.begin()
     self.wait(lambda: len(self.server.requests) >= 4)
@@ -168,13 +147,13 @@ class ReleaseTest(parameterized.TestCase):
     self.wait(self.is_gone)
     self.assertEqual(
       [(r.method, r.path) for r in self.server.requests],
-      [("DELETE", f"{_SETS}/{_JOB}"), ("DELETE", f"{_JOBS}/{_JOB}")],
+      [("DELETE", f"{SETS}/{JOB}"), ("DELETE", f"{JOBS}/{JOB}")],
     )
     # Without this a Job leaves what it owns behind, and of a set the workers
     # run until the leader is gone.
     policies = [r.body["propagationPolicy"] for r in self.server.requests]
     self.assertEqual(policies, ["Foreground", "Background"])
-    self.assertTrue(self.server.get(_SETS, "another"))
+    self.assertTrue(self.server.get(SETS, "another"))
 
   @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnhandledThreadExceptionWarning"
@@ -189,7 +168,7 @@ class ReleaseTest(parameterized.TestCase):
       refused.clear()
       raise BrokenPipeError
 
-    release = Release(self.folder, _JOB, say, environ=self.environ)
+    release = Release(self.folder, JOB, say, environ=self.environ)
 
     def is_gone() -> bool:
       release.begin()
@@ -200,23 +179,23 @@ class ReleaseTest(parameterized.TestCase):
   def test_who_is_told_to_stop_meanwhile(self) -> None:
     """By the first of what it deletes, mostly: it finishes the rest."""
     release = self.release()
-    release.finish(_SECONDS)  # Nothing was begun.
+    release.finish(SECONDS)  # Nothing was begun.
     left = 2
 
     def fault(request: Request) -> int | None:
       nonlocal left
-      left -= request.path.startswith(_JOBS)
-      return 500 if request.path.startswith(_JOBS) and left >= 0 else None
+      left -= request.path.startswith(JOBS)
+      return 500 if request.path.startswith(JOBS) and left >= 0 else None
 
     self.refuse(fault)
     release.begin()
-    self.wait(lambda: not self.server.get(_SETS, _JOB))
-    release.finish(_SECONDS)
+    self.wait(lambda: not self.server.get(SETS, JOB))
+    release.finish(SECONDS)
     self.assertTrue(self.is_gone())
 
   def test_what_is_gone_already(self) -> None:
     """Whoever was faster: it is done."""
-    self.server.remove(_SETS, _JOB)
+    self.server.remove(SETS, JOB)
     self.release().begin()
     self.wait(self.is_gone)
     time.sleep(1)
@@ -249,14 +228,14 @@ class ReleaseTest(parameterized.TestCase):
     self.wait(self.is_gone)
     (said,) = self.said
     self.assertIn(f"{status} a fault", said)
-    self.assertIn(f"keras-remote jobs cancel {_JOB}", said)
+    self.assertIn(f"keras-remote jobs cancel {JOB}", said)
 
   def test_a_set_that_cannot_be_deleted(self) -> None:
     """Its Job is all the same: the set goes with it."""
-    refused = [_SETS]
+    refused = [SETS]
     self.refuse(lambda r: 403 if r.path.startswith(tuple(refused)) else None)
     self.release().begin()
-    self.wait(lambda: not self.server.get(_JOBS, _JOB))
+    self.wait(lambda: not self.server.get(JOBS, JOB))
     refused.clear()
     self.wait(self.is_gone)
 
