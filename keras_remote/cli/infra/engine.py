@@ -165,10 +165,6 @@ class Engine(Protocol):
     """Those that were being changed when a process was interrupted."""
     ...
 
-  def outputs(self) -> Mapping[str, Any]:
-    """What the program exported at the latest `up`."""
-    ...
-
   def unlock(self) -> None:
     """Takes the locks of other processes away; it does not end those."""
     ...

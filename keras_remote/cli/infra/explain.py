@@ -14,7 +14,7 @@ from keras_remote.cli.infra.engine import (
   Op,
   StoppedError,
 )
-from keras_remote.cli.infra.words import named, noun
+from keras_remote.cli.infra.words import named
 
 _CONSOLE = "https://console.cloud.google.com"
 _SERVICE = "gcp:projects/service:Service"
@@ -116,9 +116,7 @@ def _api_off(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
-def _cannot_enable(
-  failure: Failure, config: InfraConfig, _: object
-) -> str:
+def _cannot_enable(failure: Failure, config: InfraConfig, _: object) -> str:
   change = failure.change
   inputs = change.resource.inputs if change else {}
   name = str(inputs.get("service") or "that is needed")
@@ -309,7 +307,7 @@ _FIRST = (
 )
 _CASES = (
   _case(
-    r"Quota '([\w-]+)' exceeded|regional quota to satisfy request: resource "
+    r"Quota '([\w-]+)' exceeded|(?:Insufficient )?regional quota to satisfy request: resource "
     r'"(\w+)"|GCE_QUOTA_EXCEEDED|Insufficient regional quota|'
     r"RESOURCE_EXHAUSTED.{0,80}quota",
     _quota,

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -176,13 +177,6 @@ class PulumiEngine:
     found = deployment.get("pending_operations") or ()
     return tuple(_exported(each["resource"]) for each in found)
 
-  def outputs(self) -> Mapping[str, Any]:
-    stack = self._existing()
-    if stack is None:
-      return {}
-    with _translated():
-      return {name: out.value for name, out in stack.outputs().items()}
-
   def unlock(self) -> None:
     stack = self._existing()
     if stack is not None:
@@ -246,7 +240,13 @@ class PulumiEngine:
     A terminal's Ctrl-C reaches the Pulumi program too, which then begins
     nothing more, and stops at once at the second.
     """
-    with ThreadPoolExecutor(1, "pulumi") as pool, _translated(listener):
+    with (
+      ThreadPoolExecutor(1, "pulumi") as pool,
+      warnings.catch_warnings(),
+      _translated(listener),
+    ):
+      # Of a Pulumi program that was killed; the error says it too.
+      warnings.filterwarnings("ignore", "Error in event stream")
       running = pool.submit(work)
       try:
         return running.result()
@@ -344,9 +344,8 @@ class _Listener:
     if op is None or step.type.startswith(_INTERNAL):
       return
     state = step.new or step.old
-    resource = Resource(
-      step.type, _name(step.urn), dict((state and state.inputs) or {})
-    )
+    inputs: Any = (state.inputs if state else None) or {}
+    resource = Resource(step.type, _name(step.urn), dict(inputs))
     change = self.told(op, resource, phase)
     known = self._changes.get(step.urn)
     if known is None or known.op is Op.SAME:

@@ -25,6 +25,8 @@ class Phase(enum.StrEnum):
   UPDATING = "updating"
   READY = "ready"
   REMOVING = "removing"
+  # Only its bucket and images are left.
+  KEPT = "kept"
 
 
 @dataclass(frozen=True)

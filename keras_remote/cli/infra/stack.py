@@ -1,0 +1,301 @@
+"""What `up`, `down` and their kin do, whatever the engine is."""
+
+import contextlib
+from collections.abc import Collection, Generator, Iterable
+from dataclasses import dataclass
+
+from keras_remote import errors
+from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.engine import (
+  Change,
+  Engine,
+  EngineError,
+  Failure,
+  LockedError,
+  Op,
+  Program,
+  Report,
+  Resource,
+)
+from keras_remote.cli.infra.explain import TAKEN, explained
+from keras_remote.cli.infra.identities import (
+  BUCKET,
+  CLUSTER,
+  REPOSITORY,
+  identity,
+)
+from keras_remote.cli.infra.state import Phase, Record, State
+from keras_remote.cli.infra.words import named
+from keras_remote.progress import Step
+
+_UP, _DOWN = "keras-remote up", "keras-remote down"
+# What nobody loses unasked: all that runs, and all that jobs left.
+_PRECIOUS = (CLUSTER, BUCKET)
+_DATA = (BUCKET, REPOSITORY)
+
+
+@dataclass(frozen=True)
+class Parts:
+  """What a cluster is made and known with.
+
+  Attributes:
+    program: registers all its resources.
+  """
+
+  config: InfraConfig
+  program: Program
+  engine: Engine
+  state: State
+
+
+@dataclass(frozen=True)
+class Removed:
+  """What `down` did.
+
+  Attributes:
+    kept: what is still there, and no longer known.
+  """
+
+  changes: tuple[Change, ...]
+  kept: tuple[Resource, ...]
+
+
+def plan(parts: Parts) -> tuple[Change, ...]:
+  """What `up` would do to each resource.
+
+  Raises:
+    InfraError: that cannot be told.
+  """
+  with _explained(parts, _UP):
+    return parts.engine.preview(parts.program)
+
+
+def check_plan(changes: Iterable[Change], config: InfraConfig) -> None:
+  """Passes unless the plan loses what nobody loses unasked.
+
+  Raises:
+    ConfigError: it does; says how that is done.
+  """
+  lost = [
+    change
+    for change in changes
+    if change.op in (Op.REPLACE, Op.DELETE)
+    and change.resource.kind in _PRECIOUS
+  ]
+  if not lost:
+    return
+  whats = " and ".join(named(change.resource) for change in lost)
+  raise errors.ConfigError(
+    f"{whats} would be removed and made anew, with all that is in it: what "
+    "you ask for cannot be changed of one that there is. `--replace` does it; "
+    f"`--cluster` makes another beside {config.cluster}"
+  )
+
+
+def up(
+  parts: Parts,
+  report: Report,
+  *,
+  adopt: bool = False,
+  refresh: bool = False,
+  replace: bool = False,
+) -> tuple[Change, ...]:
+  """Makes all that the config says; what happened to each resource.
+
+  Args:
+    adopt: takes over what has the same names, whoever made it.
+    refresh: looks first at what has become of what there is.
+    replace: may remove the cluster or its bucket to make it anew.
+
+  Raises:
+    InfraError: it could not; the next `up` goes on.
+    ConfigError: what is to be adopted cannot become what is asked for.
+    StoreError: the state cannot be kept.
+  """
+  config, engine, state = parts.config, parts.engine, parts.state
+  if state.make(config.region):
+    report(Step(f"made the bucket {state.uri} for what is known of clusters"))
+  before = state.record(config)
+  with _recorded(state, config, before), _explained(parts, _UP):
+    ours = _resume(parts, report)
+    if refresh:
+      engine.refresh(report)
+    kinds = {REPOSITORY}
+    if before and before.phase is Phase.KEPT:
+      kinds.update(_DATA)
+    done: dict[str, Change] = {}
+    while True:
+      try:
+        for change in engine.up(parts.program, report):
+          done.setdefault(change.resource.key, change)
+        break
+      except EngineError as error:
+        taken = [
+          resource
+          for resource in _taken(error, config)
+          if adopt or resource.kind in kinds or resource.key in ours
+          if resource.key not in done
+        ]
+        if not taken:
+          raise
+        for each in _adopt(parts, taken, report, replace=replace):
+          done[each.key] = Change(Op.ADOPT, each)
+  state.save(config, Phase.READY)
+  return tuple(done.values())
+
+
+def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
+  """Removes all that `up` made.
+
+  The repository of images stays where another cluster of the project uses it.
+
+  Args:
+    keep_data: the bucket of jobs and the repository stay.
+
+  Raises:
+    InfraError: it could not; the next `down` goes on.
+  """
+  config, engine, state = parts.config, parts.engine, parts.state
+  if not state.exists():
+    return Removed((), ())
+  with _explained(parts, _DOWN):
+    _resume(parts, report)
+    there = engine.resources()
+    kept = [r for r in there if r.kind in _DATA and keep_data]
+    if not keep_data and _shared(state, config):
+      kept = [r for r in there if r.kind == REPOSITORY]
+    if there:
+      state.save(config, Phase.REMOVING)
+    changes = engine.destroy(report, keep=[r.key for r in kept])
+  gone = {r.key for r in kept}
+  if kept and keep_data:
+    state.save(config, Phase.KEPT)
+  else:
+    state.remove(config)
+  left = tuple(c for c in changes if c.resource.key not in gone)
+  return Removed(left, tuple(kept))
+
+
+def interrupted(parts: Parts) -> tuple[Resource, ...]:
+  """What a process was at when it was interrupted.
+
+  Raises:
+    InfraError: that cannot be told.
+  """
+  with _explained(parts, _UP):
+    return parts.engine.pending()
+
+
+def refresh(parts: Parts, report: Report) -> tuple[Change, ...]:
+  """Looks at what has become of the resources; what differs.
+
+  Raises:
+    InfraError: it could not.
+  """
+  with _explained(parts, _UP):
+    return parts.engine.refresh(report)
+
+
+def unlock(parts: Parts, command: str = _UP) -> None:
+  """Takes away the lock of a process that died.
+
+  Raises:
+    InfraError: it could not.
+  """
+  with _explained(parts, command):
+    parts.engine.unlock()
+
+
+def _resume(parts: Parts, report: Report) -> set[str]:
+  """Takes up what an interrupted process left; the keys of what it was at."""
+  pending = parts.engine.pending()
+  if not pending:
+    return set()
+  whats = ", ".join(named(each) for each in pending)
+  report(
+    Step(
+      f"an earlier run was interrupted at {whats}: going on from there",
+      warning=True,
+    )
+  )
+  parts.engine.refresh(report)
+  known = {each.key for each in parts.engine.resources()}
+  for each in pending:
+    by = identity(each, parts.config)
+    if by and each.key not in known:
+      # It may never have been made.
+      with contextlib.suppress(EngineError):
+        parts.engine.adopt(each, by, report)
+  return {each.key for each in pending}
+
+
+def _taken(error: EngineError, config: InfraConfig) -> list[Resource]:
+  """What was to be made and is there; none unless each failure is such."""
+  found: list[Resource] = []
+  for failure in error.failures:
+    if _is_taken(failure, config) and failure.change:
+      found.append(failure.change.resource)
+    elif failure.change:
+      return []
+  return found
+
+
+def _is_taken(failure: Failure, config: InfraConfig) -> bool:
+  return bool(
+    failure.change
+    and failure.change.op is Op.CREATE
+    and TAKEN.search(failure.text)
+    and identity(failure.change.resource, config)
+  )
+
+
+def _adopt(
+  parts: Parts, taken: Collection[Resource], report: Report, *, replace: bool
+) -> list[Resource]:
+  """Takes them over, unless that would lose what nobody loses unasked."""
+  for each in taken:
+    by = identity(each, parts.config)
+    if by:
+      parts.engine.adopt(each, by, report)
+  if not replace:
+    try:
+      check_plan(parts.engine.preview(parts.program), parts.config)
+    except errors.ConfigError:
+      # Else the next `down` removes what somebody else made.
+      parts.engine.forget([each.key for each in taken])
+      raise
+  return list(taken)
+
+
+def _shared(state: State, config: InfraConfig) -> bool:
+  """Whether another cluster has its images in the same repository."""
+  return any(
+    other.config.repository_location == config.repository_location
+    and other.phase is not Phase.KEPT
+    for other in state.records()
+    if (other.config.cluster, other.config.location)
+    != (config.cluster, config.location)
+  )
+
+
+@contextlib.contextmanager
+def _recorded(
+  state: State, config: InfraConfig, before: Record | None
+) -> Generator[None]:
+  """Says while the block runs that the cluster is being changed."""
+  state.save(config, Phase.UPDATING)
+  try:
+    yield
+  except errors.InfraError as error:
+    # Who holds the lock has said what the cluster becomes.
+    if isinstance(error.__cause__, LockedError) and before:
+      state.save(before.config, before.phase)
+    raise
+
+
+@contextlib.contextmanager
+def _explained(parts: Parts, command: str) -> Generator[None]:
+  try:
+    yield
+  except EngineError as error:
+    raise explained(error, parts.config, command) from error
