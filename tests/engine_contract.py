@@ -12,8 +12,8 @@ from keras_remote.cli.infra.engine import (
   Event,
   LockedError,
   Op,
-  Phase,
   Program,
+  Stage,
 )
 from keras_remote.progress import Step
 
@@ -63,8 +63,8 @@ class EngineContract(parameterized.TestCase):
     self.assertTrue(self.exists("a") and self.exists("b"))
     told = [e for e in self.events if isinstance(e, Event)]
     for name in ("a", "b"):
-      phases = [e.phase for e in told if e.change.resource.name == name]
-      self.assertEqual(phases, [Phase.BEGUN, Phase.DONE])
+      phases = [e.stage for e in told if e.change.resource.name == name]
+      self.assertEqual(phases, [Stage.BEGUN, Stage.DONE])
     (a,) = (r for r in self.engine().resources() if r.name == "a")
     self.assertEqual(a.inputs["x"], 1)
     self.assertEqual(self.engine().pending(), ())
@@ -121,7 +121,7 @@ class EngineContract(parameterized.TestCase):
       self.up(a={}, b={})
     self.engine().unlock()
     self.assertEqual([r.name for r in self.engine().pending()], ["b"])
-    self.engine().refresh(self.events.append)
+    self.engine().refresh()
     self.assertEqual(self.engine().pending(), ())
     self.assertEqual(self.up(a={}, b={}), {"a": Op.SAME, "b": Op.CREATE})
 
@@ -185,7 +185,7 @@ class EngineContract(parameterized.TestCase):
   def test_refresh(self) -> None:
     """What there is stays as it is, where it is as it was."""
     self.up(a={"x": 1})
-    changes = self.engine().refresh(self.events.append)
+    changes = self.engine().refresh()
     self.assertEqual(_ops(changes), {"a": Op.SAME})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from keras_remote import clock
-from keras_remote.cli.infra.engine import Change, Event, Op, Phase, Report
+from keras_remote.cli.infra.engine import Change, Event, Op, Report, Stage
 from keras_remote.cli.infra.words import named
 from keras_remote.core.console import Console, duration
 from keras_remote.progress import Step
@@ -79,17 +79,17 @@ class _Shown:
     if isinstance(told, Step):
       self._line(told.what, "yellow" if told.warning else "")
     elif told.change.op is not Op.SAME:
-      self._event(told.change, told.phase)
+      self._event(told.change, told.stage)
     self._status.update(self._text())
 
-  def _event(self, change: Change, phase: Phase) -> None:
-    if phase is Phase.BEGUN:
+  def _event(self, change: Change, stage: Stage) -> None:
+    if stage is Stage.BEGUN:
       self._open.setdefault(change, self._now())
       return
     began = self._open.pop(change, self._now())
     took = self._now() - began
     what = named(change.resource)
-    if phase is Phase.FAILED:
+    if stage is Stage.FAILED:
       self._line(f"{_DOING[change.op]} {what} failed", "red")
       return
     self._done += 1

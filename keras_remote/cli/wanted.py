@@ -22,6 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 _PLACE = ("project", "zone", "cluster", "namespace")
 CLUSTER = "keras-remote"
+# What is taken over as it is asked for.
+_ALONE = ("regional", "private_nodes", "retention_days", "release_channel")
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,7 @@ def config_of(
   """
   given = {
     name: value
-    for name in (
-      *("regional", "private_nodes", "retention_days", "release_channel"),
-    )
+    for name in _ALONE
     if (value := getattr(asked, name)) is not None
   }
   place = asked.place
@@ -176,6 +176,18 @@ def config_of(
   for pool in asked.pools:
     config = _with_pool(config, pool)
   return config
+
+
+def anywhere(asked: Asked, project: str) -> InfraConfig:
+  """A cluster that may not be there, to try on it what was asked for.
+
+  Raises:
+    ConfigError: nothing can be called so.
+  """
+  zone = asked.place.zone or zones.get_default_zone()
+  if zone == zones.zone_to_region(zone):  # Of a cluster that is regional.
+    zone += "-a"
+  return InfraConfig(project, zone, asked.place.cluster or CLUSTER)
 
 
 def _with_pool(config: InfraConfig, pool: NodePool) -> InfraConfig:

@@ -24,10 +24,10 @@ from keras_remote.cli.infra.engine import (
   Failure,
   LockedError,
   Op,
-  Phase,
   Program,
   Report,
   Resource,
+  Stage,
   StoppedError,
 )
 from keras_remote.cli.infra.words import title
@@ -82,9 +82,10 @@ class Cloud:
     kept = {k: v for k, v in vars(self).items() if not k.startswith("_")}
     self._path.write_text(json.dumps(kept))
 
-  def add(self, kind: str, name: str, **inputs: object) -> None:
+  def add(self, kind: str, **inputs: object) -> None:
     """Something that somebody made by hand."""
-    self.there[f"{kind}/{name}"] = inputs
+    self.load()
+    self.there[place(Resource(kind, "", inputs))] = inputs
     self.save()
 
 
@@ -109,12 +110,12 @@ class FakeEngine:
         self._apply(change, report)
       return tuple(changes)
 
-  def refresh(self, report: Report) -> tuple[Change, ...]:
+  def refresh(self) -> tuple[Change, ...]:
     with self._locked():
       self._cloud.pending.pop(self._name, None)
       changes: list[Change] = []
       for resource in self._resources():
-        there = self._cloud.there.get(_place(resource))
+        there = self._cloud.there.get(place(resource))
         op = Op.SAME
         if there is None:
           op = Op.DELETE
@@ -124,7 +125,6 @@ class FakeEngine:
           self._stack[resource.key]["inputs"] = there
         change = Change(op, resource)
         changes.append(change)
-        report(Event(change, Phase.DONE))
       return tuple(changes)
 
   def destroy(
@@ -143,8 +143,8 @@ class FakeEngine:
   def adopt(self, resource: Resource, identity: str, report: Report) -> None:
     with self._locked():
       change = Change(Op.ADOPT, resource)
-      report(Event(change, Phase.BEGUN))
-      there = self._cloud.there.get(_place(resource))
+      report(Event(change, Stage.BEGUN))
+      there = self._cloud.there.get(place(resource))
       if there is None:
         raise EngineError(
           f"error: resource '{identity}' does not exist",
@@ -152,7 +152,7 @@ class FakeEngine:
         )
       self._put(dataclasses.replace(resource, inputs=there))
       self._cloud.log.append(f"adopt {title(resource)}")
-      report(Event(change, Phase.DONE))
+      report(Event(change, Stage.DONE))
 
   def forget(self, keys: Collection[str]) -> None:
     with self._locked():
@@ -214,19 +214,19 @@ class FakeEngine:
     self, change: Change, report: Report, *, leave: bool = False
   ) -> None:
     resource, cloud = change.resource, self._cloud
-    report(Event(change, Phase.BEGUN))
+    report(Event(change, Stage.BEGUN))
     if change.op is not Op.SAME:
       self._interrupt(resource)
       self._check(change, report)
       cloud.log.append(f"{change.op} {title(resource)}")
     if change.op is Op.DELETE:
       if not leave:
-        cloud.there.pop(_place(resource), None)
+        cloud.there.pop(place(resource), None)
       del self._stack[resource.key]
     elif change.op is not Op.SAME:
-      cloud.there[_place(resource)] = dict(resource.inputs)
+      cloud.there[place(resource)] = dict(resource.inputs)
       self._put(resource)
-    report(Event(change, Phase.DONE))
+    report(Event(change, Stage.DONE))
 
   def _interrupt(self, resource: Resource) -> None:
     cloud, name = self._cloud, title(resource)
@@ -245,13 +245,13 @@ class FakeEngine:
     resource = change.resource
     text = self._cloud.faults.get(title(resource), "")
     text = text or resource.inputs.get("fails", "")
-    if change.op is Op.CREATE and _place(resource) in self._cloud.there:
+    if change.op is Op.CREATE and place(resource) in self._cloud.there:
       text = text or (
         "googleapi: Error 409: Already exists: "
         f"{title(resource)}., alreadyExists"
       )
     if text:
-      report(Event(change, Phase.FAILED))
+      report(Event(change, Stage.FAILED))
       raise EngineError(
         f"error: update failed\n{text}", (Failure(change, text),)
       )
@@ -331,8 +331,10 @@ def _input(resource: Resource, name: str) -> object:
   return resource.inputs.get(name)
 
 
-def _place(resource: Resource) -> str:
-  return f"{resource.kind}/{title(resource)}"
+def place(resource: Resource) -> str:
+  """Where the cloud has it."""
+  within = resource.inputs.get("cluster", "")
+  return f"{resource.kind}/{within}/{title(resource)}"
 
 
 def opener(cloud: Cloud) -> Any:

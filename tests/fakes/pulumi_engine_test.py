@@ -4,9 +4,9 @@ from typing import Any
 import pulumi
 from absl.testing import absltest
 
-from keras_remote.cli.infra.engine import EngineError, Program
+from keras_remote.cli.infra.engine import EngineError, Program, Resource
 from tests import engine_contract
-from tests.fakes.pulumi_engine import Cloud, FakeEngine
+from tests.fakes.pulumi_engine import Cloud, FakeEngine, place
 
 _KIND = "test:index:Thing"
 
@@ -34,7 +34,7 @@ class FakeEngineTest(engine_contract.EngineContract):
     return program
 
   def exists(self, name: str) -> bool:
-    return f"{_KIND}/{name}" in Cloud(self.path).there
+    return place(Resource(_KIND, name)) in Cloud(self.path).there
 
   def killed_at(self, name: str, program: Program) -> None:
     cloud = Cloud(self.path)

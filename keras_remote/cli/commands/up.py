@@ -171,14 +171,17 @@ def _quota(text: str) -> tuple[str, str]:
 def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
   """What is to be there; what nobody says is asked for."""
   from keras_remote.cli import wanted
+  from keras_remote.cli.infra.state import Phase
 
   # What is wrong is said before anything is asked of Google.
-  wanted.config_of(asked, project, None)
+  wanted.config_of(asked, project, wanted.anywhere(asked, project))
   record = wanted.found(asked.place, state)
   before = record.config if record else None
+  if record and record.phase is Phase.KEPT:
+    before = replace(record.config, pools=())
+  if not (asked.pools or (record and record.phase is not Phase.KEPT)):
+    asked = replace(asked, pools=wanted.pools_asked())
   if before is None:
-    if not asked.pools:
-      asked = replace(asked, pools=wanted.pools_asked())
     asked = wanted.zone_asked(asked)
   config = wanted.config_of(asked, project, before)
   config.check_zone()

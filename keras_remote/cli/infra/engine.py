@@ -22,7 +22,7 @@ class Op(enum.StrEnum):
   SAME = "same"
 
 
-class Phase(enum.StrEnum):
+class Stage(enum.StrEnum):
   """How far it is."""
 
   BEGUN = "begun"
@@ -65,7 +65,7 @@ class Event:
   """News of a resource while an engine works."""
 
   change: Change
-  phase: Phase
+  stage: Stage
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Engine(Protocol):
     """Makes the stack what the program says."""
     ...
 
-  def refresh(self, report: Report) -> tuple[Change, ...]:
+  def refresh(self) -> tuple[Change, ...]:
     """Takes over what has become of the resources meanwhile.
 
     What was being made when an earlier process was interrupted is forgotten.

@@ -1,6 +1,8 @@
 """What engines and Google say when something fails, as what to do about it."""
 
+import os
 import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -81,7 +83,7 @@ def explain(failure: Failure, config: InfraConfig) -> str:
 
 def _locked(error: LockedError, config: InfraConfig, command: str) -> str:
   holders = [
-    f"{who} (process {pid}) since {when}"
+    f"{who} (process {pid}{_dead(who, int(pid))}) since {when}"
     for who, pid, when in _HOLDER.findall(error.text)
   ]
   who = " and ".join(dict.fromkeys(holders)) or "somebody"
@@ -90,6 +92,19 @@ def _locked(error: LockedError, config: InfraConfig, command: str) -> str:
     f"lock. Wait for that to end, and type this again; if it is dead, "
     f"`{command} --unlock` takes its lock away"
   )
+
+
+def _dead(who: str, pid: int) -> str:
+  """What is known of a process that may be of this machine."""
+  if who.rpartition("@")[2] != socket.gethostname():
+    return ""
+  try:
+    os.kill(pid, 0)
+  except ProcessLookupError:
+    return ", which runs no more"
+  except PermissionError:
+    pass
+  return ", which runs"
 
 
 def _billing(failure: Failure, config: InfraConfig, _: object) -> str:

@@ -25,10 +25,10 @@ from keras_remote.cli.infra.engine import (
   Failure,
   LockedError,
   Op,
-  Phase,
   Program,
   Report,
   Resource,
+  Stage,
   StoppedError,
 )
 from keras_remote.progress import Step, silent
@@ -100,8 +100,8 @@ class PulumiEngine:
     self._run(listener, lambda: stack.up(on_event=listener, show_secrets=False))
     return listener.changes
 
-  def refresh(self, report: Report) -> tuple[Change, ...]:
-    listener = _Listener(report)
+  def refresh(self) -> tuple[Change, ...]:
+    listener = _Listener(silent)
     stack = self._stack()
     self._run(
       listener,
@@ -128,7 +128,7 @@ class PulumiEngine:
 
   def adopt(self, resource: Resource, identity: str, report: Report) -> None:
     listener = _Listener(report)
-    listener.told(Op.ADOPT, resource, Phase.BEGUN)
+    listener.told(Op.ADOPT, resource, Stage.BEGUN)
     wanted: Any = {
       "type": resource.kind,
       "name": resource.name,
@@ -145,7 +145,7 @@ class PulumiEngine:
         show_secrets=False,
       ),
     )
-    listener.told(Op.ADOPT, resource, Phase.DONE)
+    listener.told(Op.ADOPT, resource, Stage.DONE)
 
   def forget(self, keys: Collection[str]) -> None:
     stack = self._existing()
@@ -301,11 +301,11 @@ class _Listener:
 
   def __call__(self, event: automation.EngineEvent) -> None:
     if event.resource_pre_event:
-      self._step(event.resource_pre_event.metadata, Phase.BEGUN)
+      self._step(event.resource_pre_event.metadata, Stage.BEGUN)
     elif event.res_outputs_event:
-      self._step(event.res_outputs_event.metadata, Phase.DONE)
+      self._step(event.res_outputs_event.metadata, Stage.DONE)
     elif event.res_op_failed_event:
-      self._step(event.res_op_failed_event.metadata, Phase.FAILED)
+      self._step(event.res_op_failed_event.metadata, Stage.FAILED)
     elif event.diagnostic_event and event.diagnostic_event.severity == "error":
       diagnostic = event.diagnostic_event
       text = _STYLE.sub("", diagnostic.message).strip()
@@ -334,23 +334,23 @@ class _Listener:
   def say(self, sentence: str) -> None:
     self._report(Step(sentence, warning=True))
 
-  def told(self, op: Op, resource: Resource, phase: Phase) -> Change:
+  def told(self, op: Op, resource: Resource, stage: Stage) -> Change:
     change = Change(op, resource)
-    self._report(Event(change, phase))
+    self._report(Event(change, stage))
     return change
 
-  def _step(self, step: events.StepEventMetadata, phase: Phase) -> None:
+  def _step(self, step: events.StepEventMetadata, stage: Stage) -> None:
     op = _OPS.get(str(getattr(step.op, "value", step.op)))
     if op is None or step.type.startswith(_INTERNAL):
       return
     state = step.new or step.old
     inputs: Any = (state.inputs if state else None) or {}
     resource = Resource(step.type, _name(step.urn), dict(inputs))
-    change = self.told(op, resource, phase)
+    change = self.told(op, resource, stage)
     known = self._changes.get(step.urn)
     if known is None or known.op is Op.SAME:
       self._changes[step.urn] = change
-    if phase is Phase.FAILED:
+    if stage is Stage.FAILED:
       self._failed[step.urn] = change
 
 

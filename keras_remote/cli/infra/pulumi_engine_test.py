@@ -39,21 +39,21 @@ class _Provider(dynamic.ResourceProvider):
     return dynamic.CreateResult(props["path"], outs=props)
 
   def diff(
-    self, id: str, olds: dict[str, Any], news: dict[str, Any]
+    self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]
   ) -> dynamic.DiffResult:
-    names = {n for n in news if not n.startswith("__")} - {"hangs"}
-    changes = any(olds.get(name) != news[name] for name in names)
+    names = {n for n in _news if not n.startswith("__")} - {"hangs"}
+    changes = any(_olds.get(name) != _news[name] for name in names)
     return dynamic.DiffResult(changes=changes)
 
   def update(
-    self, id: str, olds: dict[str, Any], news: dict[str, Any]
+    self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]
   ) -> dynamic.UpdateResult:
-    return dynamic.UpdateResult(outs=news)
+    return dynamic.UpdateResult(outs=_news)
 
-  def delete(self, id: str, props: dict[str, Any]) -> None:
+  def delete(self, _id: str, _props: dict[str, Any]) -> None:
     from pathlib import Path
 
-    Path(id).unlink()
+    Path(_id).unlink()
 
 
 class _Thing(dynamic.Resource):

@@ -10,12 +10,14 @@ from keras_remote.cli.infra.engine import (
   Change,
   Engine,
   EngineError,
+  Event,
   Failure,
   LockedError,
   Op,
   Program,
   Report,
   Resource,
+  Stage,
 )
 from keras_remote.cli.infra.explain import TAKEN, explained
 from keras_remote.cli.infra.identities import (
@@ -119,29 +121,27 @@ def up(
   with _recorded(state, config, before), _explained(parts, _UP):
     ours = _resume(parts, report)
     if refresh:
-      engine.refresh(report)
+      _look(engine, report)
     kinds = {REPOSITORY}
     if before and before.phase is Phase.KEPT:
       kinds.update(_DATA)
-    done: dict[str, Change] = {}
+    seen = _Seen(report)
     while True:
       try:
-        for change in engine.up(parts.program, report):
-          done.setdefault(change.resource.key, change)
+        changes = engine.up(parts.program, seen)
         break
       except EngineError as error:
         taken = [
           resource
           for resource in _taken(error, config)
           if adopt or resource.kind in kinds or resource.key in ours
-          if resource.key not in done
+          if resource.key not in seen.done
         ]
         if not taken:
           raise
-        for each in _adopt(parts, taken, report, replace=replace):
-          done[each.key] = Change(Op.ADOPT, each)
+        _adopt(parts, taken, seen, replace=replace)
   state.save(config, Phase.READY)
-  return tuple(done.values())
+  return tuple(seen.done.get(c.resource.key, c) for c in changes)
 
 
 def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
@@ -186,16 +186,6 @@ def interrupted(parts: Parts) -> tuple[Resource, ...]:
     return parts.engine.pending()
 
 
-def refresh(parts: Parts, report: Report) -> tuple[Change, ...]:
-  """Looks at what has become of the resources; what differs.
-
-  Raises:
-    InfraError: it could not.
-  """
-  with _explained(parts, _UP):
-    return parts.engine.refresh(report)
-
-
 def unlock(parts: Parts, command: str = _UP) -> None:
   """Takes away the lock of a process that died.
 
@@ -204,6 +194,27 @@ def unlock(parts: Parts, command: str = _UP) -> None:
   """
   with _explained(parts, command):
     parts.engine.unlock()
+
+
+class _Seen:
+  """Remembers what was done to resources, also where an `up` failed then."""
+
+  def __init__(self, report: Report) -> None:
+    self._report = report
+    self.done: dict[str, Change] = {}
+
+  def __call__(self, told: Event | Step) -> None:
+    if isinstance(told, Event) and told.stage is Stage.DONE:
+      change = told.change
+      if change.op is not Op.SAME:
+        self.done.setdefault(change.resource.key, change)
+    self._report(told)
+
+
+def _look(engine: Engine, report: Report) -> None:
+  """Takes over what has become of the resources; nothing is changed there."""
+  report(Step("looking at what has become of what there is"))
+  engine.refresh()
 
 
 def _resume(parts: Parts, report: Report) -> set[str]:
@@ -218,7 +229,7 @@ def _resume(parts: Parts, report: Report) -> set[str]:
       warning=True,
     )
   )
-  parts.engine.refresh(report)
+  _look(parts.engine, report)
   known = {each.key for each in parts.engine.resources()}
   for each in pending:
     by = identity(each, parts.config)
@@ -251,7 +262,7 @@ def _is_taken(failure: Failure, config: InfraConfig) -> bool:
 
 def _adopt(
   parts: Parts, taken: Collection[Resource], report: Report, *, replace: bool
-) -> list[Resource]:
+) -> None:
   """Takes them over, unless that would lose what nobody loses unasked."""
   for each in taken:
     by = identity(each, parts.config)
@@ -264,7 +275,6 @@ def _adopt(
       # Else the next `down` removes what somebody else made.
       parts.engine.forget([each.key for each in taken])
       raise
-  return list(taken)
 
 
 def _shared(state: State, config: InfraConfig) -> bool:
