@@ -73,12 +73,18 @@ def explained(
 
 def explain(failure: Failure, config: InfraConfig) -> str:
   """Why it failed, and what helps, as one sentence."""
+  said = known(failure, config)
+  return said or f"{_what(failure)}: {_brief(failure.text)}"
+
+
+def known(failure: Failure, config: InfraConfig) -> str | None:
+  """The same of what is known to fail; None of anything else."""
   service = failure.change and failure.change.resource.kind == _SERVICE
   for case in (*_FIRST, *([_CANNOT_ENABLE] * bool(service)), *_CASES):
     found = case.pattern.search(failure.text)
     if found:
       return case.say(failure, config, found)
-  return f"{_what(failure)}: {_brief(failure.text)}"
+  return None
 
 
 def _locked(error: LockedError, config: InfraConfig, command: str) -> str:
@@ -143,10 +149,9 @@ def _cannot_enable(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
-def _quota(
-  failure: Failure, config: InfraConfig, found: "re.Match[str]"
-) -> str:
-  name = next((group for group in found.groups() if group), "")
+def _quota(failure: Failure, config: InfraConfig, _: object) -> str:
+  quota = re.search(r"Quota '([\w-]+)'|resource \"(\w+)\"", failure.text)
+  name = (quota[1] or quota[2]) if quota else ""
   limit = re.search(r"limit:?\s*'?(\d[\d.]*\d|\d)", failure.text, re.I)
   of = f", which is {limit[1]}," if limit else ""
   there = f" (look for {name} in {config.region})" if name else ""
@@ -319,11 +324,15 @@ _FIRST = (
     r"invalid authentication credentials",
     _logged_out,
   ),
+  _case(
+    r"SERVICE_DISABLED|has not been used in project|"
+    r"API has not been enabled|it is disabled",
+    _api_off,
+  ),
 )
 _CASES = (
   _case(
-    r"Quota '([\w-]+)' exceeded|(?:Insufficient )?regional quota to satisfy request: resource "
-    r'"(\w+)"|GCE_QUOTA_EXCEEDED|Insufficient regional quota|'
+    r"Quota '[\w-]+' exceeded|GCE_QUOTA_EXCEEDED|regional quota to satisfy|"
     r"RESOURCE_EXHAUSTED.{0,80}quota",
     _quota,
   ),
@@ -336,11 +345,6 @@ _CASES = (
     r"GCE_NOT_FOUND|Invalid machine type|does not exist in zone|"
     r"acceleratorTypes/\S+ was not found|machine type .{0,80}not found",
     _no_such_machine,
-  ),
-  _case(
-    r"SERVICE_DISABLED|has not been used in project|"
-    r"API has not been enabled|it is disabled",
-    _api_off,
   ),
   _case(TAKEN.pattern, _taken),
   _case(

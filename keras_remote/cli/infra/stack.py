@@ -19,7 +19,7 @@ from keras_remote.cli.infra.engine import (
   Resource,
   Stage,
 )
-from keras_remote.cli.infra.explain import TAKEN, explained
+from keras_remote.cli.infra.explain import TAKEN, explained, known
 from keras_remote.cli.infra.identities import (
   BUCKET,
   CLUSTER,
@@ -115,8 +115,7 @@ def up(
     StoreError: the state cannot be kept.
   """
   config, engine, state = parts.config, parts.engine, parts.state
-  if state.make(config.region):
-    report(Step(f"made the bucket {state.uri} for what is known of clusters"))
+  _make_state(parts, report)
   before = state.record(config)
   with _recorded(state, config, before), _explained(parts, _UP):
     ours = _resume(parts, report)
@@ -194,6 +193,16 @@ def unlock(parts: Parts, command: str = _UP) -> None:
   """
   with _explained(parts, command):
     parts.engine.unlock()
+
+
+def _make_state(parts: Parts, report: Report) -> None:
+  config, state = parts.config, parts.state
+  try:
+    if state.make(config.region):
+      report(Step(f"made the bucket {state.uri} for what is known of clusters"))
+  except errors.StoreError as error:
+    said = known(Failure(None, str(error)), config)
+    raise type(error)(f"{error}: {said}" if said else str(error)) from error
 
 
 class _Seen:

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pulumi
 from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
-from keras_remote.cli.infra.engine import Change, Event, Op, Program
+from keras_remote.cli.infra.engine import Change, Event, Op
 from keras_remote.cli.infra.identities import (
   BUCKET,
   CLUSTER,
@@ -20,40 +19,12 @@ from keras_remote.cli.infra.identities import (
 from keras_remote.cli.infra.state import Phase, State
 from keras_remote.progress import Step
 from tests.fakes.gcs_server import gcs_server
+from tests.fakes.programs import small
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
 _CONFIG = InfraConfig(
   "my-project", "us-central1-a", pools=(NodePool("l4"), NodePool("v5e-8"))
 )
-
-
-class _Resource(pulumi.CustomResource):
-  def __init__(self, kind: str, name: str, inputs: dict[str, Any]) -> None:
-    super().__init__(kind, name, inputs)
-
-
-def _program(config: InfraConfig) -> Program:
-  """As much of what `up` makes as has a part to play here."""
-
-  def program() -> None:
-    cluster = {"name": config.cluster, "location": config.location}
-    cluster["network"] = "private" if config.private_nodes else "public"
-    _Resource(CLUSTER, "cluster", cluster)
-    _Resource(BUCKET, "jobs", {"name": config.bucket})
-    images = {
-      "repositoryId": config.repository,
-      "location": config.repository_location,
-    }
-    _Resource(REPOSITORY, "images", images)
-    for pool in config.every_pool:
-      inputs = {
-        "name": pool.name,
-        "cluster": config.cluster,
-        "maxNodeCount": pool.most,
-      }
-      _Resource(POOL, pool.name, inputs)
-
-  return program
 
 
 class StackTest(absltest.TestCase):
@@ -81,7 +52,7 @@ class StackTest(absltest.TestCase):
 
   def parts(self, config: InfraConfig = _CONFIG) -> stack.Parts:
     engine = FakeEngine(self.cloud, f"{config.cluster}.{config.location}")
-    program = _program(config)
+    program = small(config)
     return stack.Parts(config, program, engine, State(config.project))
 
   def up(self, config: InfraConfig = _CONFIG, **how: bool) -> dict[str, Op]:
