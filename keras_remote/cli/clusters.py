@@ -83,7 +83,13 @@ def parts(
   name = f"{config.cluster}.{config.location}"
   engine = tools.engine(backend or state.uri, name, config.project)
   engine.check()
-  return stack.Parts(config, tools.program(config), engine, state)
+  return stack.Parts(
+    config,
+    lambda adopted: tools.program(config, adopted=adopted),
+    tools.ids(config),
+    engine,
+    state,
+  )
 
 
 def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:

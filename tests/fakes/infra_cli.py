@@ -5,13 +5,13 @@ from pathlib import Path
 
 from keras_remote.cli.infra.tools import Tools
 from keras_remote.cli.main import cli
-from tests.fakes.programs import large
+from tests.fakes.programs import ids, large
 from tests.fakes.pulumi_engine import Cloud, opener
 
 
 def tools(path: Path) -> Tools:
   """What commands take to work on that cloud."""
-  return Tools(opener(Cloud(path)), large)
+  return Tools(opener(Cloud(path)), large, ids)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """A program for engines: as much of what `up` makes as tests look at."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.engine import Program
-from keras_remote.cli.infra.identities import (
+from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
   POOL,
   REPOSITORY,
+  SERVICE,
 )
 
-_SERVICE = "gcp:projects/service:Service"
 _RIGHT = "gcp:projects/iAMMember:IAMMember"
 
 
@@ -22,19 +23,16 @@ class _Resource(pulumi.CustomResource):
     super().__init__(kind, name, inputs)
 
 
-def small(config: InfraConfig) -> Program:
+def small(
+  config: InfraConfig, *, adopted: Mapping[str, str] | None = None
+) -> Program:
   """A cluster with its bucket, images and pools, and no more."""
 
   def program() -> None:
-    _Resource(
-      CLUSTER,
-      "cluster",
-      {
-        "name": config.cluster,
-        "location": config.location,
-        "network": "private" if config.private_nodes else "public",
-      },
-    )
+    cluster = {"name": config.cluster, "location": config.location}
+    if "cluster" not in (adopted or {}):
+      cluster["network"] = "private" if config.private_nodes else "public"
+    _Resource(CLUSTER, "cluster", cluster)
     _Resource(BUCKET, "jobs", {"name": config.bucket})
     _Resource(
       REPOSITORY,
@@ -58,13 +56,21 @@ def small(config: InfraConfig) -> Program:
   return program
 
 
-def large(config: InfraConfig) -> Program:
+def ids(config: InfraConfig) -> dict[str, str]:
+  """What Google may know before, by the names here."""
+  names = ("cluster", "jobs", "images", *(p.name for p in config.every_pool))
+  return {name: f"{config.project}/{name}" for name in names}
+
+
+def large(
+  config: InfraConfig, *, adopted: Mapping[str, str] | None = None
+) -> Program:
   """The same with several of what nobody reads one by one."""
 
   def program() -> None:
-    small(config)()
+    small(config, adopted=adopted)()
     for name in ("compute", "container"):
-      _Resource(_SERVICE, name, {"service": f"{name}.googleapis.com"})
+      _Resource(SERVICE, name, {"service": f"{name}.googleapis.com"})
     for role in ("roles/logging.logWriter", "roles/monitoring.viewer"):
       _Resource(_RIGHT, role, {"role": role, "member": "nodes"})
 

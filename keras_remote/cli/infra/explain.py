@@ -16,10 +16,10 @@ from keras_remote.cli.infra.engine import (
   Op,
   StoppedError,
 )
+from keras_remote.cli.infra.kinds import BUCKET, SERVICE
 from keras_remote.cli.infra.words import named
 
 _CONSOLE = "https://console.cloud.google.com"
-_SERVICE = "gcp:projects/service:Service"
 _LONGEST = 600
 _LOG_IN = (
   "nobody is logged in to Google Cloud here: `gcloud auth application-default "
@@ -79,7 +79,7 @@ def explain(failure: Failure, config: InfraConfig) -> str:
 
 def known(failure: Failure, config: InfraConfig) -> str | None:
   """The same of what is known to fail; None of anything else."""
-  service = failure.change and failure.change.resource.kind == _SERVICE
+  service = failure.change and failure.change.resource.kind == SERVICE
   for case in (*_FIRST, *([_CANNOT_ENABLE] * bool(service)), *_CASES):
     found = case.pattern.search(failure.text)
     if found:
@@ -179,7 +179,7 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
 
 def _taken(failure: Failure, config: InfraConfig, _: object) -> str:
   change = failure.change
-  if change and "storage/bucket" in change.resource.kind:
+  if change and change.resource.kind == BUCKET:
     return (
       f"{_what(failure)}: another one has this name already, here or in "
       "another project, as all buckets of Google share their names: "

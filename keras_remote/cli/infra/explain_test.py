@@ -18,16 +18,15 @@ from keras_remote.cli.infra.engine import (
   StoppedError,
 )
 from keras_remote.cli.infra.explain import explain, explained
-from keras_remote.cli.infra.identities import BUCKET, CLUSTER, POOL
+from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, POOL, SERVICE
 
 _CONFIG = InfraConfig(
   "my-project", "us-central1-a", pools=(NodePool("h100x8"),)
 )
-_SERVICE = "gcp:projects/service:Service"
 _CLUSTER = Resource(CLUSTER, "cluster", {"name": "keras-remote"})
 _POOL = Resource(POOL, "gpu-h100x8", {"name": "gpu-h100x8"})
 _BUCKET = Resource(BUCKET, "jobs", {"name": "my-project-keras-remote-jobs"})
-_API = Resource(_SERVICE, "container", {"service": "container.googleapis.com"})
+_API = Resource(SERVICE, "container", {"service": "container.googleapis.com"})
 _NO_BILLING = (
   "Error 403: Billing account for project '123' is not found. Billing must be "
   "enabled for activation of service(s) 'container.googleapis.com' to "

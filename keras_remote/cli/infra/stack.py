@@ -1,7 +1,7 @@
 """What `up`, `down` and their kin do, whatever the engine is."""
 
 import contextlib
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
 from keras_remote import errors
@@ -20,12 +20,7 @@ from keras_remote.cli.infra.engine import (
   Stage,
 )
 from keras_remote.cli.infra.explain import TAKEN, explained, known
-from keras_remote.cli.infra.identities import (
-  BUCKET,
-  CLUSTER,
-  REPOSITORY,
-  identity,
-)
+from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, REPOSITORY
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.infra.words import named
 from keras_remote.progress import Step
@@ -41,11 +36,15 @@ class Parts:
   """What a cluster is made and known with.
 
   Attributes:
-    program: registers all its resources.
+    program: makes the program that registers all its resources, from the
+      names and ids of those that are somebody else's.
+    ids: what Google knows those by that may be there before, by the program's
+      names.
   """
 
   config: InfraConfig
-  program: Program
+  program: Callable[[Mapping[str, str]], Program]
+  ids: Mapping[str, str]
   engine: Engine
   state: State
 
@@ -69,7 +68,7 @@ def plan(parts: Parts) -> tuple[Change, ...]:
     InfraError: that cannot be told.
   """
   with _explained(parts, _UP):
-    return parts.engine.preview(parts.program)
+    return parts.engine.preview(parts.program(_adopted(parts)))
 
 
 def check_plan(changes: Iterable[Change], config: InfraConfig) -> None:
@@ -117,7 +116,8 @@ def up(
   config, engine, state = parts.config, parts.engine, parts.state
   _make_state(parts, report)
   before = state.record(config)
-  with _recorded(state, config, before), _explained(parts, _UP):
+  adopted = dict(before.adopted) if before else {}
+  with _recorded(parts, before), _explained(parts, _UP):
     ours = _resume(parts, report)
     if refresh:
       _look(engine, report)
@@ -127,26 +127,25 @@ def up(
     seen = _Seen(report)
     while True:
       try:
-        changes = engine.up(parts.program, seen)
+        changes = engine.up(parts.program(adopted), seen)
         break
       except EngineError as error:
-        taken = [
-          resource
-          for resource in _taken(error, config)
-          if adopt or resource.kind in kinds or resource.key in ours
-          if resource.key not in seen.done
-        ]
-        if not taken:
-          raise
-        _adopt(parts, taken, seen, replace=replace)
-  state.save(config, Phase.READY)
+        for resource in _taken(error, parts, seen.done):
+          if resource.kind in kinds or resource.key in ours:
+            engine.adopt(resource, parts.ids[resource.name], seen)
+          elif adopt:
+            _join(parts, resource, adopted, seen, replace=replace)
+          else:
+            raise
+  state.save(config, Phase.READY, adopted)
   return tuple(seen.done.get(c.resource.key, c) for c in changes)
 
 
 def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
   """Removes all that `up` made.
 
-  The repository of images stays where another cluster of the project uses it.
+  What it has taken over stays, and the repository of images where another
+  cluster of the project uses it.
 
   Args:
     keep_data: the bucket of jobs and the repository stay.
@@ -160,11 +159,17 @@ def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
   with _explained(parts, _DOWN):
     _resume(parts, report)
     there = engine.resources()
-    kept = [r for r in there if r.kind in _DATA and keep_data]
-    if not keep_data and _shared(state, config):
-      kept = [r for r in there if r.kind == REPOSITORY]
+    adopted = _adopted(parts)
+    shared = _shared(state, config)
+    kept = [
+      resource
+      for resource in there
+      if resource.name in adopted
+      or (resource.kind in _DATA and keep_data)
+      or (resource.kind == REPOSITORY and shared)
+    ]
     if there:
-      state.save(config, Phase.REMOVING)
+      state.save(config, Phase.REMOVING, adopted)
     changes = engine.destroy(report, keep=[r.key for r in kept])
   gone = {r.key for r in kept}
   if kept and keep_data:
@@ -239,51 +244,65 @@ def _resume(parts: Parts, report: Report) -> set[str]:
     )
   )
   _look(parts.engine, report)
-  known = {each.key for each in parts.engine.resources()}
+  there = {each.key for each in parts.engine.resources()}
   for each in pending:
-    by = identity(each, parts.config)
-    if by and each.key not in known:
+    if each.name in parts.ids and each.key not in there:
       # It may never have been made.
       with contextlib.suppress(EngineError):
-        parts.engine.adopt(each, by, report)
+        parts.engine.adopt(each, parts.ids[each.name], report)
   return {each.key for each in pending}
 
 
-def _taken(error: EngineError, config: InfraConfig) -> list[Resource]:
-  """What was to be made and is there; none unless each failure is such."""
+def _taken(
+  error: EngineError, parts: Parts, done: Container[str]
+) -> list[Resource]:
+  """What was to be made and is there.
+
+  Raises:
+    EngineError: the same, where something else failed.
+  """
   found: list[Resource] = []
   for failure in error.failures:
-    if _is_taken(failure, config) and failure.change:
-      found.append(failure.change.resource)
-    elif failure.change:
-      return []
+    change = failure.change
+    if change is None:  # It only repeats what is said of resources.
+      continue
+    taken = change.op is Op.CREATE and TAKEN.search(failure.text)
+    again = change.resource.key in done
+    if not taken or again or change.resource.name not in parts.ids:
+      raise error
+    found.append(change.resource)
+  if not found:
+    raise error
   return found
 
 
-def _is_taken(failure: Failure, config: InfraConfig) -> bool:
-  return bool(
-    failure.change
-    and failure.change.op is Op.CREATE
-    and TAKEN.search(failure.text)
-    and identity(failure.change.resource, config)
-  )
-
-
-def _adopt(
-  parts: Parts, taken: Collection[Resource], report: Report, *, replace: bool
+def _join(
+  parts: Parts,
+  resource: Resource,
+  adopted: dict[str, str],
+  report: Report,
+  *,
+  replace: bool,
 ) -> None:
-  """Takes them over, unless that would lose what nobody loses unasked."""
-  for each in taken:
-    by = identity(each, parts.config)
-    if by:
-      parts.engine.adopt(each, by, report)
+  """Takes over what is somebody else's, unless it would be made anew."""
+  identity = parts.ids[resource.name]
+  parts.engine.adopt(resource, identity, report)
+  adopted[resource.name] = identity
   if not replace:
     try:
-      check_plan(parts.engine.preview(parts.program), parts.config)
+      plan = parts.engine.preview(parts.program(adopted))
+      check_plan(plan, parts.config)
     except errors.ConfigError:
-      # Else the next `down` removes what somebody else made.
-      parts.engine.forget([each.key for each in taken])
+      # Else a later `down` might remove it.
+      parts.engine.forget([resource.key])
       raise
+  parts.state.save(parts.config, Phase.UPDATING, adopted)
+
+
+def _adopted(parts: Parts) -> Mapping[str, str]:
+  """What is somebody else's, by the program's names."""
+  record = parts.state.record(parts.config)
+  return record.adopted if record else {}
 
 
 def _shared(state: State, config: InfraConfig) -> bool:
@@ -298,17 +317,16 @@ def _shared(state: State, config: InfraConfig) -> bool:
 
 
 @contextlib.contextmanager
-def _recorded(
-  state: State, config: InfraConfig, before: Record | None
-) -> Generator[None]:
+def _recorded(parts: Parts, before: Record | None) -> Generator[None]:
   """Says while the block runs that the cluster is being changed."""
-  state.save(config, Phase.UPDATING)
+  adopted = before.adopted if before else {}
+  parts.state.save(parts.config, Phase.UPDATING, adopted)
   try:
     yield
   except errors.InfraError as error:
     # Who holds the lock has said what the cluster becomes.
     if isinstance(error.__cause__, LockedError) and before:
-      state.save(before.config, before.phase)
+      parts.state.put(before)
     raise
 
 

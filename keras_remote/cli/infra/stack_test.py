@@ -10,7 +10,7 @@ from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Change, Event, Op
-from keras_remote.cli.infra.identities import (
+from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
   POOL,
@@ -19,7 +19,7 @@ from keras_remote.cli.infra.identities import (
 from keras_remote.cli.infra.state import Phase, State
 from keras_remote.progress import Step
 from tests.fakes.gcs_server import gcs_server
-from tests.fakes.programs import small
+from tests.fakes.programs import ids, small
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
 _CONFIG = InfraConfig(
@@ -52,8 +52,13 @@ class StackTest(absltest.TestCase):
 
   def parts(self, config: InfraConfig = _CONFIG) -> stack.Parts:
     engine = FakeEngine(self.cloud, f"{config.cluster}.{config.location}")
-    program = small(config)
-    return stack.Parts(config, program, engine, State(config.project))
+    return stack.Parts(
+      config,
+      lambda adopted: small(config, adopted=adopted),
+      ids(config),
+      engine,
+      State(config.project),
+    )
 
   def up(self, config: InfraConfig = _CONFIG, **how: bool) -> dict[str, Op]:
     return _ops(stack.up(self.parts(config), self.report, **how))
@@ -118,7 +123,7 @@ class StackTest(absltest.TestCase):
     self.assertEqual(self.phase(), Phase.UPDATING)
     self.change(faults={})
     made = self.up()
-    self.assertEqual(made["keras-remote"], Op.SAME)
+    self.assertEqual(made["cluster"], Op.SAME)
     self.assertEqual(made["gpu-l4"], Op.CREATE)
     self.assertEqual(self.phase(), Phase.READY)
 
@@ -166,21 +171,24 @@ class StackTest(absltest.TestCase):
       CLUSTER,
       name="keras-remote",
       location="us-central1-a",
-      network="public",
     )
     said = self.fails(self.up)
     self.assertIn("the cluster keras-remote was not made: there is one", said)
     self.assertIn("--adopt", said)
     made = self.up(adopt=True)
-    self.assertEqual(made["keras-remote"], Op.ADOPT)
+    self.assertEqual(made["cluster"], Op.ADOPT)
     self.assertSameElements(self.up().values(), [Op.SAME])
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [CLUSTER])
+    self.cloud.load()
+    self.assertLen(self.cloud.there, 1)
 
   def test_adopted_but_otherwise(self) -> None:
     """What could only be made anew is left alone, and not known later."""
     self.cloud.add(
       CLUSTER,
       name="keras-remote",
-      location="us-central1-a",
+      location="us-central1",
       network="theirs",
     )
     with self.assertRaisesRegex(errors.ConfigError, "made anew.*--replace"):
@@ -266,7 +274,7 @@ class StackTest(absltest.TestCase):
     self.assertEqual(self.phase(), Phase.KEPT)
     made = self.up()
     self.assertEqual(made["jobs"], Op.ADOPT)
-    self.assertEqual(made["keras-remote"], Op.CREATE)
+    self.assertEqual(made["cluster"], Op.CREATE)
 
   def test_images_of_another_cluster(self) -> None:
     """The repository stays where another cluster of the project has it."""
@@ -281,13 +289,7 @@ class StackTest(absltest.TestCase):
 
 
 def _ops(changes: tuple[Change, ...]) -> dict[str, Op]:
-  """What happens to each; a cluster by its own name where that is said."""
-  return {
-    change.resource.inputs.get("name", change.resource.name)
-    if change.resource.kind == CLUSTER and change.op is not Op.REPLACE
-    else change.resource.name: change.op
-    for change in changes
-  }
+  return {change.resource.name: change.op for change in changes}
 
 
 if __name__ == "__main__":

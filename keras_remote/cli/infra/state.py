@@ -6,7 +6,8 @@ no Pulumi finds the cluster too.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from keras_remote import clock, constants, errors
 from keras_remote.cli.config import InfraConfig, state_bucket
@@ -36,12 +37,14 @@ class Record:
   Attributes:
     who: asked, as user@machine.
     when: in UTC, as ISO 8601 writes it.
+    adopted: ids of what is somebody else's, by the program's names.
   """
 
   config: InfraConfig
   phase: Phase
   who: str
   when: str
+  adopted: Mapping[str, str] = field(default_factory=dict)
 
 
 class State:
@@ -101,11 +104,19 @@ class State:
     except errors.BucketNotFoundError:
       return None
 
-  def save(self, config: InfraConfig, phase: Phase) -> None:
+  def save(
+    self,
+    config: InfraConfig,
+    phase: Phase,
+    adopted: Mapping[str, str] | None = None,
+  ) -> None:
     """Notes how far the cluster is, in place of what was there."""
     when = clock.now().isoformat(timespec="seconds")
-    record = Record(config, phase, who(), when)
-    self._store().write(_key(config), wire.encode(record))
+    self.put(Record(config, phase, who(), when, dict(adopted or {})))
+
+  def put(self, record: Record) -> None:
+    """Notes all that a record says."""
+    self._store().write(_key(record.config), wire.encode(record))
 
   def remove(self, config: InfraConfig) -> None:
     """Knows the cluster no longer."""
