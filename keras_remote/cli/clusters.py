@@ -10,7 +10,7 @@ from keras_remote.cli import asking, costs, plans
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Change
-from keras_remote.cli.infra.state import State
+from keras_remote.cli.infra.state import Phase, State
 from keras_remote.cli.infra.tools import Tools, default_tools
 from keras_remote.cli.output import Output, Table, heading
 from keras_remote.cli.progress import showing
@@ -98,19 +98,19 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
   Raises:
     KerasRemoteError: it could not.
   """
-  changes, interrupted = _plan(tools, config, how)
+  changes, known = _plan(tools, config, how)
   if not how.replace:
     stack.check_plan(changes, config)
   changing = plans.changing(changes)
-  nothing = not (changing or interrupted or how.refresh)
+  nothing = known and not (changing or how.refresh)
   _show_plan(out, config, changing, nothing=nothing)
   if how.preview:
     out.show(_document(config, changes, how, profile=None))
     return
   made: Sequence[Change] = changes
+  if changing and not asking.agree("Do this", yes=how.yes):
+    raise errors.ConfigError("nothing was done: nobody agreed")
   if not nothing:
-    if changing and not asking.agree("Do this", yes=how.yes):
-      raise errors.ConfigError("nothing was done: nobody agreed")
     with showing(f"making {config.cluster}", len(changing)) as report:
       made = stack.up(
         parts(tools, config),
@@ -159,13 +159,17 @@ def first_job(config: InfraConfig) -> str:
 def _plan(
   tools: Tools, config: InfraConfig, how: How
 ) -> tuple[tuple[Change, ...], bool]:
-  """What `up` would do, and whether an earlier one was interrupted."""
+  """What `up` would do, and whether all of the config was done before."""
   with Console().busy("looking at what there is"):
-    if State(config.project).exists():
+    state = State(config.project)
+    if state.exists():
       there = parts(tools, config)
       if how.unlock and not how.preview:
         stack.unlock(there)
-      return stack.plan(there), bool(stack.interrupted(there))
+      changes = stack.plan(there)
+      record = state.record(config)
+      done = record and (record.config, record.phase) == (config, Phase.READY)
+      return changes, bool(done)
     # Nothing is kept of what is only asked.
     with tempfile.TemporaryDirectory() as folder:
       fresh = parts(tools, config, backend=f"file://{folder}")
@@ -178,6 +182,9 @@ def _show_plan(
   where = f"{config.cluster} in {config.location}, project {config.project}"
   if nothing:
     out.tell(f"{where}: nothing has changed, and nothing is to be done")
+    return
+  if not changing:
+    out.tell(f"{where}: what is known of it is brought up to date")
     return
   costs_most = Table((), [("costs", _most(config).at_most)], fold=1)
   out.tell(heading(where), plans.table(changing), "", costs_most)

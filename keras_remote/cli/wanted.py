@@ -1,6 +1,7 @@
 """From flags, settings and what there is to the cluster that is meant."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # As Google's own tools read it.
 _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 _PLACE = ("project", "zone", "cluster", "namespace")
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 CLUSTER = "keras-remote"
 # What is taken over as it is asked for.
 _ALONE = ("regional", "private_nodes", "retention_days", "release_channel")
@@ -185,7 +187,7 @@ def anywhere(asked: Asked, project: str) -> InfraConfig:
     ConfigError: nothing can be called so.
   """
   zone = asked.place.zone or zones.get_default_zone()
-  if zone == zones.zone_to_region(zone):  # Of a cluster that is regional.
+  if _REGION.fullmatch(zone):  # Of a cluster that is regional.
     zone += "-a"
   return InfraConfig(project, zone, asked.place.cluster or CLUSTER)
 

@@ -46,6 +46,9 @@ _FIXED = frozenset(
   }
 )
 
+# What is there already may be made again.
+_TWICE = (":Service", "IAMMember", "IamMember")
+
 
 class Cloud:
   """All that there is, and what goes wrong; a file keeps it.
@@ -245,7 +248,8 @@ class FakeEngine:
     resource = change.resource
     text = self._cloud.faults.get(title(resource), "")
     text = text or resource.inputs.get("fails", "")
-    if change.op is Op.CREATE and place(resource) in self._cloud.there:
+    there = place(resource) in self._cloud.there
+    if change.op is Op.CREATE and there and not resource.kind.endswith(_TWICE):
       text = text or (
         "googleapi: Error 409: Already exists: "
         f"{title(resource)}., alreadyExists"

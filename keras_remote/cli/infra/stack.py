@@ -180,16 +180,6 @@ def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
   return Removed(left, tuple(kept))
 
 
-def interrupted(parts: Parts) -> tuple[Resource, ...]:
-  """What a process was at when it was interrupted.
-
-  Raises:
-    InfraError: that cannot be told.
-  """
-  with _explained(parts, _UP):
-    return parts.engine.pending()
-
-
 def unlock(parts: Parts, command: str = _UP) -> None:
   """Takes away the lock of a process that died.
 

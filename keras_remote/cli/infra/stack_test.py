@@ -134,7 +134,7 @@ class StackTest(absltest.TestCase):
     made = self.up()
     self.assertIn("interrupted at the node pool gpu-l4", " ".join(self.said))
     self.assertEqual(made["gpu-l4"], Op.CREATE)
-    self.assertEqual(stack.interrupted(self.parts()), ())
+    self.assertEqual(self.parts().engine.pending(), ())
 
   def test_interrupted_when_it_was_made(self) -> None:
     """What is there after all is taken over, without being asked to."""
