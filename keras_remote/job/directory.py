@@ -127,6 +127,17 @@ class JobDirectory:
     """Whether the spec has a signature, be it right or not."""
     return self._read(self._key(layout.SIGNATURE)) is not None
 
+  def try_to_write(self) -> None:
+    """Passes where the job's files can be read, and others be made.
+
+    Nothing is changed: what is made is there already.
+
+    Raises:
+      StoreError: they cannot, or there is no such job.
+    """
+    key = self._key(layout.SPEC)
+    self.store.create(key, self.store.read(key))
+
   def create_payload(self, data: Source) -> None:
     """Stores the pickled function and its arguments."""
     self.store.create(self._key(layout.PAYLOAD), data)

@@ -86,6 +86,23 @@ class DirectoryTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.IntegrityError, "not signed"):
       self.directory.spec(key=_KEY)
 
+  def test_a_store_that_can_be_used(self) -> None:
+    """That is tried without a trace."""
+    self.directory.create_spec(self.spec, _KEY)
+    before = {e.key: self.store.read(e.key) for e in self.store.list("")}
+    self.directory.try_to_write()
+    after = {e.key: self.store.read(e.key) for e in self.store.list("")}
+    self.assertEqual(after, before)
+
+  @parameterized.parameters("read", "create")
+  def test_a_store_that_cannot_be_used(self, method: str) -> None:
+    """Nor can one that is read, and takes nothing."""
+    self.directory.create_spec(self.spec, _KEY)
+    error = errors.StoreError("no")
+    failing = failing_at(self.store, 0, error, [method])
+    with self.assertRaisesRegex(errors.StoreError, "no"):
+      JobDirectory(failing, JOB_ID).try_to_write()
+
   def test_no_such_job(self) -> None:
     """The error names the job and the store."""
     with self.assertRaisesRegex(errors.JobNotFoundError, f"memory.*{JOB_ID}"):

@@ -10,6 +10,8 @@ _PREFIX = "KERAS_REMOTE_LAUNCH_"
 # A first process's exit code where the outcome is stored and says no success:
 # it need not be started again. No interpreter that fails ends with it.
 ENDED_EXIT = 80
+# The same where nothing can be stored: its last words say why.
+FAILED_EXIT = 1
 
 
 @dataclass(frozen=True)
