@@ -111,10 +111,10 @@ class HostLog:
 
   def _following(self) -> int:
     """The attempt after the one that is read, if it has begun; or 0."""
-    newest = self._newest()
+    claimed = self._job.directory.attempts()
     if not self._attempt:
-      return newest
-    return self._attempt + 1 if newest > self._attempt else 0
+      return max(claimed, default=0)
+    return min((each for each in claimed if each > self._attempt), default=0)
 
   def _of(self, allocation: str) -> int:
     """The attempt of these processes; 0 where they claimed none."""

@@ -162,14 +162,26 @@ class JobDirectory:
     found = self._decoded(Present, self._key(layout.present(host)))
     return self._signed(found, key)
 
-  def attempts(self) -> list[int]:
+  def attempts(self, key: bytes | None = None) -> list[int]:
     """The attempts that were claimed, in order.
 
-    They have no gaps: to ask for one after the other costs less than to list
-    all that a long job has logged.
+    Their numbers have no gaps but where another than the job has claimed one:
+    to ask for one after the other costs less than to list all that a long job
+    has logged.
+
+    Args:
+      key: with which a claim must be signed; None for the directory's own.
     """
-    claimed = itertools.takewhile(self._claimed, itertools.count(1))
-    return list(claimed)
+    key = self.key if key is None else key
+    return [
+      number for number, found in self._claims(0, key) if found or key is None
+    ]
+
+  def claim_after(self, attempt: int, key: bytes) -> Started | None:
+    """The first claim after that attempt that the job has signed, if any."""
+    return next(
+      (found for _, found in self._claims(attempt, key) if found), None
+    )
 
   def create_started(self, started: Started) -> bool:
     """Claims the attempt; False where another start has."""
@@ -348,13 +360,24 @@ class JobDirectory:
   def _attempt(self, number: int, name: str) -> str:
     return self._key(layout.attempt(number, name))
 
-  def _claimed(self, attempt: int) -> bool:
-    return self._read(self._attempt(attempt, layout.STARTED)) is not None
+  def _claims(
+    self, after: int, key: bytes | None
+  ) -> Iterator[tuple[int, Started | None]]:
+    """The numbers that were claimed after one, with the claims that count."""
+    for number in itertools.count(after + 1):
+      data = self._read(self._attempt(number, layout.STARTED))
+      if data is None:
+        return
+      yield number, self._signed(self._record(Started, data), key)
 
   def _decoded(self, cls: type[T], key: str) -> T | None:
     data = self._read(key)
+    return None if data is None else self._record(cls, data)
+
+  def _record(self, cls: type[T], data: bytes) -> T | None:
+    """What is in a file; None where that is not legible."""
     try:
-      return None if data is None else wire.decode(cls, data, key)
+      return wire.decode(cls, data, f"a file of {self.job_id}")
     except errors.IntegrityError:
       return None
 

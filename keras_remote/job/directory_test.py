@@ -86,6 +86,21 @@ class DirectoryTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.IntegrityError, "not signed"):
       self.directory.spec(key=_KEY)
 
+  def test_claims_of_others(self) -> None:
+    """Whoever has the key counts none that it has not signed."""
+    first, *others = (Started(n, "pod", "", "now") for n in range(1, 5))
+    self.directory.create_started(first)
+    for started in others:
+      key = b"other" if started.attempt == 3 else _KEY
+      self.directory.create_started(signing.sign(started, JOB_ID, key))
+    self.assertEqual(self.directory.attempts(), [1, 2, 3, 4])
+    self.assertEqual(self.directory.attempts(_KEY), [2, 4])
+    ours = JobDirectory(self.store, JOB_ID, _KEY)
+    self.assertEqual(ours.attempts(), [2, 4])
+    after = [self.directory.claim_after(n, _KEY) for n in range(5)]
+    numbers = [each and each.attempt for each in after]
+    self.assertEqual(numbers, [2, 2, 4, 4, None])
+
   def test_a_store_that_can_be_used(self) -> None:
     """That is tried without a trace."""
     self.directory.create_spec(self.spec, _KEY)

@@ -30,16 +30,19 @@ def claim(
   outcome = directory.outcome(key)
   if outcome is not None:
     return outcome
-  claimed = directory.attempts()
+  claimed = directory.attempts(key)
   if outcome := _complete(directory, spec, key, claimed):
     return outcome
+  number = max(claimed, default=0)
   while not attempts.are_spent(directory, spec, claimed):
-    number = len(claimed) + 1
+    number += 1
     started = Started(number, allocation, coordinator, _now(), members)
     started = signing.sign(started, directory.job_id, key)
     if directory.create_started(started):
       return started
-    claimed.append(number)
+    # One that the job has not signed is none.
+    if directory.started(number, key):
+      claimed.append(number)
   who = f"start of {allocation}"
   return _exhausted(directory, spec, key, claimed, who, over=True)
 
@@ -47,7 +50,7 @@ def claim(
 def spent(directory: JobDirectory, spec: JobSpec) -> bool:
   """Whether the job's attempts, none with an outcome, allow no further one.
 
-  They may go on: one that runs counts as if it ended now and said nothing.
+  One that runs counts as if it ended now and said nothing.
   """
   return attempts.are_spent(directory, spec, directory.attempts())
 
@@ -65,10 +68,10 @@ def conclude(
   Args:
     over: whether all processes of the attempts are gone.
   """
-  claimed = directory.attempts()
+  claimed = directory.attempts(key)
   if outcome := _complete(directory, spec, key, claimed):
     return outcome
-  if not attempts.are_spent(directory, spec, claimed):
+  if not attempts.are_spent(directory, spec, claimed, over=over):
     return None
   return _exhausted(directory, spec, key, claimed, who, over=over)
 
@@ -224,14 +227,19 @@ def give_up(
   outcome = directory.outcome(key)
   if outcome is not None:
     return outcome
-  for number in range(1, 2 + spec.limits.retries):
+  number, left = 0, 1 + spec.limits.retries
+  while left:
+    number += 1
     nobody = Started(number, _NOBODY, "", _now())
     nobody = signing.sign(nobody, directory.job_id, key)
     if not directory.create_started(nobody):
       found = directory.started(number, key)
+      if found is None:
+        continue  # No start counts it either: the job has not signed it.
       # Another client's that gives up too, or died at it.
-      if found is None or found.allocation != _NOBODY:
+      if found.allocation != _NOBODY:
         return None
+    left -= 1
   return end(directory, spec, key, _waited(spec, why, who))
 
 

@@ -122,12 +122,12 @@ class Rendezvous:
     return signed
 
   def _last(self) -> Started | None:
-    claimed = self._directory.attempts()
-    return self._started(claimed[-1]) if claimed else None
+    claimed = self._directory.attempts(self._key)
+    return self._after(claimed[-1] - 1) if claimed else None
 
-  def _started(self, attempt: int) -> Started | None:
-    """The attempt's claim, by the job itself: another's names any address."""
-    return self._directory.started(attempt, self._key)
+  def _after(self, attempt: int) -> Started | None:
+    """The next claim, by the job itself: another's names any address."""
+    return self._directory.claim_after(attempt, self._key)
 
   def _present(self, host: int) -> Present | None:
     return self._directory.present(host, self._key)
@@ -203,7 +203,7 @@ class Rendezvous:
     directory, host = self._directory, self._launch.host
     last = self._last()
     patience = self._patience(spec, last)
-    number = last.attempt + 1 if last else 1
+    number = last.attempt if last else 0
     old, answered = _leader(last), ""
     pulse = self._pulse(last)
     looks = _Looks(patience)
@@ -222,7 +222,7 @@ class Rendezvous:
             return outcome
           if last and pulse and pulse.beats():
             return self._loss(last)
-        started = self._started(number) if answered else None
+        started = self._after(number) if answered else None
         # An attempt of an earlier host 0, which is gone, may have it, too.
         of_it = started and _leader(started) == answered
         if started and of_it and self._token in started.members:
@@ -230,7 +230,7 @@ class Rendezvous:
         if started:
           if lost := self.tell_loss():
             return lost
-          last, number = started, started.attempt + 1
+          last, number = started, started.attempt
           old, pulse = _leader(last), self._pulse(last)
 
   def _pulse(self, last: Started | None) -> "_Beats | None":

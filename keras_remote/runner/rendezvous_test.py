@@ -247,6 +247,12 @@ class MeetTest(_MeetingTest):
     endings.cancel(self.directory, _spec(), _KEY, "me")
     self.assertIsInstance(waiting.result(_SECONDS), Outcome)
 
+  def test_the_claim_after_a_forged_one(self) -> None:
+    """The group meets in the next, as if the other was not there."""
+    forged = Started(1, "pod-0", "6.6.6.6:1", "now", ("pod-0/x",) * 3)
+    self.directory.create_started(signing.sign(forged, JOB_ID, b"forged"))
+    self.assertEqual(self.group("pod").attempt, 2)
+
   def test_a_store_that_is_away_at_the_start(self) -> None:
     """Who comes then looks again, too."""
     with self.failing(lambda key: layout.OUTCOME in key, 3):
