@@ -177,11 +177,25 @@ class JobDirectory:
       number for number, found in self._claims(0, key) if found or key is None
     ]
 
-  def claim_after(self, attempt: int, key: bytes) -> Started | None:
-    """The first claim after that attempt that the job has signed, if any."""
-    return next(
-      (found for _, found in self._claims(attempt, key) if found), None
-    )
+  def claims(
+    self,
+    after: int = 0,
+    key: bytes | None = None,
+    *,
+    most: int | None = None,
+  ) -> Iterator[Started]:
+    """The claims that can be read, in order: see `attempts`.
+
+    Args:
+      after: number of an attempt; of those up to it nothing is told.
+      most: the number up to which is looked; None for all.
+    """
+    key = self.key if key is None else key
+    for number, found in self._claims(after, key):
+      if found:
+        yield found
+      if number == most:
+        return
 
   def create_started(self, started: Started) -> bool:
     """Claims the attempt; False where another start has."""

@@ -97,9 +97,18 @@ class DirectoryTest(parameterized.TestCase):
     self.assertEqual(self.directory.attempts(_KEY), [2, 4])
     ours = JobDirectory(self.store, JOB_ID, _KEY)
     self.assertEqual(ours.attempts(), [2, 4])
-    after = [self.directory.claim_after(n, _KEY) for n in range(5)]
-    numbers = [each and each.attempt for each in after]
-    self.assertEqual(numbers, [2, 2, 4, 4, None])
+    for after, numbers in ((0, (2, 4)), (2, (4,)), (4, ())):
+      claims = self.directory.claims(after, _KEY)
+      self.assertEqual(tuple(claim.attempt for claim in claims), numbers)
+
+  def test_one_claim(self) -> None:
+    """Of a job that has one at most no further one is asked for."""
+    self.directory.create_started(Started(1, "pod", "", "now"))
+    reads: list[str] = []
+    watched = WatchedStore(self.store, lambda _, key: reads.append(key))
+    claims = JobDirectory(watched, JOB_ID).claims(most=1)
+    self.assertEqual([claim.attempt for claim in claims], [1])
+    self.assertLen(reads, 1)
 
   def test_a_store_that_can_be_used(self) -> None:
     """That is tried without a trace."""

@@ -127,7 +127,7 @@ class Rendezvous:
 
   def _after(self, attempt: int) -> Started | None:
     """The next claim, by the job itself: another's names any address."""
-    return self._directory.claim_after(attempt, self._key)
+    return next(self._directory.claims(attempt, self._key), None)
 
   def _present(self, host: int) -> Present | None:
     return self._directory.present(host, self._key)
