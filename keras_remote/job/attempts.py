@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from keras_remote import errors
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import Cause, HostReport
 from keras_remote.job.spec import JobSpec
 
@@ -98,7 +99,7 @@ def first_cause(reports: Sequence[HostReport]) -> HostReport | None:
 
 def named(report: HostReport) -> str:
   """The report's message as a sentence about its host."""
-  host, message = f"host {report.host}", report.message
+  host, message = f"host {report.host}", one_line(report.message)
   for begin, instead in (("its ", f"{host}'s "), ("it ", f"{host} ")):
     if message.startswith(begin):
       return instead + message.removeprefix(begin)
@@ -129,7 +130,7 @@ def _why(
     reports = killed + reports
   cause = first_cause(reports)
   if cause is None or spec.resources.hosts == 1:
-    return cause.message if cause else ""
+    return one_line(cause.message) if cause else ""
   return named(cause)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from keras_remote import clock, errors
 from keras_remote.job import attempts, index, signing
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -185,7 +186,7 @@ def explained(
       directory.create_death(found)
   # A text is shown, and no more: no signature covers it.
   return dataclasses.replace(
-    outcome, message=f"{outcome.message}: {found.message}"
+    outcome, message=f"{outcome.message}: {one_line(found.message)}"
   )
 
 
@@ -275,7 +276,7 @@ def _untold(
   started = directory.started(attempt)
   report = directory.host_report(attempt, 0)
   if report and report.message:
-    message = f"{message}: {report.message}"
+    message = f"{message}: {one_line(report.message)}"
   return Outcome(
     attempt=attempt,
     state=state,
