@@ -66,7 +66,7 @@ class Rendezvous:
     ready = ready or (lambda: None)
     if self._alone:
       return self._claim(spec, "", ready)
-    looks = _Looks(spec.limits.startup_timeout)
+    looks = _Looks(spec.job_id, spec.limits.startup_timeout)
     before: Outcome | HostReport | None = None
     while not looks.went_well:
       with looks.next("the store did not answer"):
@@ -173,7 +173,7 @@ class Rendezvous:
     """Calls the roll, and claims the attempt when all have answered."""
     hosts = self._launch.hosts
     members = {0: self._token}
-    looks = _Looks(self._patience(spec, self._last()))
+    looks = _Looks(spec.job_id, self._patience(spec, self._last()))
     self._say(Present(0, self._token))
     while len(members) < hosts:
       missing = [host for host in range(hosts) if host not in members]
@@ -206,7 +206,7 @@ class Rendezvous:
     number = last.attempt if last else 0
     old, answered = _leader(last), ""
     pulse = self._pulse(last)
-    looks = _Looks(patience)
+    looks = _Looks(spec.job_id, patience)
     while True:
       waits_for = "did not begin" if answered else "did not come"
       with looks.next(f"host 0 {waits_for}"):
@@ -250,7 +250,8 @@ class _Looks:
     seconds: after which nothing more is waited for.
   """
 
-  def __init__(self, seconds: float) -> None:
+  def __init__(self, job_id: str, seconds: float) -> None:
+    self._job_id = job_id
     self._count = -1
     self._failed: errors.StoreError | None = None
     # Whether the last look did not fail.
@@ -278,8 +279,9 @@ class _Looks:
     if self._count >= 0:
       if time.monotonic() >= self._deadline:
         raise self._failed or errors.StartupError(
-          f"{absent} within {self._seconds:g} s (startup_timeout): its log may "
-          "say why, if it ever ran; a larger startup_timeout= waits longer"
+          f"{absent} within {self._seconds:g} s (startup_timeout): "
+          f"`keras-remote jobs logs {self._job_id}` has what it printed, if it "
+          "ever ran; a larger startup_timeout= waits longer"
         )
       time.sleep(self._pause)
       self._pause = min(_SLOW, 1.1 * self._pause)

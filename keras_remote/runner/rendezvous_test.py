@@ -167,7 +167,9 @@ class MeetTest(_MeetingTest):
   def test_who_did_not_come(self) -> None:
     """Host 0 names them, and no attempt was claimed."""
     (other,) = self.come(self.host(1), spec=_spec(0.5))
-    with self.assertRaisesRegex(errors.StartupError, "^host 2 did not come"):
+    with self.assertRaisesRegex(
+      errors.StartupError, f"^host 2 did not come .*jobs logs {JOB_ID}"
+    ):
       self.host(0).meet(_spec(0.5))
     self.assertEmpty(self.directory.attempts())
     endings.cancel(self.directory, _spec(), _KEY, "me")
