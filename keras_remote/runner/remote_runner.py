@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keras_remote import errors
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.launch import FAILED_EXIT, Launch
+from keras_remote.job.launch import FAILED_EXIT, SHOWN, Launch
 from keras_remote.runner import (
   heartbeat,
   live,
@@ -29,9 +29,6 @@ from keras_remote.storage.open import open_store
 _LIVE = 1
 # Seconds for which a beat of the heart is tried: the next one says more.
 _BEAT_SECONDS = 10.0
-# Seconds for which a host that cannot begin at all, store or no store, is left
-# to whoever looks.
-_SHOWN = 60.0
 
 
 def main(worker: process.Worker) -> int:
@@ -107,8 +104,8 @@ def _free(launch: Launch, failed: Exception) -> None:
   release = Release(Path(launch.release), launch.job_id, _note)
   store = isinstance(failed, (errors.StoreError, errors.CredentialsError))
   if not store:
-    _note(f"in {_SHOWN:.0f} s its machines are freed")
-    staying.hold(release, _SHOWN)
+    _note(f"in {SHOWN:.0f} s its machines are freed")
+    staying.hold(release, SHOWN)
     return
   seconds = heartbeat.OUTAGE
   _note(f"its machines are freed if the store fails for {seconds:.0f} s")
