@@ -156,7 +156,11 @@ def cancel(
 def settle(
   directory: JobDirectory, spec: JobSpec, key: bytes, why: str, who: str
 ) -> Outcome:
-  """Ends a job whose processes are gone and said nothing."""
+  """Ends a job whose processes are gone and stored no outcome."""
+  # Of reports that the job has not signed none counts.
+  keyed = dataclasses.replace(directory, key=key)
+  if outcome := _complete(keyed, spec, key, keyed.attempts()):
+    return outcome
   lost = _untold(directory, State.LOST, Cause.LOST, why, who)
   return end(directory, spec, key, lost)
 

@@ -297,6 +297,18 @@ class AttemptsTest(_JobTest):
     concluded = endings.conclude(self.directory, self.spec, _KEY, "me")
     self.assertEqual(concluded, outcome)
 
+  @parameterized.parameters((_KEY, State.SUCCEEDED), (b"forged", State.LOST))
+  def test_all_have_returned_and_are_gone(
+    self, key: bytes, state: State
+  ) -> None:
+    """The job has succeeded, also where nothing starts any more to say so."""
+    self.run_group(0, 0)
+    for host in range(3):
+      self.report(1, host, Cause.RETURNED, key=key)
+    directory = JobDirectory(self.store, JOB_ID)
+    ended = endings.settle(directory, self.spec, _KEY, "gone", "me")
+    self.assert_ended(ended, state)
+
   def test_a_forged_return(self) -> None:
     """It ends nothing well."""
     self.run_group(0, 0)
