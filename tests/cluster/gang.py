@@ -138,21 +138,25 @@ class GangTest(CallTest):
 
   def assert_over(self, job: JobHandle[None], attempts: int) -> None:
     """Nothing of it is left, and each host was called once an attempt."""
-    there = open_cluster(self.cluster.context, self.namespace)
-
-    def left() -> list[str]:
-      return [
-        f"{kind.plural} {each['metadata']['name']}"
-        for kind in _KINDS
-        for each in there.list(kind, pods.selector(job.id)).items
-      ]
-
-    with contextlib.suppress(AssertionError):
-      wait_until(lambda: not left(), "something is left", self.seconds, _LOOK)
-    self.assertEqual(left(), [])
+    self.assert_gone(pods.selector(job.id))
     calls = [
       (attempt + 1, host)
       for attempt in range(attempts)
       for host in range(self.hosts)
     ]
     self.assertEqual(self.called(job), calls)
+
+  def assert_gone(self, selector: str = pods.JOB_LABEL) -> None:
+    """Nothing is left with such labels, by default nothing of any job."""
+    there = open_cluster(self.cluster.context, self.namespace)
+
+    def left() -> list[str]:
+      return [
+        f"{kind.plural} {each['metadata']['name']}"
+        for kind in _KINDS
+        for each in there.list(kind, selector).items
+      ]
+
+    with contextlib.suppress(AssertionError):
+      wait_until(lambda: not left(), "something is left", self.seconds, _LOOK)
+    self.assertEqual(left(), [])

@@ -11,6 +11,9 @@ a pod is deleted                   | test_a_pod: worker; leader
   … twice                          | test_twice
 the client is killed               | test_no_client
 the bucket is away as it ends      | test_a_bucket_that_is_away_at_the_end
+a node is gone                     | restarts_test: test_a_node_of_a_group
+the controller is away             | restarts_test: test_the_controller_of_sets
+  … when a job is submitted        | restarts_test: test_the_controller_of_sets
 the Job of a group is deleted      | pathways_test: test_what_is_made
 
 After each nothing of the job is there, and without `retries` nothing is called

@@ -1,20 +1,24 @@
 """Parts of the cluster end and come back while a job runs.
 
 Not to be run beside other tests of the cluster: these end parts of it. The
-rows that they show are in faults_test.py and exactly_once_test.py.
+rows that they show are in faults_test.py, exactly_once_test.py and
+gangs_test.py.
 """
 
 import functools
 import time
 from typing import Any
 
+import pytest
 from absl.testing import absltest
 from kubernetes.client import ApiException
 
+from keras_remote import errors
 from keras_remote.core.handle import JobHandle
 from keras_remote.job.state import State
 from tests.cluster import cluster, containers
 from tests.cluster.calls import CallTest, wait_until
+from tests.cluster.gang import GangTest
 from tests.cluster.sets import SetTest
 
 # Seconds in which a job ends while a part of the cluster is away.
@@ -107,6 +111,60 @@ class SetsControllerTest(SetTest):
     self.wait_group("restarted", 2, but=restarted)
     leader, _ = self.wait_group("deleted", 2, but=deleted[1:])
     self.assertEqual(leader.metadata.uid, deleted[0].metadata.uid)
+
+
+@pytest.mark.timeout(900)
+class GangRestartsTest(GangTest):
+  def setUp(self) -> None:
+    super().setUp()
+    self.addCleanup(cluster.up)
+
+  def test_the_controller_of_sets(self) -> None:
+    """While it is away a group ends that is told to, and one that breaks.
+
+    Its machines are free then; its objects go when the controller is back. One
+    that is submitted meanwhile is refused, and nothing of it is left.
+    """
+    breaks, ends = self.begin(), self.begin()
+    cluster.part("lws").kill()
+    with self.assertRaisesRegex(errors.SubmitError, "The controller of Leader"):
+      self.send()
+    containers.first(self.pod(breaks, 1)).kill()
+    broken = self.stored(breaks)
+    self.assertEqual(broken.state, State.LOST)
+    self.assertIn("host 1's first process is gone", broken.message)
+    self.tell()
+    self.assertEqual(self.stored(ends).state, State.SUCCEEDED)
+    # No pod that ran can lose its finalizer: a webhook of the controller's is
+    # asked about every change of it.
+    wait_until(lambda: not self.running(breaks, ends), "pods run", self.seconds)
+    cluster.up()
+    for job in (breaks, ends):
+      self.assert_over(job, attempts=1)
+    self.assert_gone()
+
+  def running(self, *jobs: JobHandle[None]) -> bool:
+    """Whether they hold a machine."""
+    found = [pod.status.phase for job in jobs for pod in self.pods(job)]
+    return not {*found} <= {"Succeeded", "Failed"}
+
+
+@pytest.mark.timeout(900)
+class SliceRestartsTest(GangTest):
+  accelerator = "v5e-16"
+  hosts = 4
+
+  def test_a_node_of_a_group(self) -> None:
+    """With its machine a host is gone: so is the job, and that is told."""
+    self.addCleanup(cluster.up)
+    job = self.begin()
+    node = self.pod(job, 3).spec.node_name
+    cluster.part(f"node-{node}").kill()
+    cluster.up()
+    outcome = self.stored(job)
+    self.assertEqual(outcome.state, State.LOST)
+    self.assertRegex(outcome.message, r"host \d('s first process is gone| was)")
+    self.assert_over(job, attempts=1)
 
 
 def _nap() -> str:
