@@ -3,10 +3,13 @@
 import contextlib
 import dataclasses
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from absl.testing import absltest
 from kubernetes import client
 
@@ -14,11 +17,12 @@ from keras_remote import errors
 from keras_remote.backend.k8s.cluster import open_cluster
 from keras_remote.backend.k8s.objects import Applied
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra import kubernetes
+from keras_remote.cli.infra import kubernetes, releases
 from keras_remote.core.command import submit_command
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
-from tests.cluster.calls import GCS
+from tests.cluster import install
+from tests.cluster.calls import GCS, wait_until
 from tests.cluster.gang import GangTest
 from tests.cluster.namespace import REQUEST_SECONDS
 
@@ -162,6 +166,56 @@ class ProvisionedTest(GangTest):
       self.assertTrue(group.cancel())
       with self.assertRaises(errors.JobCancelledError):
         group.result(timeout=self.seconds)
+
+  def test_the_release(self) -> None:
+    """All kinds of the real manifest are taken, and twice changes nothing.
+
+    It goes by other names: this cluster's own sets are in use.
+    """
+    bodies = self.release()
+    self.addCleanup(self.uninstall, bodies)
+    first = kubernetes.install(self.objects, bodies)
+    self.assertEqual({each.how for each in first}, {Applied.MADE})
+    self.assertGreater(len(first), 15)
+
+    def same() -> bool:
+      # Controllers still write how these stand.
+      again = kubernetes.install(self.objects, bodies)
+      return {each.how for each in again} == {Applied.SAME}
+
+    wait_until(same, "applying it again changes something")
+
+  def release(self) -> list[Any]:
+    """The objects of the release, under names of this test alone."""
+    if not install.lws_module().is_dir() or shutil.which("kubectl") is None:
+      self.skipTest("there is no manifest, or nothing that makes it")
+    made = subprocess.run(
+      ("kubectl", "kustomize", install.lws_module() / "config" / "default"),
+      check=True,
+      capture_output=True,
+      text=True,
+      timeout=60,
+    ).stdout
+    for name in ("leaderworkerset.x-k8s.io", "leaderworkerset.sigs.k8s.io"):
+      made = made.replace(name, f"{self.namespace}.example")
+    file = self.create_tempfile(
+      content=made.replace("lws-", f"{self.namespace}-")
+    )
+    # It defines another kind, so it is none of sets.
+    with self.assertRaisesRegex(errors.ConfigError, "no manifest of Leader"):
+      releases.manifest(file.full_path)
+    bodies = [each for each in yaml.safe_load_all(file.read_text()) if each]
+    for body in bodies:
+      if body["kind"] == "Deployment":
+        body["spec"]["replicas"] = 0  # Its image is nowhere.
+    return bodies
+
+  def uninstall(self, bodies: list[Any]) -> None:
+    kinds = kubernetes.Kinds(self.objects)
+    for body in bodies:
+      kind = kinds.of(body)
+      if not kind.namespaced:
+        self.objects.delete(kind, body["metadata"]["name"])
 
   def test_what_a_job_must_not(self) -> None:
     """It is refused all of it, whoever it says to be, and goes on."""

@@ -95,8 +95,7 @@ def apply(
       of sets does not answer.
   """
   there = replace(cluster, namespace=config.namespace)
-  kinds = _Kinds(there)
-  done = list(_applied(there, kinds, objects(config), report))
+  done = list(install(there, objects(config), report))
   if not config.quota and there.has(QUOTAS, _NAME):
     there.delete(QUOTAS, _NAME)
     done.append(Done("ResourceQuota", _NAME, config.namespace, Applied.CHANGED))
@@ -104,9 +103,21 @@ def apply(
     left = "LeaderWorkerSets are there, by somebody else: left as they are"
     report(Step(left))
   elif sets:
-    done += _applied(there, kinds, _first(sets), report)
+    done += install(there, sets, report)
     wait_for_sets(there, report)
   return tuple(done)
+
+
+def install(
+  cluster: Cluster, bodies: Sequence[Object], report: Report = silent
+) -> tuple[Done, ...]:
+  """Has the objects of a manifest be there, each in its own namespace.
+
+  Raises:
+    ClusterError: the cluster cannot be reached, refuses, or lacks a kind.
+  """
+  ordered = _first(bodies)
+  return tuple(_applied(cluster, Kinds(cluster), ordered, report))
 
 
 def summary(done: Iterable[Done]) -> str:
@@ -156,7 +167,7 @@ def wait_for_sets(
 
 
 @dataclass(frozen=True)
-class _Kinds:
+class Kinds:
   """The kinds that a cluster has, each group asked for once."""
 
   cluster: Cluster
@@ -186,7 +197,7 @@ class _Kinds:
 
 
 def _applied(
-  cluster: Cluster, kinds: _Kinds, bodies: Sequence[Object], report: Report
+  cluster: Cluster, kinds: Kinds, bodies: Sequence[Object], report: Report
 ) -> Iterable[Done]:
   for number, body in enumerate(bodies):
     kind, metadata = kinds.of(body), body["metadata"]
