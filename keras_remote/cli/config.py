@@ -346,11 +346,25 @@ class InfraConfig:
     """What marks all that belongs to it."""
     return {"managed-by": "keras-remote", "keras-remote-cluster": self.cluster}
 
+  @property
+  def description(self) -> str:
+    """The same for what takes no labels."""
+    return f"Made by keras_remote for the cluster {self.cluster}"
+
+  @property
+  def workload_pool(self) -> str:
+    """The identities that jobs have in the cluster."""
+    return f"{self.project}.svc.id.goog"
+
   def email(self, account: str) -> str:
     """The address of a service account of the project, from its id."""
     domain, _, name = self.project.rpartition(":")
     whole = f"{name}.{domain}" if domain else name
     return f"{account}@{whole}.iam.gserviceaccount.com"
+
+  def policy_name(self, pool: NodePool) -> str:
+    """What a pool's placement policy is called, of which the region has one."""
+    return _short(self.cluster, f"-{pool.name}")
 
   def _account(self, suffix: str) -> str:
     return _short(self.cluster, suffix, _ACCOUNT_LENGTH)

@@ -66,7 +66,11 @@ class Output:
     if self.as_json:
       self.write(document.encode(content) + "\n")
       return
-    for block in blocks:
+    self.tell(*blocks)
+
+  def tell(self, *blocks: str | Table) -> None:
+    """Prints the blocks, unless a document is asked for."""
+    for block in () if self.as_json else blocks:
       text = self._table(block) if isinstance(block, Table) else f"{block}\n"
       # What a job, or a writer of its store, has said is obeyed by no terminal.
       self.write(printable(text, styles=True))
