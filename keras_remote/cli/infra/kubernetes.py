@@ -28,7 +28,12 @@ _IDENTITY = "iam.gke.io/gcp-service-account"
 # Of the role of members, its binding, and the quota.
 _NAME = "keras-remote"
 _DEFINITION = "CustomResourceDefinition"
+_DEFINITIONS = Kind(
+  "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False
+)
 _SETS_NAME = f"{SETS.plural}.{SETS.api_group}"
+# On their definition: what they were installed of.
+_SOURCE = "keras-remote/source"
 # Seconds for which a new controller may take to answer, which has an image to
 # pull and a certificate to make, and between looks: it pushes nothing.
 _PATIENCE, _LOOK = 300.0, 2.0
@@ -78,34 +83,79 @@ def subject(member: str) -> Object:
   }
 
 
-def apply(
+def provision(
   cluster: Cluster,
   config: InfraConfig,
-  sets: Sequence[Object] = (),
   report: Report = silent,
+  *,
+  source: str = "",
 ) -> tuple[Done, ...]:
-  """Has all of it be there; a second time it changes nothing.
+  """Has all of it be there, LeaderWorkerSets too.
 
   Args:
-    sets: what LeaderWorkerSets are installed of, see releases.py; where
-      somebody else has installed them it is not applied.
+    source: of their manifest: a file or a URL; "" for their project's page.
 
   Raises:
     ClusterError: the cluster cannot be reached or refuses, or the controller
       of sets does not answer.
+    ConfigError: the manifest cannot be had.
+  """
+  done = apply(cluster, config, report)
+  there = replace(cluster, namespace=config.namespace)
+  return *done, *have_sets(there, source, report)
+
+
+def apply(
+  cluster: Cluster, config: InfraConfig, report: Report = silent
+) -> tuple[Done, ...]:
+  """Has what jobs and members need be there; twice changes nothing.
+
+  Raises:
+    ClusterError: the cluster cannot be reached or refuses.
   """
   there = replace(cluster, namespace=config.namespace)
-  done = list(install(there, objects(config), report))
-  if not config.quota and there.has(QUOTAS, _NAME):
-    there.delete(QUOTAS, _NAME)
-    done.append(Done("ResourceQuota", _NAME, config.namespace, Applied.CHANGED))
-  if sets and _is_anothers(there):
-    left = "LeaderWorkerSets are there, by somebody else: left as they are"
-    report(Step(left))
-  elif sets:
-    done += install(there, sets, report)
-    wait_for_sets(there, report)
-  return tuple(done)
+  done = install(there, objects(config), report)
+  if config.quota or not there.has(QUOTAS, _NAME):
+    return done
+  there.delete(QUOTAS, _NAME)
+  gone = Done("ResourceQuota", _NAME, config.namespace, Applied.CHANGED)
+  return *done, gone
+
+
+def have_sets(
+  cluster: Cluster, source: str = "", report: Report = silent
+) -> tuple[Done, ...]:
+  """Has LeaderWorkerSets be installed, and wait for their controller.
+
+  Those that somebody else has installed are left as they are, and those of
+  the same source that answer are not looked at any further.
+
+  Args:
+    source: as of `provision`.
+
+  Raises:
+    ClusterError, ConfigError: as `provision`.
+  """
+  from keras_remote.cli.infra import releases
+
+  source = source or releases.address()
+  found = cluster.metadata(_DEFINITIONS, _SETS_NAME)
+  if found is not None:
+    if MANAGER not in {each["manager"] for each in found["managedFields"]}:
+      left = "LeaderWorkerSets are there, by somebody else: left as they are"
+      report(Step(left))
+      return ()
+    same = (found.get("annotations") or {}).get(_SOURCE) == source
+    if same and _refusal_of_sets(cluster) is None:
+      return ()
+  report(Step("fetching the manifest of LeaderWorkerSets"))
+  bodies = releases.manifest(source)
+  for body in bodies:
+    if body["metadata"]["name"] == _SETS_NAME:
+      body["metadata"].setdefault("annotations", {})[_SOURCE] = source
+  done = install(cluster, bodies, report)
+  wait_for_sets(cluster, report)
+  return done
 
 
 def install(
@@ -146,24 +196,33 @@ def wait_for_sets(
     ClusterError: it does not, after so many seconds.
   """
   began = clock.monotonic()
-  while True:
-    try:
-      cluster.warnings(SETS, _trial(), once=True)
-      return
-    except errors.ClusterAccessError:
-      raise
-    except errors.ClusterError as error:
-      waited = clock.monotonic() - began
-      if waited > patience:
-        raise errors.ClusterError(
-          f"{cluster.name.words} has LeaderWorkerSets now, but their "
-          f"controller has not answered for {waited:.0f} s: "
-          f"`{cluster.name.kubectl} --namespace=lws-system get pods,events` "
-          f"shows why; then type the same command again. It said: {error}",
-          status=error.status,
-        ) from error
+  while refusal := _refusal_of_sets(cluster):
+    waited = clock.monotonic() - began
+    if waited > patience:
+      raise errors.ClusterError(
+        f"{cluster.name.words} has LeaderWorkerSets now, but their controller "
+        f"has not answered for {waited:.0f} s: `{cluster.name.kubectl} "
+        "--namespace=lws-system get pods,events` shows why; then type the "
+        f"same command again. It said: {refusal}",
+        status=refusal.status,
+      ) from refusal
     report(Step("waiting for the controller of sets", int(waited), unit="s"))
     sleep(_LOOK)
+
+
+def _refusal_of_sets(cluster: Cluster) -> errors.ClusterError | None:
+  """Why the cluster would not take a set now; None where it would.
+
+  Raises:
+    ClusterAccessError: this user may not have it do so.
+  """
+  try:
+    cluster.warnings(SETS, _trial(), once=True)
+  except errors.ClusterAccessError:
+    raise
+  except errors.ClusterError as error:
+    return error
+  return None
 
 
 @dataclass(frozen=True)
@@ -219,20 +278,6 @@ def _first(bodies: Iterable[Object]) -> list[Object]:
     return order.index(kind) if kind in order else len(order)
 
   return sorted(bodies, key=place)
-
-
-def _is_anothers(cluster: Cluster) -> bool:
-  """Whether somebody else has installed LeaderWorkerSets."""
-  kind = Kind(
-    "apis/apiextensions.k8s.io/v1",
-    "customresourcedefinitions",
-    namespaced=False,
-  )
-  found = cluster.metadata(kind, _SETS_NAME)
-  managers = {
-    each["manager"] for each in (found or {}).get("managedFields", ())
-  }
-  return found is not None and MANAGER not in managers
 
 
 def _trial() -> Object:

@@ -102,9 +102,9 @@ class ObjectsTest(parameterized.TestCase):
 
 
 class ApplyTest(KubernetesCase):
-  def apply(self, *sets: Object, **changed: Any) -> dict[str, Applied]:
+  def apply(self, **changed: Any) -> dict[str, Applied]:
     config = dataclasses.replace(_CONFIG, **changed)
-    done = kubernetes.apply(self.cluster, config, sets)
+    done = kubernetes.apply(self.cluster, config)
     self.said = kubernetes.summary(done)
     return {each.kind: each.how for each in done}
 
@@ -130,16 +130,24 @@ class ApplyTest(KubernetesCase):
     """It is named, rather than a path that is not found."""
     odd = {**_CONTROLLER, "apiVersion": "odd.example/v1", "kind": "Odd"}
     with self.assertRaisesRegex(errors.ClusterError, "no Odd of odd.example/v"):
-      self.apply(odd)
+      kubernetes.install(self.cluster, [odd])
+
+  def manifest(self, *bodies: Object) -> str:
+    """The path of a manifest."""
+    text = yaml.safe_dump_all(bodies)
+    return self.create_tempfile(content=text).full_path
+
+  def sets(self, source: str) -> list[str]:
+    """What is told while they are installed."""
+    steps: list[Step] = []
+    self.done = kubernetes.have_sets(self.cluster, source, steps.append)
+    return [step.what.removeprefix("applying ") for step in steps]
 
   def test_sets(self) -> None:
     """What others are in comes first, each in the namespace that it names."""
-    steps: list[Step] = []
-    bodies = [_CONTROLLER, _DEFINITION, _SYSTEM]
-    kubernetes.apply(self.cluster, _CONFIG, bodies, steps.append)
-    words = [step.what.removeprefix("applying ") for step in steps]
+    source = self.manifest(_CONTROLLER, _DEFINITION, _SYSTEM)
     self.assertEqual(
-      words[-3:],
+      self.sets(source)[1:],
       [
         "Namespace lws-system",
         f"CustomResourceDefinition {_DEFINITION['metadata']['name']}",
@@ -148,16 +156,39 @@ class ApplyTest(KubernetesCase):
     )
     path = "/api/v1/namespaces/lws-system/serviceaccounts"
     self.assertIsNotNone(self.server.get(path, "controller"))
-    self.assertEqual(set(self.apply(*bodies).values()), {Applied.SAME})
+    # Nothing is fetched, and nothing applied.
+    self.assertEqual((self.sets(source), self.done), ([], ()))
+    self.server.remove(path, "controller")
+    other = self.manifest(_CONTROLLER, _DEFINITION)
+    self.sets(other)
+    self.assertIsNotNone(self.server.get(path, "controller"))
+
+  def test_sets_that_do_not_answer(self) -> None:
+    """All of them is applied again: something of them may be gone."""
+    source = self.manifest(_DEFINITION, _CONTROLLER)
+    self.sets(source)
+    left = [500]
+    self.server.fault = lambda request: (
+      left.pop() if left and _of_sets(request) else None
+    )
+    self.assertLen(self.sets(source), 3)
+    self.assertEqual({each.how for each in self.done}, {Applied.SAME})
 
   def test_sets_that_somebody_else_has_installed(self) -> None:
     """They are left as they are: another version may be in use."""
     managed = {"managedFields": [{"manager": "helm"}]}
     body = {"metadata": {**_DEFINITION["metadata"], **managed}}
     self.server.put(f"/{_DEFINITIONS.group}/{_DEFINITIONS.plural}", body)
-    steps: list[Step] = []
-    kubernetes.apply(self.cluster, _CONFIG, [_DEFINITION], steps.append)
-    self.assertIn("left as they are", steps[-1].what)
+    (told,) = self.sets(self.manifest(_DEFINITION))
+    self.assertIn("left as they are", told)
+
+  def test_all(self) -> None:
+    """What jobs need, and then their sets."""
+    done = kubernetes.provision(
+      self.cluster, _CONFIG, source=self.manifest(_DEFINITION)
+    )
+    self.assertEqual(done[0].kind, "Namespace")
+    self.assertEqual(done[-1].kind, "CustomResourceDefinition")
 
   def test_a_controller_that_comes(self) -> None:
     """It is waited for, and each time it is said for how long."""
