@@ -30,6 +30,7 @@ class How:
     refresh: look first at what others changed.
     replace: the cluster or its bucket may be made anew.
     unlock: take away the lock of a process that died.
+    sets: where the manifest of LeaderWorkerSets is; "" for its project's page.
   """
 
   profile: str = ""
@@ -39,6 +40,7 @@ class How:
   refresh: bool = False
   replace: bool = False
   unlock: bool = False
+  sets: str = ""
 
 
 def ready(tools: Tools | None) -> Tools:
@@ -69,12 +71,17 @@ def log_in() -> None:
 
 
 def parts(
-  tools: Tools, config: InfraConfig, *, backend: str | None = None
+  tools: Tools,
+  config: InfraConfig,
+  *,
+  backend: str | None = None,
+  sets: str = "",
 ) -> stack.Parts:
   """The stack of a cluster.
 
   Args:
     backend: where its state is; None for the project's bucket.
+    sets: where the manifest of LeaderWorkerSets is, or "".
 
   Raises:
     ConfigError: the engine is not installed.
@@ -89,6 +96,7 @@ def parts(
     tools.ids(config),
     engine,
     state,
+    lambda report: tools.finish(config, report, sets),
   )
 
 
@@ -113,7 +121,7 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
   if not nothing:
     with showing(f"making {config.cluster}", len(changing)) as report:
       made = stack.up(
-        parts(tools, config),
+        parts(tools, config, sets=how.sets),
         report,
         adopt=how.adopt,
         refresh=how.refresh,

@@ -10,8 +10,10 @@ from tests.fakes.pulumi_engine import Cloud, opener
 
 
 def tools(path: Path) -> Tools:
-  """What commands take to work on that cloud."""
-  return Tools(opener(Cloud(path)), program, import_ids)
+  """What commands take to work on that cloud, which has no Kubernetes."""
+  return Tools(
+    opener(Cloud(path)), program, import_ids, lambda config, report, sets: None
+  )
 
 
 if __name__ == "__main__":

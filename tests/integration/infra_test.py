@@ -1,17 +1,21 @@
 """Commands that make clusters, typed in a script: nobody is asked anything."""
 
+import dataclasses
+
 import grpc
 from absl.testing import absltest, parameterized
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
 from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
+from keras_remote.cli.infra.tools import provision
 from keras_remote.cli.main import cli
 from keras_remote.job import index
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from tests.fakes.environment import environment
+from tests.fakes.infra_cli import tools
 from tests.fakes.specs import job_spec
 from tests.integration.infra_case import (
   PROJECT,
@@ -23,6 +27,14 @@ from tests.integration.infra_case import (
 
 _QUOTA = "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."
 _V5E = ("--project", PROJECT, "--accelerator", "v5e-8")
+
+
+_SETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: leaderworkersets.leaderworkerset.x-k8s.io
+"""
 
 
 class UpTest(InfraCase):
@@ -214,6 +226,35 @@ class UpTest(InfraCase):
     said = self.refused("up", *_V5E, "--yes", code=1)
     self.assertIn("gcloud auth application-default login", said)
     self.assertEqual(self.log, [])
+
+  def test_kubernetes(self) -> None:
+    """What jobs need in the cluster is there before it counts as ready."""
+    manifest = self.base / "manifests.yaml"
+    manifest.write_text(_SETS)
+    arguments = ["up", *_V5E, "--yes", "--sets-manifest", str(manifest)]
+    whole = dataclasses.replace(tools(self.path), finish=provision)
+
+    def typed() -> Result:
+      return CliRunner().invoke(
+        cli, arguments, prog_name="keras-remote", obj=whole
+      )
+
+    failed = typed()
+    self.assertEqual(failed.exit_code, 2)
+    self.assertIn("no project 'my-project'", failed.stderr)
+    self.assertEqual(self.record().phase, Phase.UPDATING)
+    api = self.kubernetes()
+    done = typed()
+    self.assertEqual(done.exit_code, 0, done.output)
+    self.assertIn("what is known of it is brought up to date", done.stdout)
+    self.assertEqual(self.record().phase, Phase.READY)
+    account = api.get(
+      "/api/v1/namespaces/default/serviceaccounts", "keras-remote"
+    )
+    self.assertIn(
+      "keras-remote-jobs@my-project.iam.gserviceaccount.com", str(account)
+    )
+    self.assertIn("nothing has changed", typed().stdout)
 
   def test_no_pulumi(self) -> None:
     """Without Pulumi's program it is said how that is installed."""

@@ -77,6 +77,13 @@ if TYPE_CHECKING:
   help="When GKE upgrades it: RAPID, REGULAR, STABLE or EXTENDED.",
 )
 @click.option(
+  "--sets-manifest",
+  "sets",
+  default="",
+  metavar="FILE|URL",
+  help="The manifest of LeaderWorkerSets; else of its project's page.",
+)
+@click.option(
   "--profile",
   metavar="NAME",
   help="The profile that is saved; else it has the cluster's name.",
@@ -126,7 +133,7 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
       **{
         name: flags[name]
         for name in (
-          *("preview", "yes", "adopt", "refresh", "replace", "unlock"),
+          *("preview", "yes", "adopt", "refresh", "replace", "unlock", "sets"),
         )
       },
     ),

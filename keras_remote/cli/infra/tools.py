@@ -6,7 +6,7 @@ from typing import Protocol
 
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.engine import Engine, Program
+from keras_remote.cli.infra.engine import Engine, Program, Report
 
 # What installs Pulumi's library, and what it takes.
 INSTALL = "pip install 'keras-remote[cli,gcp]'"
@@ -36,11 +36,14 @@ class Tools:
     program: what it is made of.
     ids: what Google knows the resources by that may be there before, by the
       program's names.
+    finish: does what is left when all resources are there; it is also given
+      where the manifest of LeaderWorkerSets is, or "".
   """
 
   engine: Callable[[str, str, str], Engine]
   program: MakeProgram
   ids: Callable[[InfraConfig], Mapping[str, str]]
+  finish: Callable[[InfraConfig, Report, str], None]
 
 
 def default_tools() -> Tools:
@@ -55,4 +58,20 @@ def default_tools() -> Tools:
     raise errors.ConfigError(
       f"{error.name}, with which clusters are made, is not installed: {INSTALL}"
     ) from error
-  return Tools(pulumi_engine.opened, program.program, program.import_ids)
+  return Tools(
+    pulumi_engine.opened, program.program, program.import_ids, provision
+  )
+
+
+def provision(config: InfraConfig, report: Report, source: str) -> None:
+  """Has all that jobs need be in the cluster itself.
+
+  Raises:
+    ClusterError: it cannot be reached, or refuses.
+    ConfigError: the manifest of LeaderWorkerSets cannot be had.
+  """
+  from keras_remote.cli import live
+  from keras_remote.cli.infra import kubernetes
+
+  cluster = live.cluster_of(config)
+  kubernetes.provision(cluster, config, report, source=source)
