@@ -7,6 +7,7 @@ from typing import Protocol
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.engine import Engine, Program, Report
+from keras_remote.progress import Step
 
 # What installs Pulumi's library, and what it takes.
 INSTALL = "pip install 'keras-remote[cli,gcp]'"
@@ -74,4 +75,5 @@ def provision(config: InfraConfig, report: Report, source: str) -> None:
   from keras_remote.cli.infra import kubernetes
 
   cluster = live.cluster_of(config)
-  kubernetes.provision(cluster, config, report, source=source)
+  done = kubernetes.provision(cluster, config, report, source=source)
+  report(Step(kubernetes.summary(done)))
