@@ -5,7 +5,7 @@ import datetime
 import io
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl.testing import absltest
@@ -18,7 +18,7 @@ from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Image
 from keras_remote.packaging.packager import Context
 from keras_remote.progress import Step, silent
-from keras_remote.storage.store import Entry, Source
+from keras_remote.storage.store import Entry, Source, Store
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import job_spec
 from tests.fakes.watched_store import WatchedStore
@@ -89,10 +89,11 @@ class ArchivesTest(absltest.TestCase):
     for days, again in ((2, 0), (4, 1), (29, 1)):
       store = _Aged(days)
       store.create(_KEY, whole)
-      for use in (
+      uses: list[Callable[[Store], object]] = [
         lambda store: archives.send(store, archive, silent),
         lambda store: archives.keep(store, spec),
-      ):
+      ]
+      for use in uses:
         store.written = []
         store.age(days)
         use(store)

@@ -256,6 +256,35 @@ class UpTest(InfraCase):
     )
     self.assertIn("nothing has changed", typed().stdout)
 
+  def test_what_a_cluster_that_is_ready_lacks(self) -> None:
+    """`up` mends what is in it, as another version may need more there."""
+    manifest = self.base / "manifests.yaml"
+    manifest.write_text(_SETS)
+    whole = dataclasses.replace(tools(self.path), finish=provision)
+    api = self.kubernetes()
+
+    def typed(*more: str) -> Result:
+      arguments = ["up", *_V5E, "--yes", *more]
+      result = CliRunner().invoke(
+        cli, arguments, prog_name="keras-remote", obj=whole
+      )
+      self.assertEqual(result.exit_code, 0, result.output)
+      return result
+
+    typed("--sets-manifest", str(manifest))
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    api.remove(accounts, "keras-remote")
+    typed("--preview")
+    self.assertIsNone(api.get(accounts, "keras-remote"))
+    # The manifest is not named again, and cannot be had any more.
+    manifest.rename(self.base / "other.yaml")
+    self.assertIn("1 objects made", typed().stdout)
+    self.assertIsNotNone(api.get(accounts, "keras-remote"))
+    # Another one is, and replaces the first.
+    other = str(self.base / "other.yaml")
+    self.assertIn("1 changed", typed("--sets-manifest", other).stdout)
+    self.assertIn("nothing has changed", typed().stdout)
+
   def test_no_pulumi(self) -> None:
     """Without Pulumi's program it is said how that is installed."""
     with environment(PATH="/nowhere", HOME="/nowhere"):
