@@ -205,7 +205,9 @@ def _show_plan(
   if not changing:
     out.tell(f"{where}: what is known of it is brought up to date")
     return
-  costs_most = Table((), [("costs", _most(config).at_most)], fold=1)
+  costs_most = Table(
+    (), [("costs", _most(config).at_most), ("", costs.BESIDE)], fold=1
+  )
   out.tell(heading(where), plans.table(changing), "", costs_most)
 
 

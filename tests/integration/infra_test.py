@@ -508,9 +508,32 @@ class StatusTest(InfraCase):
     index.add_ending(store, spec, State.SUCCEEDED)
     parts = self.document("status", "status")["parts"]
     self.assertEqual(parts["images"]["data"], {"count": 2})
-    self.assertEqual(parts["jobs"]["sentence"], "1 RUNNING")
+    self.assertEqual(parts["jobs"]["sentence"], "1 RUNNING; 1 of them for long")
     (job,) = parts["jobs"]["data"]
     self.assertEqual(job["id"], "train-20260101-000001-abcdef")
+    # It began in January.
+    self.assertGreater(job["lasting"]["seconds"], 24 * 60 * 60)
+    self.assertIsNone(job["lasting"]["usd_an_hour"])
+    text = self.type("status").stdout
+    _, below = text.split("\nFor long now:\n")
+    self.assertRegex(below, rf"{job['id']} +running for \d+ d")
+
+  def test_machines_that_nobody_asked_for(self) -> None:
+    """What they cost is not known, which is said of each pool."""
+    self.up("--accelerator", "v5e-8")
+    api = self.kubernetes()
+    add_node(api, "one", "tpu-v5e-8")
+    add_node(api, "two", "default-pool")
+    found = self.document("status", "status")
+    self.assertEqual(found["an_hour_now"]["unknown"], ["the pool default-pool"])
+    self.assertIn("CPU machines", found["an_hour_now"]["left_out"])
+    text = self.type("status").stdout
+    self.assertRegex(text, r"now +9.60 USD an hour .*without the\s+pool defa")
+    self.assertRegex(text, r"default-pool +\? +1 +\?")
+    self.assertRegex(text, r"GKE's fee for the cluster, CPU machines")
+    # Also before they are made.
+    plan = self.type("up", "--accelerator", "l4", "--preview").stdout
+    self.assertRegex(plan, r"GKE's fee for the cluster, CPU machines")
 
   def test_while_it_is_changed(self) -> None:
     """It is said who is at it, or was."""
