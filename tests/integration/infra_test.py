@@ -114,6 +114,33 @@ class UpTest(InfraCase):
     self.up("--accelerator", "l4:spot")
     self.assertEqual(self.record().config, config)
 
+  def test_who_leaves(self) -> None:
+    """A member loses all that `up` gave, and a quota goes."""
+    ada, ben = "user:ada@example.com", "user:ben@example.com"
+    quota = ("--quota", "count/jobs.batch=9", "--quota", "pods=5")
+    self.up(*_V5E[2:], "--member", ada, "--member", ben, *quota)
+    gone = ("--without-member", ada, "--quota", "pods=")
+    self.type("up", *gone, "--yes")
+    config = self.record().config
+    self.assertEqual(config.members, (ben,))
+    self.assertEqual(config.quota, (("count/jobs.batch", "9"),))
+    # Of each role that both had, one has gone: hers.
+    deleted = [line for line in self.log if line.startswith("delete ")]
+    self.assertIn("delete storage.objectUser", deleted)
+    self.assertLen(deleted, len(set(deleted)))
+    self.assertIn("delete iam.serviceAccountUser", deleted)
+    self.assertNotIn(ada, self.path.read_text())
+    self.assertIn(ben, self.path.read_text())
+    log = self.log
+    said = self.refused("up", *gone, "--yes")
+    self.assertIn(f"{ada} is no member of keras-remote: ", said)
+    self.assertIn(ben, said)
+    said = self.refused("up", "--quota", "pods=", "--yes")
+    self.assertIn("pods is no quota of keras-remote: ", said)
+    said = self.refused("up", "--without-member", ben, "--member", ben, "--yes")
+    self.assertIn("leave one of the two out", said)
+    self.assertEqual(self.log, log)
+
   def test_zone_that_has_it(self) -> None:
     """Where nobody says a zone, it is one with all the accelerators."""
     found = self.document(
@@ -407,7 +434,8 @@ class PoolTest(InfraCase):
   def test_resize(self) -> None:
     """That pool alone is changed; what is not said stays."""
     self.type("pool", "resize", "tpu-v5e-8", "--max-nodes", "9", "--yes")
-    self.type("pool", "resize", "tpu-v5e-8", "--min-nodes", "1", "--yes")
+    more = ("pool", "resize", "tpu-v5e-8", "--min-nodes", "1", "--yes")
+    self.assertIn("come when jobs ask for them", self.type(*more).output)
     self.type("pool", "resize", "cpu", "--max-nodes", "3", "--yes")
     found = {p["name"]: p for p in self.document("pool-list", "pool", "list")}
     tpu, cpu = found["tpu-v5e-8"], found["cpu"]
