@@ -10,7 +10,7 @@ from keras_remote.cli import asking, costs, plans
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Change
-from keras_remote.cli.infra.state import Phase, State
+from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.infra.tools import Tools, default_tools
 from keras_remote.cli.output import Output, Table, heading
 from keras_remote.cli.progress import showing
@@ -100,8 +100,18 @@ def parts(
   )
 
 
-def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
+def raise_up(
+  out: Output,
+  tools: Tools,
+  config: InfraConfig,
+  how: How,
+  *,
+  before: Record | None,
+) -> None:
   """Makes the cluster what the config says, after the plan is agreed to.
+
+  Args:
+    before: the record that the config was made from.
 
   Raises:
     KerasRemoteError: it could not.
@@ -123,6 +133,7 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
       made = stack.up(
         parts(tools, config, sets=how.sets),
         report,
+        planned=before,
         adopt=how.adopt,
         refresh=how.refresh,
         replace=how.replace,

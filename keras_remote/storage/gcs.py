@@ -34,6 +34,8 @@ _TIMEOUT = (10.0, 60.0)
 PATIENCE = 120.0
 # Seconds before the first retry at most, and before any.
 _WAITS = (0.2, 5.0)
+# Looks at an object that others write too.
+_EXCHANGES = 5
 # What is larger than so many bytes goes in parallel.
 LARGE = 32 * MIB
 # Each of the workers has two such in memory.
@@ -145,6 +147,44 @@ class GcsStore:
           return (blob.metadata or {}).get(_WRITER) == writer
         return False
     return True
+
+  def exchange(
+    self, key: str, same: Callable[[bytes | None], bool], data: bytes
+  ) -> bool:
+    """Stores the object if what is there passes; whether this call did.
+
+    Nobody else's write comes between the look and the write. A retry of this
+    very call that finds its own object says True.
+
+    Args:
+      same: is given what is there, None for nothing.
+    """
+    for _ in range(_EXCHANGES):
+      generation, there = self._generation(key)
+      if not same(there):
+        return False
+      with self._translated(key):
+        try:
+          self._upload(self._blob(key), data, generation)
+        except api.PreconditionFailed:
+          if self._generation(key)[1] == data:
+            return True
+          continue
+      return True
+    raise errors.StoreError(
+      f"the store {self.uri} failed at {key}: others write it all the time"
+    )
+
+  def _generation(self, key: str) -> tuple[int, bytes | None]:
+    """Which object is there, and what it holds; 0 and None for none."""
+    blob = self._blob(key)
+    try:
+      with self._translated(key, absent=True):
+        blob.reload(**self._patient)
+        generation = int(blob.generation or 0)
+        return generation, blob.download_as_bytes(**self._patient)
+    except errors.ObjectNotFoundError:
+      return 0, None
 
   def list(self, prefix: str, *, limit: int | None = None) -> Iterator[Entry]:
     folder, slash, _ = prefix.rpartition("/")

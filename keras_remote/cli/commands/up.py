@@ -11,7 +11,7 @@ from keras_remote.cli.parameters import place_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
-  from keras_remote.cli.infra.state import State
+  from keras_remote.cli.infra.state import Record
   from keras_remote.cli.infra.tools import Tools
   from keras_remote.cli.wanted import Asked
 
@@ -123,7 +123,10 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
   project = wanted.project_of(asked.place)
   tools = clusters.ready(tools)
   state = State(project)
-  config = _config(asked, project, state)
+  # What is wrong is said before anything is asked of Google.
+  wanted.config_of(asked, project, wanted.anywhere(asked, project))
+  record = wanted.found(asked.place, state)
+  config = _config(asked, project, record)
   clusters.raise_up(
     out,
     tools,
@@ -137,6 +140,7 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
         )
       },
     ),
+    before=record,
   )
 
 
@@ -175,14 +179,13 @@ def _quota(text: str) -> tuple[str, str]:
   return resource.strip(), amount.strip()
 
 
-def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
+def _config(
+  asked: "Asked", project: str, record: "Record | None"
+) -> "InfraConfig":
   """What is to be there; what nobody says is asked for."""
   from keras_remote.cli import wanted
   from keras_remote.cli.infra.state import Phase
 
-  # What is wrong is said before anything is asked of Google.
-  wanted.config_of(asked, project, wanted.anywhere(asked, project))
-  record = wanted.found(asked.place, state)
   before = record.config if record else None
   if record and record.phase is Phase.KEPT:
     before = replace(record.config, pools=())

@@ -21,6 +21,7 @@ from keras_remote.cli.infra.engine import (
 )
 from keras_remote.cli.infra.explain import TAKEN, explained, known
 from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, REPOSITORY
+from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.infra.words import named
 from keras_remote.progress import Step
@@ -103,6 +104,7 @@ def up(
   parts: Parts,
   report: Report,
   *,
+  planned: Record | None,
   adopt: bool = False,
   refresh: bool = False,
   replace: bool = False,
@@ -110,6 +112,7 @@ def up(
   """Makes all that the config says; what happened to each resource.
 
   Args:
+    planned: the record that the config was made from.
     adopt: takes over what has the same names, whoever made it.
     refresh: looks first at what has become of what there is.
     replace: may remove the cluster or its bucket to make it anew.
@@ -117,35 +120,44 @@ def up(
   Raises:
     InfraError: it could not; the next `up` goes on.
     ClusterError: what is left could not be done; the same.
-    ConfigError: what is to be adopted cannot become what is asked for.
+    ConfigError: what is to be adopted cannot become what is asked for, or
+      the cluster was changed since it was planned.
     StoreError: the state cannot be kept.
   """
-  config, engine, state = parts.config, parts.engine, parts.state
+  config, engine = parts.config, parts.engine
+  ledger = Ledger(parts.state, config, planned)
+  ledger.check()
   _make_state(parts, report)
-  before = state.record(config)
-  adopted = dict(before.adopted) if before else {}
-  with _recorded(parts, before), _explained(parts, _UP):
+  adopted = dict(planned.adopted) if planned else {}
+  with _explained(parts, _UP):
     ours = _resume(parts, report)
     if refresh:
       _look(engine, report)
+    if (ours or refresh) and not replace:
+      # The plan that was agreed to knew nothing of what has been found now.
+      check_plan(engine.preview(parts.program(adopted)), config)
     kinds = {REPOSITORY}
-    if before and before.phase is Phase.KEPT:
+    if planned and planned.phase is Phase.KEPT:
       kinds.update(_DATA)
     seen = _Seen(report)
     while True:
       try:
-        changes = engine.up(parts.program(adopted), seen)
+        program = ledger.noting(parts.program(adopted), adopted)
+        changes = engine.up(program, seen)
         break
       except EngineError as error:
+        if ledger.refused:
+          raise ledger.refused from error
         for resource in _taken(error, parts, seen.done):
           if resource.kind in kinds or resource.key in ours:
             engine.adopt(resource, parts.ids[resource.name], seen)
           elif adopt:
             _join(parts, resource, adopted, seen, replace=replace)
+            ledger.note(Phase.UPDATING, adopted)
           else:
             raise
   parts.finish(report)
-  state.save(config, Phase.READY, adopted)
+  ledger.end(Phase.READY, adopted)
   return tuple(seen.done.get(c.resource.key, c) for c in changes)
 
 
@@ -164,10 +176,12 @@ def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
   config, engine, state = parts.config, parts.engine, parts.state
   if not state.exists():
     return Removed((), ())
+  before = state.record(config)
+  ledger = Ledger(state, config, before)
   with _explained(parts, _DOWN):
     _resume(parts, report)
     there = engine.resources()
-    adopted = _adopted(parts)
+    adopted = before.adopted if before else {}
     shared = _shared(state, config)
     kept = [
       resource
@@ -177,11 +191,17 @@ def down(parts: Parts, report: Report, *, keep_data: bool = False) -> Removed:
       or (resource.kind == REPOSITORY and shared)
     ]
     if there:
-      state.save(config, Phase.REMOVING, adopted)
-    changes = engine.destroy(report, keep=[r.key for r in kept])
+      ledger.note(Phase.REMOVING, adopted)
+    try:
+      changes = engine.destroy(report, keep=[r.key for r in kept])
+    except LockedError:
+      # Who holds the lock has said what the cluster becomes.
+      if before:
+        ledger.restore(before)
+      raise
   gone = {r.key for r in kept}
   if kept and keep_data:
-    state.save(config, Phase.KEPT)
+    ledger.end(Phase.KEPT, {})
   else:
     state.remove(config)
   left = tuple(c for c in changes if c.resource.key not in gone)
@@ -296,7 +316,6 @@ def _join(
       # Else a later `down` might remove it.
       parts.engine.forget([resource.key])
       raise
-  parts.state.save(parts.config, Phase.UPDATING, adopted)
 
 
 def _adopted(parts: Parts) -> Mapping[str, str]:
@@ -314,20 +333,6 @@ def _shared(state: State, config: InfraConfig) -> bool:
     if (other.config.cluster, other.config.location)
     != (config.cluster, config.location)
   )
-
-
-@contextlib.contextmanager
-def _recorded(parts: Parts, before: Record | None) -> Generator[None]:
-  """Says while the block runs that the cluster is being changed."""
-  adopted = before.adopted if before else {}
-  parts.state.save(parts.config, Phase.UPDATING, adopted)
-  try:
-    yield
-  except errors.InfraError as error:
-    # Who holds the lock has said what the cluster becomes.
-    if isinstance(error.__cause__, LockedError) and before:
-      parts.state.put(before)
-    raise
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """What `up` and `down` do, on an engine whose cloud is a file."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ from absl.testing import absltest
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
-from keras_remote.cli.infra.engine import Change, Event, Op, Report
+from keras_remote.cli.infra.engine import Change, Event, Op, Program, Report
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
   POOL,
   REPOSITORY,
 )
-from keras_remote.cli.infra.state import Phase, State
+from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.progress import Step
 from tests.fakes.gcs_server import gcs_server
 from tests.fakes.programs import ids, small
@@ -62,7 +62,14 @@ class StackTest(absltest.TestCase):
     )
 
   def up(self, config: InfraConfig = _CONFIG, **how: bool) -> dict[str, Op]:
-    return _ops(stack.up(self.parts(config), self.report, **how))
+    return _ops(
+      stack.up(
+        self.parts(config), self.report, planned=self.record(config), **how
+      )
+    )
+
+  def record(self, config: InfraConfig = _CONFIG) -> Record | None:
+    return State(config.project).record(config)
 
   def change(self, **fields: Any) -> None:
     """Lets the cloud be otherwise."""
@@ -106,11 +113,13 @@ class StackTest(absltest.TestCase):
     def fail(report: Report) -> None:
       raise errors.ClusterError("it does not answer")
 
+    parts = dataclasses.replace(self.parts(), finish=fail)
     with self.assertRaises(errors.ClusterError):
-      stack.up(dataclasses.replace(self.parts(), finish=fail), self.report)
+      stack.up(parts, self.report, planned=None)
     self.assertEqual(self.phase(), Phase.UPDATING)
     done: list[Report] = []
-    stack.up(dataclasses.replace(self.parts(), finish=done.append), self.report)
+    parts = dataclasses.replace(self.parts(), finish=done.append)
+    stack.up(parts, self.report, planned=self.record())
     self.assertLen(done, 1)
     self.assertEqual(self.phase(), Phase.READY)
 
@@ -180,6 +189,61 @@ class StackTest(absltest.TestCase):
     record = State("my-project").record(_CONFIG)
     assert record
     self.assertEqual((record.config, record.phase), (_CONFIG, Phase.READY))
+
+  def test_changed_since_it_was_planned(self) -> None:
+    """What somebody else made meanwhile is not removed; all is as it was."""
+    self.up()
+    planned = self.record()
+    more = _CONFIG.adding(NodePool("h100x8"))
+    self.up(more)
+    before = list(self.cloud.log)
+    with self.assertRaisesRegex(errors.ConfigError, "changed keras-remote sin"):
+      stack.up(self.parts(), self.report, planned=planned)
+    with self.assertRaisesRegex(errors.ConfigError, "type it again"):
+      stack.up(self.parts(), self.report, planned=None)
+    record = self.record()
+    assert record
+    self.assertEqual((record.config, record.phase), (more, Phase.READY))
+    self.assertEqual(self.cloud.log, before)
+
+  def test_changed_before_the_lock(self) -> None:
+    """The same where it happens after the first look, before the engine's."""
+    self.up()
+    more = _CONFIG.adding(NodePool("h100x8"))
+    parts, planned, theirs = self.parts(), self.record(), self.parts(more)
+
+    def late(adopted: Mapping[str, str]) -> Program:
+      stack.up(theirs, self.report, planned=planned)
+      return parts.program(adopted)
+
+    with self.assertRaisesRegex(errors.ConfigError, "changed keras-remote sin"):
+      stack.up(
+        dataclasses.replace(parts, program=late), self.report, planned=planned
+      )
+    record = self.record()
+    assert record
+    self.assertEqual((record.config, record.phase), (more, Phase.READY))
+    self.assertNotIn("delete gpu-h100x8", self.cloud.log)
+
+  def test_drift_that_loses_the_cluster(self) -> None:
+    """What others did to it is found, and not undone by losing it."""
+    self.up()
+    self.cloud.load()
+    self.cloud.there[f"{CLUSTER}//keras-remote"]["network"] = "theirs"
+    self.cloud.save()
+    with self.assertRaisesRegex(errors.ConfigError, "made anew.*--replace"):
+      self.up(refresh=True)
+    self.assertNotIn("replace keras-remote", self.cloud.log)
+    self.up(refresh=True, replace=True)
+    self.assertIn("replace keras-remote", self.cloud.log)
+
+  def test_down_while_it_is_changed(self) -> None:
+    """What is known stays as whoever holds the lock has said it."""
+    self.up()
+    before = self.record()
+    self.change(locked="ben@desk (pid 7)")
+    self.fails(lambda: stack.down(self.parts(), self.report))
+    self.assertEqual(self.record(), before)
 
   def test_name_that_is_taken(self) -> None:
     """It is said how it can be taken over, and `adopt` does it."""

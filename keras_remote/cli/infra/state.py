@@ -8,6 +8,7 @@ no Pulumi finds the cluster too.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from keras_remote import clock, constants, errors
 from keras_remote.cli.config import InfraConfig, state_bucket
@@ -15,6 +16,9 @@ from keras_remote.job import wire
 from keras_remote.packaging.provenance import who
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
+
+if TYPE_CHECKING:
+  from keras_remote.storage.gcs import GcsStore
 
 _CLUSTERS = "clusters/"
 _LABELS = {"managed-by": "keras-remote"}
@@ -111,19 +115,38 @@ class State:
     adopted: Mapping[str, str] | None = None,
   ) -> None:
     """Notes how far the cluster is, in place of what was there."""
-    when = clock.now().isoformat(timespec="seconds")
-    self.put(Record(config, phase, who(), when, dict(adopted or {})))
+    record = self.written(config, phase, adopted)
+    self._store().write(_key(config), wire.encode(record))
 
-  def put(self, record: Record) -> None:
-    """Notes all that a record says."""
-    self._store().write(_key(record.config), wire.encode(record))
+  def written(
+    self,
+    config: InfraConfig,
+    phase: Phase,
+    adopted: Mapping[str, str] | None = None,
+  ) -> Record:
+    """What is noted by whoever is here, now."""
+    when = clock.now().isoformat(timespec="seconds")
+    return Record(config, phase, who(), when, dict(adopted or {}))
+
+  def exchange(self, old: Record | None, new: Record) -> bool:
+    """Notes `new` if what is there is `old`; whether it was.
+
+    Args:
+      old: None where nothing is to be there.
+    """
+    store, key = self._store(), _key(new.config)
+
+    def same(data: bytes | None) -> bool:
+      return old == (None if data is None else _record(store, key, data))
+
+    return store.exchange(key, same, wire.encode(new))
 
   def remove(self, config: InfraConfig) -> None:
     """Knows the cluster no longer."""
     self._store().delete(_key(config))
 
-  def _store(self) -> Store:
-    return open_store(self.uri)
+  def _store(self) -> "GcsStore":
+    return cast("GcsStore", open_store(self.uri))
 
 
 def _read(store: Store, key: str) -> Record | None:
@@ -131,6 +154,10 @@ def _read(store: Store, key: str) -> Record | None:
     data = store.read(key)
   except errors.ObjectNotFoundError:  # Somebody has just removed it.
     return None
+  return _record(store, key, data)
+
+
+def _record(store: Store, key: str, data: bytes) -> Record:
   return wire.decode(Record, data, f"{store.uri}/{key}")
 
 

@@ -39,12 +39,12 @@ def command(
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
-  before = wanted.known_cluster(place, State(project)).config
-  config = before.without(pool)
+  record = wanted.known_cluster(place, State(project))
+  config = record.config.without(pool)
   if not force:
-    _check_unused(before, pool)
+    _check_unused(record.config, pool)
   how = clusters.How(preview=preview, yes=yes)
-  clusters.raise_up(out, tools, config, how)
+  clusters.raise_up(out, tools, config, how, before=record)
 
 
 def _check_unused(config: "InfraConfig", pool: str) -> None:

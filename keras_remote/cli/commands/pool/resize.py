@@ -49,10 +49,10 @@ def command(
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
-  before = wanted.known_cluster(place, State(project)).config
-  config = _resized(before, pool, min_nodes, max_nodes)
+  record = wanted.known_cluster(place, State(project))
+  config = _resized(record.config, pool, min_nodes, max_nodes)
   how = clusters.How(preview=preview, yes=yes)
-  clusters.raise_up(out, tools, config, how)
+  clusters.raise_up(out, tools, config, how, before=record)
 
 
 def _resized(
