@@ -1,5 +1,7 @@
 """Questions to whoever sits at the terminal."""
 
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -29,7 +31,7 @@ def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
     try:
       return read(text.strip())
     except (errors.ConfigError, errors.AcceleratorError) as error:
-      click.echo(f"  {error}", err=True)
+      click.echo(_folded(str(error)), err=True)
 
 
 def choose(question: str, choices: Sequence[str]) -> int:
@@ -42,11 +44,12 @@ def choose(question: str, choices: Sequence[str]) -> int:
   return answer - 1
 
 
-def agree(question: str, *, yes: bool) -> bool:
+def agree(question: str, *, yes: bool, default: bool = True) -> bool:
   """Whether somebody agrees.
 
   Args:
     yes: it was said beforehand, with `--yes`.
+    default: what an empty answer means.
 
   Raises:
     ConfigError: nobody is here, and it was not.
@@ -57,7 +60,7 @@ def agree(question: str, *, yes: bool) -> bool:
     raise errors.ConfigError(
       f"{question}: nobody is here who could answer: `--yes` says so beforehand"
     )
-  return click.confirm(question, default=True, err=True)
+  return click.confirm(question, default=default, err=True)
 
 
 def typed(question: str, wanted: str, *, yes: bool) -> bool:
@@ -77,3 +80,15 @@ def typed(question: str, wanted: str, *, yes: bool) -> bool:
     f"{question}: type '{wanted}'", default="", show_default=False, err=True
   )
   return answer.strip() == wanted
+
+
+def _folded(text: str) -> str:
+  """The text as wide as the terminal, set in."""
+  return textwrap.fill(
+    text,
+    shutil.get_terminal_size().columns,
+    initial_indent="  ",
+    subsequent_indent="  ",
+    break_long_words=False,
+    break_on_hyphens=False,
+  )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_remote import constants, errors
-from keras_remote.cli import asking, costs, plans
+from keras_remote.cli import costs, losing, plans
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Change
@@ -31,6 +31,8 @@ class How:
     replace: the cluster or its bucket may be made anew.
     unlock: take away the lock of a process that died.
     sets: where the manifest of LeaderWorkerSets is; "" for its project's page.
+    force: pools go although jobs run there, or where that cannot be told.
+    force_flag: what says so.
   """
 
   profile: str = ""
@@ -41,6 +43,8 @@ class How:
   replace: bool = False
   unlock: bool = False
   sets: str = ""
+  force: bool = False
+  force_flag: str = "--replace"
 
 
 def ready(tools: Tools | None) -> Tools:
@@ -126,7 +130,9 @@ def raise_up(
     out.show(_document(config, changes, how, profile=None))
     return
   made: Sequence[Change] = changes
-  if changing and not asking.agree("Do this", yes=how.yes):
+  if not (how.replace or how.force):
+    losing.check_unused(changing, config, how.force_flag)
+  if changing and not losing.agreed(changing, config, yes=how.yes):
     raise errors.ConfigError("nothing was done: nobody agreed")
   if not nothing:
     with showing(f"making {config.cluster}", len(changing)) as report:

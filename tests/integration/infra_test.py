@@ -114,6 +114,68 @@ class UpTest(InfraCase):
     self.up("--accelerator", "l4:spot")
     self.assertEqual(self.record().config, config)
 
+  def test_pool_that_is_there(self) -> None:
+    """What is said of it changes, be it the default; the rest stays."""
+    l4 = ("--accelerator", "l4")
+    self.up(
+      *l4, "--reservation", "ours", "--max-nodes", "9", "--min-nodes", "2"
+    )
+
+    def pool() -> tuple[int, int, str]:
+      (found,) = self.record().config.pools
+      return found.min_nodes, found.max_nodes, found.reservation
+
+    self.up(*l4)
+    self.assertEqual(pool(), (2, 9, "ours"))
+    self.up(*l4, "--max-nodes", "4")
+    self.assertEqual(pool(), (2, 4, "ours"))
+    self.up(*l4, "--min-nodes", "0")
+    self.assertEqual(pool(), (0, 4, "ours"))
+    self.kubernetes()
+    self.up(*l4, "--reservation", "")
+    self.assertEqual(pool(), (0, 4, ""))
+
+  def test_pool_of_cpus(self) -> None:
+    """Of that which is always there, too, only what is said changes."""
+    self.up("--accelerator", "cpu")
+    most = self.record().config.cpu_pool.max_nodes
+    self.up("--accelerator", "cpu", "--min-nodes", "2")
+    pool = self.record().config.cpu_pool
+    self.assertEqual((pool.min_nodes, pool.max_nodes), (2, most))
+
+  def test_pool_in_use(self) -> None:
+    """One that jobs use is not made anew under them, unless that is said."""
+    self.up("--accelerator", "l4")
+    again = ("--accelerator", "l4", "--reservation", "ours", "--yes")
+    api = self.kubernetes()
+    add_node(api, "machine", "gpu-l4")
+    add_pod(api, "busy", "machine", namespace="default", phase="Running")
+    self.type("up", *again, "--preview")
+    said = self.refused("up", *again)
+    self.assertIn("the pool gpu-l4, which would go, is used by busy", said)
+    self.assertIn("or `--replace`, which ends what runs", said)
+    self.assertNotIn("replace gpu-l4", self.log)
+    self.type("up", *again, "--replace")
+    self.assertIn("replace gpu-l4", self.log)
+
+  def test_namespace_of_one(self) -> None:
+    """Nobody's own settings move the jobs of all; a flag does."""
+    self.up("--accelerator", "cpu")
+    with environment(KERAS_REMOTE_NAMESPACE="ada"):
+      said = self.refused("up", "--accelerator", "l4", "--yes")
+      self.assertIn("are in the namespace default, and settings of yours", said)
+      self.assertIn("`--namespace default` leaves them there", said)
+      self.up("--accelerator", "l4", "--namespace", "default")
+      self.assertEqual(self.record().config.namespace, "default")
+      self.up("--namespace", "ada")
+    self.assertEqual(self.record().config.namespace, "ada")
+
+  def test_namespace_of_a_first_one(self) -> None:
+    """Of a cluster that is made, settings say where jobs are."""
+    with environment(KERAS_REMOTE_NAMESPACE="ada"):
+      self.up("--accelerator", "cpu")
+    self.assertEqual(self.record().config.namespace, "ada")
+
   def test_zone_that_has_it(self) -> None:
     """Where nobody says a zone, it is one with all the accelerators."""
     found = self.document(
@@ -407,7 +469,7 @@ class PoolTest(InfraCase):
     add_pod(api, "far", "other", namespace="default", phase="Running")
     add_pod(api, "busy", "machine", namespace="default", phase="Running")
     said = self.refused("pool", "remove", "tpu-v5e-8", "--yes")
-    self.assertIn("the pool tpu-v5e-8 is used by busy: wait for it", said)
+    self.assertIn("the pool tpu-v5e-8, which would go, is used by busy", said)
     self.assertNotIn("delete tpu-v5e-8", self.log)
     self.type("pool", "remove", "tpu-v5e-8", "--yes", "--force")
     self.assertIn("delete tpu-v5e-8", self.log)

@@ -149,17 +149,15 @@ def _asked(flags: dict[str, Any]) -> "Asked":
   from keras_remote.cli import wanted
 
   pools = tuple(
-    wanted.pool_of(
-      name,
-      flags["min_nodes"],
-      flags["max_nodes"],
-      flags["reservation"] or "",
+    wanted.AskedPool(
+      name, flags["min_nodes"], flags["max_nodes"], flags["reservation"]
     )
     for name in flags["accelerators"]
   )
   return wanted.Asked(
     wanted.place_of(flags),
     pools=pools,
+    namespace=flags["namespace"],
     regional=flags["regional"],
     private_nodes=flags["private_nodes"],
     retention_days=flags["retention_days"],
@@ -188,7 +186,9 @@ def _config(
 
   before = record.config if record else None
   if record and record.phase is Phase.KEPT:
-    before = replace(record.config, pools=())
+    # Nobody's jobs are there: they may be in another one now.
+    namespace = asked.place.namespace or record.config.namespace
+    before = replace(record.config, pools=(), namespace=namespace)
   if not (asked.pools or (record and record.phase is not Phase.KEPT)):
     asked = replace(asked, pools=wanted.pools_asked())
   if before is None:

@@ -78,21 +78,26 @@ def plan(parts: Parts) -> tuple[Change, ...]:
     return parts.engine.preview(parts.program(_adopted(parts)))
 
 
+def lost(changes: Iterable[Change]) -> list[Change]:
+  """Those that lose what nobody loses unasked."""
+  return [
+    change
+    for change in changes
+    if change.op in (Op.REPLACE, Op.DELETE)
+    and change.resource.kind in _PRECIOUS
+  ]
+
+
 def check_plan(changes: Iterable[Change], config: InfraConfig) -> None:
   """Passes unless the plan loses what nobody loses unasked.
 
   Raises:
     ConfigError: it does; says how that is done.
   """
-  lost = [
-    change
-    for change in changes
-    if change.op in (Op.REPLACE, Op.DELETE)
-    and change.resource.kind in _PRECIOUS
-  ]
-  if not lost:
+  found = lost(changes)
+  if not found:
     return
-  whats = " and ".join(named(change.resource) for change in lost)
+  whats = " and ".join(named(change.resource) for change in found)
   raise errors.ConfigError(
     f"{whats} would be removed and made anew, with all that is in it: what "
     "you ask for cannot be changed of one that there is. `--replace` does it; "

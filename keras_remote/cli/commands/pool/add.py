@@ -45,7 +45,8 @@ def command(
   from keras_remote.cli import clusters, wanted
   from keras_remote.cli.infra.state import State
 
-  pool = wanted.pool_of(accelerator, min_nodes, max_nodes, reservation)
+  asked = wanted.AskedPool(accelerator, min_nodes, max_nodes, reservation)
+  pool = asked.pool()
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
