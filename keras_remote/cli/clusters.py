@@ -101,6 +101,7 @@ def parts(
     engine,
     state,
     lambda report: tools.finish(config, report, sets),
+    tools.shared,
   )
 
 
@@ -143,6 +144,7 @@ def raise_up(
         adopt=how.adopt,
         refresh=how.refresh,
         replace=how.replace,
+        unlock=how.unlock,
       )
   if how.profile:
     join(config, how.profile)
@@ -189,8 +191,6 @@ def _plan(
     state = State(config.project)
     if state.exists():
       there = parts(tools, config)
-      if how.unlock and not how.preview:
-        stack.unlock(there)
       changes = stack.plan(there)
       record = state.record(config)
       done = record and (record.config, record.phase) == (config, Phase.READY)

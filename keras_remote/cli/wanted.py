@@ -60,8 +60,8 @@ class AskedPool:
     kind = parse_accelerator(self.accelerator)
     cpu = "cpu" + ":spot" * kind.spot
     name = cpu if kind.category == "cpu" else str(kind)
-    given = {"min_nodes": 1} if name == "cpu" else {}
-    return NodePool(name, **{**given, **self.said})
+    least: dict[str, Any] = {"min_nodes": 1} if name == "cpu" else {}
+    return NodePool(name, **(least | dict(self.said)))
 
 
 @dataclass(frozen=True)

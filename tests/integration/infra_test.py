@@ -7,6 +7,8 @@ from absl.testing import absltest, parameterized
 from click.testing import CliRunner, Result
 from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
+from keras_remote.cli import clusters
+from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
 from keras_remote.cli.infra.tools import provision
@@ -377,6 +379,52 @@ class DownTest(InfraCase):
     self.document("down", "down", "--yes")
     self.cloud.load()
     self.assertEqual(self.cloud.there, {})
+
+  def test_members_of_two_clusters(self) -> None:
+    """What one has by another cluster too stays, whichever goes."""
+    both = ("--accelerator", "cpu", "--member", "user:ada@example.com")
+    self.up(*both)
+    self.up(*both, "--cluster", "other", "--member", "user:ben@example.com")
+    project = {each for each in self.rights() if "gcp:projects/" in each}
+    ada = {each for each in project if "ada@" in each}
+    self.assertLen(ada, 3)
+    record = self.record("other")
+    stack.up(
+      clusters.parts(
+        tools(self.path), dataclasses.replace(record.config, members=())
+      ),
+      lambda told: None,
+      planned=record,
+    )
+    rights = self.rights()
+    self.assertEmpty([each for each in rights if "ben@" in each])
+    self.assertContainsSubset(ada, rights)
+    self.assertLen([r for r in rights if "ada@" in r and "other" in r], 0)
+    self.up("--cluster", "other", "--member", "user:ada@example.com")
+    down = ("down", "--yes", "--project", PROJECT, "--cluster")
+    self.type(*down, "keras-remote")
+    self.assertContainsSubset(ada, self.rights())
+    self.type(*down, "other")
+    self.assertEmpty(self.rights())
+
+  def test_images_are_said(self) -> None:
+    """It says whether they go."""
+    self.up("--accelerator", "cpu")
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    down = ("down", "--yes", "--project", PROJECT, "--cluster")
+    said = self.type(*down, "other").stdout
+    self.assertIn("keep    the images of jobs", said)
+    said = self.type(*down, "keras-remote").stdout
+    self.assertIn("- remove  the images of jobs", said)
+
+  def rights(self) -> set[str]:
+    """All that the cloud has."""
+    self.cloud.load()
+    return {
+      f"{key} {inputs['member']}"
+      for key, inputs in self.cloud.there.items()
+      if "member" in inputs
+    }
 
 
 class InitTest(InfraCase):

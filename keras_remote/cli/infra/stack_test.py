@@ -1,6 +1,8 @@
 """What `up` and `down` do, on an engine whose cloud is a file."""
 
 import dataclasses
+import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,8 +179,28 @@ class StackTest(absltest.TestCase):
     said = self.fails(self.up)
     self.assertIn("ada@laptop (process 4711) since 2026-11-26T04:00", said)
     self.assertIn("`keras-remote up --unlock`", said)
-    stack.unlock(self.parts())
-    self.assertEqual(self.up()["tpu-v5e-8"], Op.CREATE)
+    self.assertEqual(self.up(unlock=True)["tpu-v5e-8"], Op.CREATE)
+
+  def test_killed_while_it_is_removed(self) -> None:
+    """The same of `down`."""
+    self.up()
+    self.change(dies="tpu-v5e-8")
+    self.fails(lambda: stack.down(self.parts(), self.report))
+    stack.down(self.parts(), self.report, unlock=True)
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+
+  def test_lock_of_one_that_runs(self) -> None:
+    """It is not taken away."""
+    self.up()
+    me = f"ada@{socket.gethostname()} (pid {os.getpid()})"
+    self.change(locked=me)
+    larger = _CONFIG.adding(NodePool("h100x8"))
+    said = self.fails(lambda: self.up(larger, unlock=True))
+    self.assertIn(f"process {os.getpid()} runs here", said)
+    self.cloud.load()
+    self.assertEqual(self.cloud.locked, me)
+    self.assertNotIn("create gpu-h100x8", self.cloud.log)
 
   def test_two_at_once(self) -> None:
     """Who comes second changes nothing, and not what is known either."""
@@ -281,6 +303,31 @@ class StackTest(absltest.TestCase):
     """That a build has made is taken over, without being asked to."""
     self.cloud.add(REPOSITORY, repositoryId="keras-remote", location="us")
     self.assertEqual(self.up()["images"], Op.ADOPT)
+    self.assertTrue(stack.images_stay(*self.known()))
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+
+  def test_after_the_state_is_lost(self) -> None:
+    """What `up` made is its own again, by the labels on it."""
+    self.cloud.add(
+      CLUSTER,
+      name="keras-remote",
+      location="us-central1-a",
+      network="public",
+      resourceLabels=_CONFIG.labels,
+    )
+    self.cloud.add(BUCKET, name=_CONFIG.bucket, labels={"team": "theirs"})
+    self.up(adopt=True)
+    record = self.record()
+    assert record
+    self.assertEqual(list(record.adopted), ["jobs"])
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [BUCKET])
+
+  def known(self) -> tuple[State, Record]:
+    record = self.record()
+    assert record
+    return State("my-project"), record
 
   def test_replacement_is_asked_for(self) -> None:
     """A plan that loses the cluster is refused, unless that is asked for."""
@@ -364,8 +411,27 @@ class StackTest(absltest.TestCase):
     removed = stack.down(self.parts(other), self.report)
     self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
     self.assertIsNone(self.phase(other))
+    self.assertFalse(stack.images_stay(*self.known()))
     removed = stack.down(self.parts(), self.report)
     self.assertEqual(removed.kept, ())
+
+  def test_images_that_were_kept(self) -> None:
+    """The next one's `down` leaves what `--keep-data` left."""
+    self.up()
+    stack.down(self.parts(), self.report, keep_data=True)
+    other = InfraConfig("my-project", "us-central1-a", cluster="other")
+    self.up(other)
+    removed = stack.down(self.parts(other), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+
+  def test_images_when_the_first_one_goes(self) -> None:
+    """Who comes last removes what an `up` has made."""
+    self.up()
+    other = InfraConfig("my-project", "us-central1-a", cluster="other")
+    self.up(other)
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+    self.assertEqual(stack.down(self.parts(other), self.report).kept, ())
 
 
 def _ops(changes: tuple[Change, ...]) -> dict[str, Op]:

@@ -67,11 +67,18 @@ class State:
     return f"gs://{state_bucket(self.project)}"
 
   def exists(self) -> bool:
-    """Whether there is the bucket."""
+    """Whether there is the bucket, which is the project's then.
+
+    Raises:
+      StoreAccessError: it is another project's, or that cannot be told.
+    """
     try:
       next(self._store().list(_CLUSTERS, limit=1), None)
     except errors.BucketNotFoundError:
       return False
+    from keras_remote.storage.gcs import check_owner
+
+    check_owner(state_bucket(self.project), self.project)
     return True
 
   def make(self, location: str) -> bool:
@@ -95,7 +102,7 @@ class State:
       keys = [entry.key for entry in store.list(_CLUSTERS)]
     except errors.BucketNotFoundError:
       return []
-    found = [_read(store, key) for key in keys if key.endswith(".json")]
+    found = [self._read(store, key) for key in keys if key.endswith(".json")]
     return sorted(
       (r for r in found if r),
       key=lambda record: (record.config.cluster, record.config.location),
@@ -104,7 +111,7 @@ class State:
   def record(self, config: InfraConfig) -> Record | None:
     """Of the cluster with this config's name and location."""
     try:
-      return _read(self._store(), _key(config))
+      return self._read(self._store(), _key(config))
     except errors.BucketNotFoundError:
       return None
 
@@ -137,7 +144,7 @@ class State:
     store, key = self._store(), _key(new.config)
 
     def same(data: bytes | None) -> bool:
-      return old == (None if data is None else _record(store, key, data))
+      return old == (None if data is None else self._record(store, key, data))
 
     return store.exchange(key, same, wire.encode(new))
 
@@ -145,20 +152,26 @@ class State:
     """Knows the cluster no longer."""
     self._store().delete(_key(config))
 
+  def _read(self, store: Store, key: str) -> Record | None:
+    try:
+      data = store.read(key)
+    except errors.ObjectNotFoundError:  # Somebody has just removed it.
+      return None
+    return self._record(store, key, data)
+
+  def _record(self, store: Store, key: str, data: bytes) -> Record:
+    record = wire.decode(Record, data, f"{store.uri}/{key}")
+    if record.config.project != self.project:
+      # Else calls would send code and data to whoever wrote it.
+      raise errors.StoreAccessError(
+        f"{store.uri}/{key} is a cluster of project {record.config.project}, "
+        f"not of {self.project}: it is not believed. Ask who owns the project "
+        f"whose {self.uri} is"
+      )
+    return record
+
   def _store(self) -> "GcsStore":
     return cast("GcsStore", open_store(self.uri))
-
-
-def _read(store: Store, key: str) -> Record | None:
-  try:
-    data = store.read(key)
-  except errors.ObjectNotFoundError:  # Somebody has just removed it.
-    return None
-  return _record(store, key, data)
-
-
-def _record(store: Store, key: str, data: bytes) -> Record:
-  return wire.decode(Record, data, f"{store.uri}/{key}")
 
 
 def _key(config: InfraConfig) -> str:
