@@ -1,7 +1,6 @@
 """Questions to whoever sits at the terminal."""
 
 import shutil
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -31,7 +30,9 @@ def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
     try:
       return read(text.strip())
     except (errors.ConfigError, errors.AcceleratorError) as error:
-      click.echo(_folded(str(error)), err=True)
+      width = shutil.get_terminal_size().columns
+      indent = {"initial_indent": "  ", "subsequent_indent": "  "}
+      click.echo(click.wrap_text(str(error), width, **indent), err=True)
 
 
 def choose(question: str, choices: Sequence[str]) -> int:
@@ -80,15 +81,3 @@ def typed(question: str, wanted: str, *, yes: bool) -> bool:
     f"{question}: type '{wanted}'", default="", show_default=False, err=True
   )
   return answer.strip() == wanted
-
-
-def _folded(text: str) -> str:
-  """The text as wide as the terminal, set in."""
-  return textwrap.fill(
-    text,
-    shutil.get_terminal_size().columns,
-    initial_indent="  ",
-    subsequent_indent="  ",
-    break_long_words=False,
-    break_on_hyphens=False,
-  )
