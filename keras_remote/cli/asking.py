@@ -1,5 +1,6 @@
 """Questions to whoever sits at the terminal."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -29,7 +30,9 @@ def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
     try:
       return read(text.strip())
     except (errors.ConfigError, errors.AcceleratorError) as error:
-      click.echo(f"  {error}", err=True)
+      width = shutil.get_terminal_size().columns
+      indent = {"initial_indent": "  ", "subsequent_indent": "  "}
+      click.echo(click.wrap_text(str(error), width, **indent), err=True)
 
 
 def choose(question: str, choices: Sequence[str]) -> int:
@@ -42,11 +45,12 @@ def choose(question: str, choices: Sequence[str]) -> int:
   return answer - 1
 
 
-def agree(question: str, *, yes: bool) -> bool:
+def agree(question: str, *, yes: bool, default: bool = True) -> bool:
   """Whether somebody agrees.
 
   Args:
     yes: it was said beforehand, with `--yes`.
+    default: what an empty answer means.
 
   Raises:
     ConfigError: nobody is here, and it was not.
@@ -57,7 +61,7 @@ def agree(question: str, *, yes: bool) -> bool:
     raise errors.ConfigError(
       f"{question}: nobody is here who could answer: `--yes` says so beforehand"
     )
-  return click.confirm(question, default=True, err=True)
+  return click.confirm(question, default=default, err=True)
 
 
 def typed(question: str, wanted: str, *, yes: bool) -> bool:

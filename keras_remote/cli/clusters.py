@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_remote import constants, errors
-from keras_remote.cli import asking, costs, plans
+from keras_remote.cli import costs, losing, plans
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Change
-from keras_remote.cli.infra.state import Phase, State
+from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.infra.tools import Tools, default_tools
 from keras_remote.cli.output import Output, Table, heading
 from keras_remote.cli.progress import showing
@@ -31,6 +31,8 @@ class How:
     replace: the cluster or its bucket may be made anew.
     unlock: take away the lock of a process that died.
     sets: where the manifest of LeaderWorkerSets is; "" for its project's page.
+    force: pools go although jobs run there, or where that cannot be told.
+    force_flag: what says so.
   """
 
   profile: str = ""
@@ -41,6 +43,8 @@ class How:
   replace: bool = False
   unlock: bool = False
   sets: str = ""
+  force: bool = False
+  force_flag: str = "--replace"
 
 
 def ready(tools: Tools | None) -> Tools:
@@ -97,11 +101,22 @@ def parts(
     engine,
     state,
     lambda report: tools.finish(config, report, sets),
+    tools.shared,
   )
 
 
-def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
+def raise_up(
+  out: Output,
+  tools: Tools,
+  config: InfraConfig,
+  how: How,
+  *,
+  before: Record | None,
+) -> None:
   """Makes the cluster what the config says, after the plan is agreed to.
+
+  Args:
+    before: the record that the config was made from.
 
   Raises:
     KerasRemoteError: it could not.
@@ -121,16 +136,20 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
     out.show(_document(config, changes, how, profile=None))
     return
   made: Sequence[Change] = changes
-  if changing and not asking.agree("Do this", yes=how.yes):
+  if not (how.replace or how.force):
+    losing.check_unused(changing, config, how.force_flag)
+  if changing and not losing.agreed(changing, config, yes=how.yes):
     raise errors.ConfigError("nothing was done: nobody agreed")
   if not nothing:
     with showing(f"making {config.cluster}", len(changing)) as report:
       made = stack.up(
         parts(tools, config, sets=how.sets),
         report,
+        planned=before,
         adopt=how.adopt,
         refresh=how.refresh,
         replace=how.replace,
+        unlock=how.unlock,
       )
   if how.profile:
     join(config, how.profile)
@@ -177,8 +196,6 @@ def _plan(
     state = State(config.project)
     if state.exists():
       there = parts(tools, config)
-      if how.unlock and not how.preview:
-        stack.unlock(there)
       changes = stack.plan(there)
       record = state.record(config)
       done = record and (record.config, record.phase) == (config, Phase.READY)

@@ -31,18 +31,54 @@ _ALONE = ("regional", "private_nodes", "retention_days", "release_channel")
 
 
 @dataclass(frozen=True)
+class AskedPool:
+  """A pool that there must be; None says nothing.
+
+  Attributes:
+    accelerator: as people write it.
+  """
+
+  accelerator: str
+  min_nodes: int | None = None
+  max_nodes: int | None = None
+  reservation: str | None = None
+
+  @property
+  def said(self) -> Mapping[str, Any]:
+    """What is said of it, by the names of a pool's fields."""
+    fields = ("min_nodes", "max_nodes", "reservation")
+    found = {name: getattr(self, name) for name in fields}
+    return {name: value for name, value in found.items() if value is not None}
+
+  def pool(self) -> NodePool:
+    """The pool where there is none yet.
+
+    Raises:
+      AcceleratorError: there is no such accelerator.
+      ConfigError: there can be no such pool.
+    """
+    kind = parse_accelerator(self.accelerator)
+    cpu = "cpu" + ":spot" * kind.spot
+    name = cpu if kind.category == "cpu" else str(kind)
+    least: dict[str, Any] = {"min_nodes": 1} if name == "cpu" else {}
+    return NodePool(name, **(least | dict(self.said)))
+
+
+@dataclass(frozen=True)
 class Asked:
   """What `up` was asked for; None and () say nothing.
 
   Attributes:
     place: the settings that say where.
     pools: those that there must be.
+    namespace: as it was typed, not as settings have it.
     without_members: who may run jobs no more.
     without_quotas: resources of which jobs may ask for any amount again.
   """
 
   place: Options
-  pools: tuple[NodePool, ...] = ()
+  pools: tuple[AskedPool, ...] = ()
+  namespace: str | None = None
   regional: bool | None = None
   private_nodes: bool | None = None
   retention_days: int | None = None
@@ -82,27 +118,6 @@ def project_of(place: Options) -> str:
     return InfraConfig(text, zones.get_default_zone()).project
 
   return asking.ask("The project of Google Cloud, by its id", read)
-
-
-def pool_of(
-  accelerator: str, least: int | None, most: int | None, reservation: str = ""
-) -> NodePool:
-  """The pool for an accelerator as people write it.
-
-  Raises:
-    AcceleratorError: there is no such accelerator.
-    ConfigError: there can be no such pool.
-  """
-  kind = parse_accelerator(accelerator)
-  name = "cpu" + ":spot" * kind.spot if kind.category == "cpu" else str(kind)
-  given: dict[str, int] = {}
-  if name == "cpu":
-    given = {"min_nodes": 1}
-  if least is not None:
-    given["min_nodes"] = least
-  if most is not None:
-    given["max_nodes"] = most
-  return NodePool(name, reservation=reservation, **given)
 
 
 def found(place: Options, state: State) -> Record | None:
@@ -163,12 +178,21 @@ def config_of(
     if (value := getattr(asked, name)) is not None
   }
   place = asked.place
-  if place.namespace:
-    given["namespace"] = place.namespace
   if before is None:
     zone = place.zone or _zone_for(asked.pools)
     cluster = place.cluster or CLUSTER
     before = InfraConfig(project, zone, cluster)
+    given["namespace"] = place.namespace or before.namespace
+  elif asked.namespace:
+    given["namespace"] = asked.namespace
+  elif place.namespace not in (None, before.namespace):
+    # It is everybody's: their jobs could read no bucket any more.
+    raise errors.ConfigError(
+      f"the jobs of {before.cluster} are in the namespace {before.namespace}, "
+      f"and settings of yours say {place.namespace}: `--namespace "
+      f"{before.namespace}` leaves them there, `--namespace {place.namespace}` "
+      "moves everybody's"
+    )
   config = replace(before, **given)
   if asked.quota:
     config = replace(
@@ -190,34 +214,41 @@ def anywhere(asked: Asked, project: str) -> InfraConfig:
   zone = asked.place.zone or zones.get_default_zone()
   if _REGION.fullmatch(zone):  # Of a cluster that is regional.
     zone += "-a"
-  return InfraConfig(project, zone, asked.place.cluster or CLUSTER)
-
-
-def _with_pool(config: InfraConfig, pool: NodePool) -> InfraConfig:
-  """The same with that pool, in place of one of the same name."""
-  if pool.accelerator == "cpu" and pool == pool_of("cpu", None, None):
-    return config  # It is always made, and nothing is said of its size.
-  if pool.name not in [each.name for each in config.pools]:
-    return replace(config, pools=(*config.pools, pool))
-  default = NodePool(pool.accelerator)
-  pools = tuple(
-    pool if each.name == pool.name and pool != default else each
-    for each in config.pools
+  place = asked.place
+  return InfraConfig(
+    project,
+    zone,
+    place.cluster or CLUSTER,
+    namespace=place.namespace or "default",
   )
+
+
+def _with_pool(config: InfraConfig, asked: AskedPool) -> InfraConfig:
+  """The same with that pool; of one that is there, what is said changes."""
+  new = asked.pool()
+  there = {pool.name: pool for pool in config.every_pool}
+  if new.name in there:
+    old = there[new.name]
+    new = replace(old, **asked.said)
+    if new == old:
+      return config
+  if new.name not in [each.name for each in config.pools]:
+    return replace(config, pools=(*config.pools, new))
+  pools = tuple(new if each.name == new.name else each for each in config.pools)
   return replace(config, pools=pools)
 
 
-def _zone_for(pools: Sequence[NodePool]) -> str:
+def _zone_for(pools: Sequence[AskedPool]) -> str:
   """The zone where nobody names one: one that has all accelerators."""
   table, default = zones.offers(), zones.get_default_zone()
-  offers = [set(table.zones(p.kind)) for p in pools if table.zones(p.kind)]
-  if not offers:
+  found = [table.zones(each.pool().kind) for each in pools]
+  known = [each for each in found if each]
+  if not known:
     return default
-  common = set.intersection(*offers)
+  common = set.intersection(*map(set, known))
   if default in common or not common:
     return default
-  first = next(p for p in pools if table.zones(p.kind))
-  return next(z for z in table.zones(first.kind) if z in common)
+  return next(zone for zone in known[0] if zone in common)
 
 
 def zone_asked(asked: Asked) -> Asked:
@@ -232,7 +263,7 @@ def zone_asked(asked: Asked) -> Asked:
   return replace(asked, place=replace(asked.place, zone=zone))
 
 
-def pools_asked() -> tuple[NodePool, ...]:
+def pools_asked() -> tuple[AskedPool, ...]:
   """Pools, as somebody at the terminal wants them.
 
   Raises:
@@ -245,8 +276,10 @@ def pools_asked() -> tuple[NodePool, ...]:
     )
   for line in _HINT:
     click.echo(line, err=True)
-  return (
-    asking.ask(
-      "The accelerator", lambda text: pool_of(text, None, None), "cpu"
-    ),
-  )
+
+  def read(text: str) -> AskedPool:
+    asked = AskedPool(text)
+    asked.pool()
+    return asked
+
+  return (asking.ask("The accelerator", read, "cpu"),)

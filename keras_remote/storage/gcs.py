@@ -34,6 +34,8 @@ _TIMEOUT = (10.0, 60.0)
 PATIENCE = 120.0
 # Seconds before the first retry at most, and before any.
 _WAITS = (0.2, 5.0)
+# Looks at an object that others write too.
+_EXCHANGES = 5
 # What is larger than so many bytes goes in parallel.
 LARGE = 32 * MIB
 # Each of the workers has two such in memory.
@@ -145,6 +147,44 @@ class GcsStore:
           return (blob.metadata or {}).get(_WRITER) == writer
         return False
     return True
+
+  def exchange(
+    self, key: str, same: Callable[[bytes | None], bool], data: bytes
+  ) -> bool:
+    """Stores the object if what is there passes; whether this call did.
+
+    Nobody else's write comes between the look and the write. A retry of this
+    very call that finds its own object says True.
+
+    Args:
+      same: is given what is there, None for nothing.
+    """
+    for _ in range(_EXCHANGES):
+      generation, there = self._generation(key)
+      if not same(there):
+        return False
+      with self._translated(key):
+        try:
+          self._upload(self._blob(key), data, generation)
+        except api.PreconditionFailed:
+          if self._generation(key)[1] == data:
+            return True
+          continue
+      return True
+    raise errors.StoreError(
+      f"the store {self.uri} failed at {key}: others write it all the time"
+    )
+
+  def _generation(self, key: str) -> tuple[int, bytes | None]:
+    """Which object is there, and what it holds; 0 and None for none."""
+    blob = self._blob(key)
+    try:
+      with self._translated(key, absent=True):
+        blob.reload(**self._patient)
+        generation = int(blob.generation or 0)
+        return generation, blob.download_as_bytes(**self._patient)
+    except errors.ObjectNotFoundError:
+      return 0, None
 
   def list(self, prefix: str, *, limit: int | None = None) -> Iterator[Entry]:
     folder, slash, _ = prefix.rpartition("/")
@@ -295,7 +335,8 @@ def make_bucket(
       bucket, project=project, location=location, **_patient(PATIENCE)
     )
   except api.Conflict:
-    return _check_ours(bucket)
+    check_owner(name, project)
+    return False
   except (api.Unauthorized, *credentials.LOGGED_OUT) as error:
     raise errors.StoreAccessError(credentials.CURE) from error
   except _FAILURES as error:
@@ -308,21 +349,38 @@ def make_bucket(
   return True
 
 
-def _check_ours(bucket: storage.Bucket) -> bool:
-  """Says False where the bucket, which is there, can be looked at."""
+def check_owner(name: str, project: str) -> None:
+  """Passes where the bucket, which there is, is the project's.
+
+  Buckets of all projects share their names: whoever took it first has it.
+
+  Raises:
+    StoreAccessError: it is another project's, or that cannot be told.
+    StoreError: Google does not tell.
+  """
+  client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
   try:
-    bucket.reload(**_patient(PATIENCE))
-  except api.Forbidden as error:
+    found = client.list_buckets(
+      project=project, prefix=name, **_patient(PATIENCE)
+    )
+    names = {bucket.name for bucket in found}
+  except (api.Forbidden, api.Unauthorized, *credentials.LOGGED_OUT) as error:
     raise errors.StoreAccessError(
-      f"there is a bucket gs://{bucket.name}, and whoever is logged in may not "
-      f"look at it: either another project has taken the name, or who owns "
-      f"this one can allow it ({_message(error)})"
+      f"there is a bucket gs://{name}, and whoever is logged in may not list "
+      f"those of project {project}: either another project has taken the "
+      f"name, or who owns this one can allow it with roles/storage.admin "
+      f"({_message(error)})"
     ) from error
   except _FAILURES as error:
     raise errors.StoreError(
-      f"the bucket gs://{bucket.name} cannot be looked at: {_message(error)}"
+      f"whose the bucket gs://{name} is cannot be told: {_message(error)}"
     ) from error
-  return False
+  if name not in names:
+    raise errors.StoreAccessError(
+      f"the bucket gs://{name} is none of project {project}: another project "
+      "has taken its name, and what is in it is not believed. Whoever owns it "
+      "must remove it, or clusters be in another project"
+    )
 
 
 def _message(error: BaseException) -> str:

@@ -106,6 +106,50 @@ class GcsStoreTest(_OnEmulator):
     self.assertTrue(other.create("a", b"2"))
     self.assertEqual(one.read("a"), b"1")
 
+  def test_exchange(self) -> None:
+    """It is stored in place of what passes, and of nothing else."""
+    store = GcsStore(self.new_uri())
+    self.assertFalse(store.exchange("a", lambda there: there == b"0", b"1"))
+    self.assertEqual(list(store.list("")), [])
+    self.assertTrue(store.exchange("a", lambda there: there is None, b"1"))
+    self.assertFalse(store.exchange("a", lambda there: there is None, b"2"))
+    self.assertTrue(store.exchange("a", lambda there: there == b"1", b"2"))
+    self.assertEqual(store.read("a"), b"2")
+
+  @parameterized.parameters(None, b"1")
+  def test_exchange_at_once(self, first: bytes | None) -> None:
+    """What somebody writes between the look and the write is not lost."""
+    store, seen = GcsStore(self.new_uri()), list[bytes | None]()
+    if first:
+      store.write("a", first)
+
+    def same(there: bytes | None) -> bool:
+      if not seen:
+        store.write("a", b"theirs")
+      seen.append(there)
+      return there == first
+
+    self.assertFalse(store.exchange("a", same, b"2"))
+    self.assertEqual(seen, [first, b"theirs"])
+    self.assertEqual(store.read("a"), b"theirs")
+
+  def test_exchange_whose_answer_is_lost(self) -> None:
+    """It is known by what is there then."""
+    lost: list[str] = []
+
+    def lose(request: Request) -> Fault | None:
+      if lost or not request.path.startswith("/upload/"):
+        return None
+      lost.append(request.path)
+      return Fault(503, arrives=True)
+
+    with self.proxied() as proxy:
+      store = GcsStore(self.new_uri())
+      store.write("a", b"1")
+      proxy.fault = lose
+      self.assertTrue(store.exchange("a", lambda there: there == b"1", b"2"))
+      self.assertLen(lost, 1)
+
   def test_one_client_in_a_process(self) -> None:
     """Stores share it, and with it a connection that is kept."""
     with self.proxied() as proxy:

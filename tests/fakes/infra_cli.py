@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from keras_remote.cli.infra.grants import shared
 from keras_remote.cli.infra.program import import_ids, program
 from keras_remote.cli.infra.tools import Tools
 from keras_remote.cli.main import cli
@@ -12,7 +13,11 @@ from tests.fakes.pulumi_engine import Cloud, opener
 def tools(path: Path) -> Tools:
   """What commands take to work on that cloud, which has no Kubernetes."""
   return Tools(
-    opener(Cloud(path)), program, import_ids, lambda config, report, sets: ""
+    opener(Cloud(path)),
+    program,
+    import_ids,
+    lambda config, report, sets: "",
+    shared,
   )
 
 

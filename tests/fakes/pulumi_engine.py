@@ -43,6 +43,8 @@ _FIXED = frozenset(
   }
 )
 
+# What makes a right another one, beside its role.
+_RIGHT = ("bucket", "repository", "serviceAccountId", "member")
 # What is there already may be made again.
 _TWICE = (":Service", "IAMMember", "IamMember")
 
@@ -299,7 +301,10 @@ def _op(old: Resource | None, new: Registered) -> Op:
 
 def place(resource: Resource) -> str:
   """Where the cloud has it."""
-  within = resource.inputs.get("cluster", "")
+  inputs = resource.inputs
+  within = str(inputs.get("cluster", ""))
+  if "member" in inputs:
+    within = " ".join(str(inputs.get(name, "")) for name in _RIGHT)
   return f"{resource.kind}/{within}/{title(resource)}"
 
 

@@ -83,6 +83,24 @@ class TerminalTest(InfraCase):
     self.assertIn("nothing was done", self.end(child, 2))
     self.assertEqual(self.log, [])
 
+  def test_enter_removes_nothing(self) -> None:
+    """Where machines go, Enter is no; where data goes, the project is typed."""
+    self.kubernetes()
+    self.up("--accelerator", "l4")
+    before = list(self.log)
+    child = self.terminal("pool", "remove", "gpu-l4", "--force")
+    self.answer(child, "Do this [y/N]: ", "")
+    self.assertIn("nothing was done", self.end(child, 2))
+    anew = ("up", "--private-nodes", "--replace")
+    child = self.terminal(*anew)
+    self.answer(child, f"is lost: type '{PROJECT}': ", "y")
+    self.assertIn("nothing was done", self.end(child, 2))
+    self.assertEqual(self.log, before)
+    child = self.terminal(*anew)
+    self.answer(child, f"is lost: type '{PROJECT}': ", PROJECT)
+    self.end(child)
+    self.assertIn("replace keras-remote", self.log)
+
   def test_failure(self) -> None:
     """What fails is shown where it happens, and why at the end."""
     self.change(faults={"cpu": "Quota 'CPUS' exceeded.  Limit: 8.0"})

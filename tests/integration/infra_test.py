@@ -7,6 +7,8 @@ from absl.testing import absltest, parameterized
 from click.testing import CliRunner, Result
 from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
+from keras_remote.cli import clusters
+from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
 from keras_remote.cli.infra.tools import provision
@@ -140,6 +142,68 @@ class UpTest(InfraCase):
     said = self.refused("up", "--without-member", ben, "--member", ben, "--yes")
     self.assertIn("leave one of the two out", said)
     self.assertEqual(self.log, log)
+
+  def test_pool_that_is_there(self) -> None:
+    """What is said of it changes, be it the default; the rest stays."""
+    l4 = ("--accelerator", "l4")
+    self.up(
+      *l4, "--reservation", "ours", "--max-nodes", "9", "--min-nodes", "2"
+    )
+
+    def pool() -> tuple[int, int, str]:
+      (found,) = self.record().config.pools
+      return found.min_nodes, found.max_nodes, found.reservation
+
+    self.up(*l4)
+    self.assertEqual(pool(), (2, 9, "ours"))
+    self.up(*l4, "--max-nodes", "4")
+    self.assertEqual(pool(), (2, 4, "ours"))
+    self.up(*l4, "--min-nodes", "0")
+    self.assertEqual(pool(), (0, 4, "ours"))
+    self.kubernetes()
+    self.up(*l4, "--reservation", "")
+    self.assertEqual(pool(), (0, 4, ""))
+
+  def test_pool_of_cpus(self) -> None:
+    """Of that which is always there, too, only what is said changes."""
+    self.up("--accelerator", "cpu")
+    most = self.record().config.cpu_pool.max_nodes
+    self.up("--accelerator", "cpu", "--min-nodes", "2")
+    pool = self.record().config.cpu_pool
+    self.assertEqual((pool.min_nodes, pool.max_nodes), (2, most))
+
+  def test_pool_in_use(self) -> None:
+    """One that jobs use is not made anew under them, unless that is said."""
+    self.up("--accelerator", "l4")
+    again = ("--accelerator", "l4", "--reservation", "ours", "--yes")
+    api = self.kubernetes()
+    add_node(api, "machine", "gpu-l4")
+    add_pod(api, "busy", "machine", namespace="default", phase="Running")
+    self.type("up", *again, "--preview")
+    said = self.refused("up", *again)
+    self.assertIn("the pool gpu-l4, which would go, is used by busy", said)
+    self.assertIn("or `--replace`, which ends what runs", said)
+    self.assertNotIn("replace gpu-l4", self.log)
+    self.type("up", *again, "--replace")
+    self.assertIn("replace gpu-l4", self.log)
+
+  def test_namespace_of_one(self) -> None:
+    """Nobody's own settings move the jobs of all; a flag does."""
+    self.up("--accelerator", "cpu")
+    with environment(KERAS_REMOTE_NAMESPACE="ada"):
+      said = self.refused("up", "--accelerator", "l4", "--yes")
+      self.assertIn("are in the namespace default, and settings of yours", said)
+      self.assertIn("`--namespace default` leaves them there", said)
+      self.up("--accelerator", "l4", "--namespace", "default")
+      self.assertEqual(self.record().config.namespace, "default")
+      self.up("--namespace", "ada")
+    self.assertEqual(self.record().config.namespace, "ada")
+
+  def test_namespace_of_a_first_one(self) -> None:
+    """Of a cluster that is made, settings say where jobs are."""
+    with environment(KERAS_REMOTE_NAMESPACE="ada"):
+      self.up("--accelerator", "cpu")
+    self.assertEqual(self.record().config.namespace, "ada")
 
   def test_zone_that_has_it(self) -> None:
     """Where nobody says a zone, it is one with all the accelerators."""
@@ -372,6 +436,52 @@ class DownTest(InfraCase):
     self.cloud.load()
     self.assertEqual(self.cloud.there, {})
 
+  def test_members_of_two_clusters(self) -> None:
+    """What one has by another cluster too stays, whichever goes."""
+    both = ("--accelerator", "cpu", "--member", "user:ada@example.com")
+    self.up(*both)
+    self.up(*both, "--cluster", "other", "--member", "user:ben@example.com")
+    project = {each for each in self.rights() if "gcp:projects/" in each}
+    ada = {each for each in project if "ada@" in each}
+    self.assertLen(ada, 3)
+    record = self.record("other")
+    stack.up(
+      clusters.parts(
+        tools(self.path), dataclasses.replace(record.config, members=())
+      ),
+      lambda told: None,
+      planned=record,
+    )
+    rights = self.rights()
+    self.assertEmpty([each for each in rights if "ben@" in each])
+    self.assertContainsSubset(ada, rights)
+    self.assertLen([r for r in rights if "ada@" in r and "other" in r], 0)
+    self.up("--cluster", "other", "--member", "user:ada@example.com")
+    down = ("down", "--yes", "--project", PROJECT, "--cluster")
+    self.type(*down, "keras-remote")
+    self.assertContainsSubset(ada, self.rights())
+    self.type(*down, "other")
+    self.assertEmpty(self.rights())
+
+  def test_images_are_said(self) -> None:
+    """It says whether they go."""
+    self.up("--accelerator", "cpu")
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    down = ("down", "--yes", "--project", PROJECT, "--cluster")
+    said = self.type(*down, "other").stdout
+    self.assertIn("keep    the images of jobs", said)
+    said = self.type(*down, "keras-remote").stdout
+    self.assertIn("- remove  the images of jobs", said)
+
+  def rights(self) -> set[str]:
+    """All that the cloud has."""
+    self.cloud.load()
+    return {
+      f"{key} {inputs['member']}"
+      for key, inputs in self.cloud.there.items()
+      if "member" in inputs
+    }
+
 
 class InitTest(InfraCase):
   def test_the_only_one(self) -> None:
@@ -464,7 +574,7 @@ class PoolTest(InfraCase):
     add_pod(api, "far", "other", namespace="default", phase="Running")
     add_pod(api, "busy", "machine", namespace="default", phase="Running")
     said = self.refused("pool", "remove", "tpu-v5e-8", "--yes")
-    self.assertIn("the pool tpu-v5e-8 is used by busy: wait for it", said)
+    self.assertIn("the pool tpu-v5e-8, which would go, is used by busy", said)
     self.assertNotIn("delete tpu-v5e-8", self.log)
     self.type("pool", "remove", "tpu-v5e-8", "--yes", "--force")
     self.assertIn("delete tpu-v5e-8", self.log)

@@ -61,15 +61,14 @@ def command(
     out.show(_document(project, config.cluster, None), *_left(config))
     return
   parts = clusters.parts(tools, config)
-  if unlock:
-    stack.unlock(parts, "keras-remote down")
-  _warn(out, config, keep_data=keep_data)
+  images = not keep_data and not stack.images_stay(State(project), record)
+  _warn(out, config, keep_data=keep_data, images=images)
   question = f"This removes {config.cluster} from project {project}"
   if not asking.typed(question, project, yes=yes):
     out.tell("nothing was removed")
     raise SystemExit(1)
   with showing(f"removing {config.cluster}") as report:
-    removed = stack.down(parts, report, keep_data=keep_data)
+    removed = stack.down(parts, report, keep_data=keep_data, unlock=unlock)
   forgotten = forget_cluster(project, config.cluster)
   _show(out, config, removed, forgotten)
 
@@ -85,18 +84,23 @@ def _left(config: "InfraConfig") -> list[str]:
   ]
 
 
-def _warn(out: Output, config: "InfraConfig", *, keep_data: bool) -> None:
+def _warn(
+  out: Output, config: "InfraConfig", *, keep_data: bool, images: bool
+) -> None:
   out.tell(
     heading(f"{config.cluster} in {config.location}, project {config.project}")
   )
   rows = [
     ("- remove", "the cluster, its pools, and jobs that run"),
     ("- remove", f"gs://{config.bucket} with all that jobs left"),
+    ("- remove", "the images of jobs"),
     ("  keep", "what was enabled: other things may use the same APIs"),
     ("  keep", f"gs://{config.state_bucket}, which knows of other clusters"),
   ]
   if keep_data:
-    rows[1] = ("  keep", f"gs://{config.bucket}, and the images of jobs")
+    rows[1] = ("  keep", f"gs://{config.bucket} with all that jobs left")
+  if not images:
+    rows[2] = ("  keep", "the images of jobs")
   out.tell(Table((), rows, fold=1), "")
 
 

@@ -11,7 +11,7 @@ from keras_remote.cli.parameters import place_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
-  from keras_remote.cli.infra.state import State
+  from keras_remote.cli.infra.state import Record
   from keras_remote.cli.infra.tools import Tools
   from keras_remote.cli.wanted import Asked
 
@@ -132,7 +132,10 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
   project = wanted.project_of(asked.place)
   tools = clusters.ready(tools)
   state = State(project)
-  config = _config(asked, project, state)
+  # What is wrong is said before anything is asked of Google.
+  wanted.config_of(asked, project, wanted.anywhere(asked, project))
+  record = wanted.found(asked.place, state)
+  config = _config(asked, project, record)
   clusters.raise_up(
     out,
     tools,
@@ -146,6 +149,7 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
         )
       },
     ),
+    before=record,
   )
 
 
@@ -154,11 +158,8 @@ def _asked(flags: dict[str, Any]) -> "Asked":
   from keras_remote.cli import wanted
 
   pools = tuple(
-    wanted.pool_of(
-      name,
-      flags["min_nodes"],
-      flags["max_nodes"],
-      flags["reservation"] or "",
+    wanted.AskedPool(
+      name, flags["min_nodes"], flags["max_nodes"], flags["reservation"]
     )
     for name in flags["accelerators"]
   )
@@ -166,6 +167,7 @@ def _asked(flags: dict[str, Any]) -> "Asked":
   return wanted.Asked(
     wanted.place_of(flags),
     pools=pools,
+    namespace=flags["namespace"],
     regional=flags["regional"],
     private_nodes=flags["private_nodes"],
     retention_days=flags["retention_days"],
@@ -187,17 +189,18 @@ def _quota(text: str) -> tuple[str, str]:
   return resource.strip(), amount.strip()
 
 
-def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
+def _config(
+  asked: "Asked", project: str, record: "Record | None"
+) -> "InfraConfig":
   """What is to be there; what nobody says is asked for."""
   from keras_remote.cli import less, wanted
   from keras_remote.cli.infra.state import Phase
 
-  # What is wrong is said before anything is asked of Google.
-  wanted.config_of(asked, project, wanted.anywhere(asked, project))
-  record = wanted.found(asked.place, state)
   before = record.config if record else None
   if record and record.phase is Phase.KEPT:
-    before = replace(record.config, pools=())
+    # Nobody's jobs are there: they may be in another one now.
+    namespace = asked.place.namespace or record.config.namespace
+    before = replace(record.config, pools=(), namespace=namespace)
   if not (asked.pools or (record and record.phase is not Phase.KEPT)):
     asked = replace(asked, pools=wanted.pools_asked())
   if before is None:

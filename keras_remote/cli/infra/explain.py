@@ -21,6 +21,7 @@ from keras_remote.cli.infra.words import named
 
 _CONSOLE = "https://console.cloud.google.com"
 _LONGEST = 600
+_RUNS = ", which runs"
 _LOG_IN = (
   "nobody is logged in to Google Cloud here: `gcloud auth application-default "
   "login`; in CI, GOOGLE_APPLICATION_CREDENTIALS names a file of credentials"
@@ -100,6 +101,23 @@ def _locked(error: LockedError, config: InfraConfig, command: str) -> str:
   )
 
 
+def check_dead(error: LockedError, config: InfraConfig) -> None:
+  """Passes unless one who holds the lock is known to be at work.
+
+  Raises:
+    InfraError: it is.
+  """
+  for who, pid, when in _HOLDER.findall(error.text):
+    if _dead(who, int(pid)) == _RUNS:
+      raise errors.InfraError(
+        f"the cluster {config.cluster} is being changed by {who} since {when}, "
+        f"and its process {pid} runs here: wait for it, or end it with `kill "
+        f"{pid}`. If that is none of keras-remote or Pulumi, its number was "
+        "given anew: `gcloud storage rm --recursive "
+        f"gs://{config.state_bucket}/.pulumi/locks` takes the lock away"
+      )
+
+
 def _dead(who: str, pid: int) -> str:
   """What is known of a process that may be of this machine."""
   if who.rpartition("@")[2] != socket.gethostname():
@@ -110,7 +128,7 @@ def _dead(who: str, pid: int) -> str:
     return ", which runs no more"
   except PermissionError:
     pass
-  return ", which runs"
+  return _RUNS
 
 
 def _billing(failure: Failure, config: InfraConfig, _: object) -> str:

@@ -90,6 +90,17 @@ def _connects(config: InfraConfig) -> str:
   return f"projects/{config.project}/roles/{config.role}"
 
 
+def shared(of: InfraConfig, where: InfraConfig) -> set[str]:
+  """Names of rights of one config that are rights to what another has too.
+
+  Whoever may use several clusters of a project has such a right once.
+  """
+  on = {On.PROJECT, On.STATE}
+  if of.repository_location == where.repository_location:
+    on.add(On.REPOSITORY)
+  return {grant.name for grant in table(of) if grant.on in on}
+
+
 def _account(config: InfraConfig, account: str) -> str:
   return f"serviceAccount:{config.email(account)}"
 

@@ -1,7 +1,9 @@
 """What `up` and `down` do, on an engine whose cloud is a file."""
 
 import dataclasses
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,14 @@ from absl.testing import absltest
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
-from keras_remote.cli.infra.engine import Change, Event, Op, Report
+from keras_remote.cli.infra.engine import Change, Event, Op, Program, Report
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
   POOL,
   REPOSITORY,
 )
-from keras_remote.cli.infra.state import Phase, State
+from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.progress import Step
 from tests.fakes.gcs_server import gcs_server
 from tests.fakes.programs import ids, small
@@ -62,7 +64,14 @@ class StackTest(absltest.TestCase):
     )
 
   def up(self, config: InfraConfig = _CONFIG, **how: bool) -> dict[str, Op]:
-    return _ops(stack.up(self.parts(config), self.report, **how))
+    return _ops(
+      stack.up(
+        self.parts(config), self.report, planned=self.record(config), **how
+      )
+    )
+
+  def record(self, config: InfraConfig = _CONFIG) -> Record | None:
+    return State(config.project).record(config)
 
   def change(self, **fields: Any) -> None:
     """Lets the cloud be otherwise."""
@@ -106,11 +115,13 @@ class StackTest(absltest.TestCase):
     def fail(report: Report) -> None:
       raise errors.ClusterError("it does not answer")
 
+    parts = dataclasses.replace(self.parts(), finish=fail)
     with self.assertRaises(errors.ClusterError):
-      stack.up(dataclasses.replace(self.parts(), finish=fail), self.report)
+      stack.up(parts, self.report, planned=None)
     self.assertEqual(self.phase(), Phase.UPDATING)
     done: list[Report] = []
-    stack.up(dataclasses.replace(self.parts(), finish=done.append), self.report)
+    parts = dataclasses.replace(self.parts(), finish=done.append)
+    stack.up(parts, self.report, planned=self.record())
     self.assertLen(done, 1)
     self.assertEqual(self.phase(), Phase.READY)
 
@@ -168,8 +179,28 @@ class StackTest(absltest.TestCase):
     said = self.fails(self.up)
     self.assertIn("ada@laptop (process 4711) since 2026-11-26T04:00", said)
     self.assertIn("`keras-remote up --unlock`", said)
-    stack.unlock(self.parts())
-    self.assertEqual(self.up()["tpu-v5e-8"], Op.CREATE)
+    self.assertEqual(self.up(unlock=True)["tpu-v5e-8"], Op.CREATE)
+
+  def test_killed_while_it_is_removed(self) -> None:
+    """The same of `down`."""
+    self.up()
+    self.change(dies="tpu-v5e-8")
+    self.fails(lambda: stack.down(self.parts(), self.report))
+    stack.down(self.parts(), self.report, unlock=True)
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+
+  def test_lock_of_one_that_runs(self) -> None:
+    """It is not taken away."""
+    self.up()
+    me = f"ada@{socket.gethostname()} (pid {os.getpid()})"
+    self.change(locked=me)
+    larger = _CONFIG.adding(NodePool("h100x8"))
+    said = self.fails(lambda: self.up(larger, unlock=True))
+    self.assertIn(f"process {os.getpid()} runs here", said)
+    self.cloud.load()
+    self.assertEqual(self.cloud.locked, me)
+    self.assertNotIn("create gpu-h100x8", self.cloud.log)
 
   def test_two_at_once(self) -> None:
     """Who comes second changes nothing, and not what is known either."""
@@ -180,6 +211,61 @@ class StackTest(absltest.TestCase):
     record = State("my-project").record(_CONFIG)
     assert record
     self.assertEqual((record.config, record.phase), (_CONFIG, Phase.READY))
+
+  def test_changed_since_it_was_planned(self) -> None:
+    """What somebody else made meanwhile is not removed; all is as it was."""
+    self.up()
+    planned = self.record()
+    more = _CONFIG.adding(NodePool("h100x8"))
+    self.up(more)
+    before = list(self.cloud.log)
+    with self.assertRaisesRegex(errors.ConfigError, "changed keras-remote sin"):
+      stack.up(self.parts(), self.report, planned=planned)
+    with self.assertRaisesRegex(errors.ConfigError, "type it again"):
+      stack.up(self.parts(), self.report, planned=None)
+    record = self.record()
+    assert record
+    self.assertEqual((record.config, record.phase), (more, Phase.READY))
+    self.assertEqual(self.cloud.log, before)
+
+  def test_changed_before_the_lock(self) -> None:
+    """The same where it happens after the first look, before the engine's."""
+    self.up()
+    more = _CONFIG.adding(NodePool("h100x8"))
+    parts, planned, theirs = self.parts(), self.record(), self.parts(more)
+
+    def late(adopted: Mapping[str, str]) -> Program:
+      stack.up(theirs, self.report, planned=planned)
+      return parts.program(adopted)
+
+    with self.assertRaisesRegex(errors.ConfigError, "changed keras-remote sin"):
+      stack.up(
+        dataclasses.replace(parts, program=late), self.report, planned=planned
+      )
+    record = self.record()
+    assert record
+    self.assertEqual((record.config, record.phase), (more, Phase.READY))
+    self.assertNotIn("delete gpu-h100x8", self.cloud.log)
+
+  def test_drift_that_loses_the_cluster(self) -> None:
+    """What others did to it is found, and not undone by losing it."""
+    self.up()
+    self.cloud.load()
+    self.cloud.there[f"{CLUSTER}//keras-remote"]["network"] = "theirs"
+    self.cloud.save()
+    with self.assertRaisesRegex(errors.ConfigError, "made anew.*--replace"):
+      self.up(refresh=True)
+    self.assertNotIn("replace keras-remote", self.cloud.log)
+    self.up(refresh=True, replace=True)
+    self.assertIn("replace keras-remote", self.cloud.log)
+
+  def test_down_while_it_is_changed(self) -> None:
+    """What is known stays as whoever holds the lock has said it."""
+    self.up()
+    before = self.record()
+    self.change(locked="ben@desk (pid 7)")
+    self.fails(lambda: stack.down(self.parts(), self.report))
+    self.assertEqual(self.record(), before)
 
   def test_name_that_is_taken(self) -> None:
     """It is said how it can be taken over, and `adopt` does it."""
@@ -217,6 +303,31 @@ class StackTest(absltest.TestCase):
     """That a build has made is taken over, without being asked to."""
     self.cloud.add(REPOSITORY, repositoryId="keras-remote", location="us")
     self.assertEqual(self.up()["images"], Op.ADOPT)
+    self.assertTrue(stack.images_stay(*self.known()))
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+
+  def test_after_the_state_is_lost(self) -> None:
+    """What `up` made is its own again, by the labels on it."""
+    self.cloud.add(
+      CLUSTER,
+      name="keras-remote",
+      location="us-central1-a",
+      network="public",
+      resourceLabels=_CONFIG.labels,
+    )
+    self.cloud.add(BUCKET, name=_CONFIG.bucket, labels={"team": "theirs"})
+    self.up(adopt=True)
+    record = self.record()
+    assert record
+    self.assertEqual(list(record.adopted), ["jobs"])
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [BUCKET])
+
+  def known(self) -> tuple[State, Record]:
+    record = self.record()
+    assert record
+    return State("my-project"), record
 
   def test_replacement_is_asked_for(self) -> None:
     """A plan that loses the cluster is refused, unless that is asked for."""
@@ -300,8 +411,27 @@ class StackTest(absltest.TestCase):
     removed = stack.down(self.parts(other), self.report)
     self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
     self.assertIsNone(self.phase(other))
+    self.assertFalse(stack.images_stay(*self.known()))
     removed = stack.down(self.parts(), self.report)
     self.assertEqual(removed.kept, ())
+
+  def test_images_that_were_kept(self) -> None:
+    """The next one's `down` leaves what `--keep-data` left."""
+    self.up()
+    stack.down(self.parts(), self.report, keep_data=True)
+    other = InfraConfig("my-project", "us-central1-a", cluster="other")
+    self.up(other)
+    removed = stack.down(self.parts(other), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+
+  def test_images_when_the_first_one_goes(self) -> None:
+    """Who comes last removes what an `up` has made."""
+    self.up()
+    other = InfraConfig("my-project", "us-central1-a", cluster="other")
+    self.up(other)
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+    self.assertEqual(stack.down(self.parts(other), self.report).kept, ())
 
 
 def _ops(changes: tuple[Change, ...]) -> dict[str, Op]:

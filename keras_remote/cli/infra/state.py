@@ -8,6 +8,7 @@ no Pulumi finds the cluster too.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 from keras_remote import clock, constants, errors
 from keras_remote.cli.config import InfraConfig, state_bucket
@@ -15,6 +16,9 @@ from keras_remote.job import wire
 from keras_remote.packaging.provenance import who
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
+
+if TYPE_CHECKING:
+  from keras_remote.storage.gcs import GcsStore
 
 _CLUSTERS = "clusters/"
 _LABELS = {"managed-by": "keras-remote"}
@@ -63,11 +67,18 @@ class State:
     return f"gs://{state_bucket(self.project)}"
 
   def exists(self) -> bool:
-    """Whether there is the bucket."""
+    """Whether there is the bucket, which is the project's then.
+
+    Raises:
+      StoreAccessError: it is another project's, or that cannot be told.
+    """
     try:
       next(self._store().list(_CLUSTERS, limit=1), None)
     except errors.BucketNotFoundError:
       return False
+    from keras_remote.storage.gcs import check_owner
+
+    check_owner(state_bucket(self.project), self.project)
     return True
 
   def make(self, location: str) -> bool:
@@ -91,7 +102,7 @@ class State:
       keys = [entry.key for entry in store.list(_CLUSTERS)]
     except errors.BucketNotFoundError:
       return []
-    found = [_read(store, key) for key in keys if key.endswith(".json")]
+    found = [self._read(store, key) for key in keys if key.endswith(".json")]
     return sorted(
       (r for r in found if r),
       key=lambda record: (record.config.cluster, record.config.location),
@@ -100,7 +111,7 @@ class State:
   def record(self, config: InfraConfig) -> Record | None:
     """Of the cluster with this config's name and location."""
     try:
-      return _read(self._store(), _key(config))
+      return self._read(self._store(), _key(config))
     except errors.BucketNotFoundError:
       return None
 
@@ -111,27 +122,56 @@ class State:
     adopted: Mapping[str, str] | None = None,
   ) -> None:
     """Notes how far the cluster is, in place of what was there."""
-    when = clock.now().isoformat(timespec="seconds")
-    self.put(Record(config, phase, who(), when, dict(adopted or {})))
+    record = self.written(config, phase, adopted)
+    self._store().write(_key(config), wire.encode(record))
 
-  def put(self, record: Record) -> None:
-    """Notes all that a record says."""
-    self._store().write(_key(record.config), wire.encode(record))
+  def written(
+    self,
+    config: InfraConfig,
+    phase: Phase,
+    adopted: Mapping[str, str] | None = None,
+  ) -> Record:
+    """What is noted by whoever is here, now."""
+    when = clock.now().isoformat(timespec="seconds")
+    return Record(config, phase, who(), when, dict(adopted or {}))
+
+  def exchange(self, old: Record | None, new: Record) -> bool:
+    """Notes `new` if what is there is `old`; whether it was.
+
+    Args:
+      old: None where nothing is to be there.
+    """
+    store, key = self._store(), _key(new.config)
+
+    def same(data: bytes | None) -> bool:
+      return old == (None if data is None else self._record(store, key, data))
+
+    return store.exchange(key, same, wire.encode(new))
 
   def remove(self, config: InfraConfig) -> None:
     """Knows the cluster no longer."""
     self._store().delete(_key(config))
 
-  def _store(self) -> Store:
-    return open_store(self.uri)
+  def _read(self, store: Store, key: str) -> Record | None:
+    try:
+      data = store.read(key)
+    except errors.ObjectNotFoundError:  # Somebody has just removed it.
+      return None
+    return self._record(store, key, data)
 
+  def _record(self, store: Store, key: str, data: bytes) -> Record:
+    record = wire.decode(Record, data, f"{store.uri}/{key}")
+    if record.config.project != self.project:
+      # Else calls would send code and data to whoever wrote it.
+      raise errors.StoreAccessError(
+        f"{store.uri}/{key} is a cluster of project {record.config.project}, "
+        f"not of {self.project}: it is not believed. Ask who owns the project "
+        f"whose {self.uri} is"
+      )
+    return record
 
-def _read(store: Store, key: str) -> Record | None:
-  try:
-    data = store.read(key)
-  except errors.ObjectNotFoundError:  # Somebody has just removed it.
-    return None
-  return wire.decode(Record, data, f"{store.uri}/{key}")
+  def _store(self) -> "GcsStore":
+    return cast("GcsStore", open_store(self.uri))
 
 
 def _key(config: InfraConfig) -> str:

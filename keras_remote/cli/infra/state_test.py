@@ -105,6 +105,34 @@ class StateTest(parameterized.TestCase):
       ):
         self.state.make("us-central1")
 
+  def test_bucket_of_another_project(self) -> None:
+    """Who took the name first is not believed, though all may read it."""
+    self.state.make("us-central1")
+    with self._proxied() as proxy:
+      proxy.fault = lambda request: (
+        Fault(200, body=b'{"items": []}')
+        if request.method == "GET" and "/storage/v1/b?" in request.path
+        else None
+      )
+      for call in (
+        self.state.exists,
+        lambda: self.state.make("us-central1"),
+      ):
+        with self.assertRaisesRegex(
+          errors.StoreAccessError, "none of project my-project: another"
+        ):
+          call()
+
+  def test_cluster_of_another_project(self) -> None:
+    """A record that leads elsewhere is not believed either."""
+    self.state.make("us-central1")
+    self.state.save(InfraConfig("their-project", "us-central1-a"), Phase.READY)
+    for call in (self.state.records, lambda: self.state.record(_CONFIG)):
+      with self.assertRaisesRegex(
+        errors.StoreAccessError, "of project their-project, not of my-project"
+      ):
+        call()
+
   @contextlib.contextmanager
   def _proxied(self) -> Generator[HttpProxy]:
     with (

@@ -7,6 +7,7 @@ from typing import Protocol
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.engine import Engine, Program, Report
+from keras_remote.cli.infra.sharing import Shared
 from keras_remote.progress import Step
 
 # What installs Pulumi's library, and what it takes.
@@ -40,12 +41,14 @@ class Tools:
     finish: does what is left when all resources are there, and says what it
       changed, or ""; it is also given where the manifest of LeaderWorkerSets
       is, or "".
+    shared: which rights of a config's program another config has too.
   """
 
   engine: Callable[[str, str, str], Engine]
   program: MakeProgram
   ids: Callable[[InfraConfig], Mapping[str, str]]
   finish: Callable[[InfraConfig, Report, str], str]
+  shared: Shared
 
 
 def default_tools() -> Tools:
@@ -55,13 +58,17 @@ def default_tools() -> Tools:
     ConfigError: Pulumi's library is not installed.
   """
   try:
-    from keras_remote.cli.infra import program, pulumi_engine
+    from keras_remote.cli.infra import grants, program, pulumi_engine
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
       f"{error.name}, with which clusters are made, is not installed: {INSTALL}"
     ) from error
   return Tools(
-    pulumi_engine.opened, program.program, program.import_ids, provision
+    pulumi_engine.opened,
+    program.program,
+    program.import_ids,
+    provision,
+    grants.shared,
   )
 
 

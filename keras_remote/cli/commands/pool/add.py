@@ -45,11 +45,13 @@ def command(
   from keras_remote.cli import clusters, wanted
   from keras_remote.cli.infra.state import State
 
-  pool = wanted.pool_of(accelerator, min_nodes, max_nodes, reservation)
+  asked = wanted.AskedPool(accelerator, min_nodes, max_nodes, reservation)
+  pool = asked.pool()
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
-  config = wanted.known_cluster(place, State(project)).config.adding(pool)
+  record = wanted.known_cluster(place, State(project))
+  config = record.config.adding(pool)
   config.check_zone()
   how = clusters.How(preview=preview, yes=yes)
-  clusters.raise_up(out, tools, config, how)
+  clusters.raise_up(out, tools, config, how, before=record)

@@ -53,10 +53,10 @@ def command(
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
-  before = wanted.known_cluster(place, State(project)).config
-  config = _resized(before, pool, min_nodes, max_nodes)
+  record = wanted.known_cluster(place, State(project))
+  config = _resized(record.config, pool, min_nodes, max_nodes)
   how = clusters.How(preview=preview, yes=yes)
-  clusters.raise_up(out, tools, config, how)
+  clusters.raise_up(out, tools, config, how, before=record)
   if min_nodes and not preview:
     # GKE never fills a pool that is there, and Pulumi sets its size but once.
     out.tell(
