@@ -1,0 +1,112 @@
+"""What mkdocs asks when it builds the site: the parts that are generated.
+
+A line `<!-- generated: NAME -->` of a page becomes what PARTS has of that name.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from keras_remote.accelerators.registry import GPUS, TPUS
+from keras_remote.cli.main import cli
+from keras_remote.core.options import OPTIONS
+
+_MARK = re.compile(r"<!-- generated: (\w+) -->")
+_SAID_ABOVE = {"as_json", "help"}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+  """The page with its generated parts in the place of their marks.
+
+  Raises:
+    KeyError: there is no such part.
+  """
+  return _MARK.sub(lambda mark: PARTS[mark[1]](), markdown)
+
+
+def commands() -> str:
+  """Each command with its usage, its help and its flags."""
+  return "\n\n".join(_command(context) for context in leaves())
+
+
+def accelerators() -> str:
+  """Each kind with the names of its sizes."""
+  rows = [("kind", "names", "memory"), ("---", "---", "---")]
+  for tpu in TPUS.values():
+    names = _code(map(str, tpu.sizes.values()))
+    rows.append((f"TPU {tpu.name}", names, f"{tpu.hbm_gib} GiB a chip"))
+  for gpu in GPUS.values():
+    names = _code(map(str, gpu.counts.values()))
+    rows.append((f"GPU {gpu.name}", names, f"{gpu.memory_gib} GiB"))
+  rows.append(("CPU", "`cpu`, `cpu:8` for eight devices, …", ""))
+  return _table(rows)
+
+
+PARTS = {"accelerators": accelerators, "commands": commands}
+
+
+def leaves(
+  context: click.Context | None = None,
+) -> Iterator[click.Context]:
+  """A context for each command that can be run, in the order of the help."""
+  context = context or click.Context(cli, info_name="keras-remote")
+  group = context.command
+  if not isinstance(group, click.Group):
+    yield context
+    return
+  for name in group.list_commands(context):
+    command = group.get_command(context, name)
+    if command and not command.hidden:
+      yield from leaves(click.Context(command, context, name))
+
+
+def _command(context: click.Context) -> str:
+  command = context.command
+  usage = command.get_usage(context).removeprefix("Usage: ")
+  parts = [
+    f"## {context.command_path}",
+    f"```text\n{' '.join(usage.split())}\n```",
+    *_paragraphs(command.help or ""),
+  ]
+  params = [p for p in command.get_params(context) if p.name not in _SAID_ABOVE]
+  flags = [
+    (f"`{record[0]}`", _escaped(record[1]))
+    for param in params
+    if param.name not in OPTIONS and (record := param.get_help_record(context))
+    if record[1]
+  ]
+  if flags:
+    parts.append(_table([("flag", ""), ("---", "---"), *flags]))
+  of_calls = [
+    param.opts[0]
+    for param in params
+    if param.name in OPTIONS and isinstance(param, click.Option)
+  ]
+  if of_calls:
+    parts.append(f"[Options of a call](options.md): {_code(of_calls)}.")
+  return "\n\n".join(parts)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+  """A command's help; what click keeps as it is becomes a block."""
+  for paragraph in inspect.cleandoc(text).split("\n\n"):
+    kept = paragraph.removeprefix("\b\n")
+    if kept != paragraph:
+      yield f"```text\n{inspect.cleandoc(kept)}\n```"
+    else:
+      yield _escaped(paragraph)
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+  return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _code(names: Iterable[str]) -> str:
+  return ", ".join(f"`{name}`" for name in names)
+
+
+def _escaped(text: str) -> str:
+  return re.sub(r"([|*_<\[])", r"\\\1", " ".join(text.split()))
