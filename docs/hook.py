@@ -15,7 +15,7 @@ from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS
 
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
-_SAID_ABOVE = {"as_json", "help"}
+_SAID_ABOVE = {"--json", "--help"}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -71,23 +71,31 @@ def _command(context: click.Context) -> str:
     f"```text\n{' '.join(usage.split())}\n```",
     *_paragraphs(command.help or ""),
   ]
-  params = [p for p in command.get_params(context) if p.name not in _SAID_ABOVE]
+  params = [
+    param
+    for param in command.get_params(context)
+    if not _SAID_ABOVE.intersection(param.opts)
+  ]
+  own = [param for param in params if not _is_of_calls(param)]
+  records = [param.get_help_record(context) for param in own]
   flags = [
-    (f"`{record[0]}`", _escaped(record[1]))
-    for param in params
-    if param.name not in OPTIONS and (record := param.get_help_record(context))
-    if record[1]
+    (f"`{names}`", _escaped(text))
+    for names, text in filter(None, records)
+    if text
   ]
   if flags:
     parts.append(_table([("flag", ""), ("---", "---"), *flags]))
-  of_calls = [
-    param.opts[0]
-    for param in params
-    if param.name in OPTIONS and isinstance(param, click.Option)
-  ]
+  of_calls = [param.opts[0] for param in params if _is_of_calls(param)]
   if of_calls:
     parts.append(f"[Options of a call](options.md): {_code(of_calls)}.")
   return "\n\n".join(parts)
+
+
+def _is_of_calls(param: click.Parameter) -> bool:
+  """Whether it is an option of a call, rather than one of the same name."""
+  option = OPTIONS.get(param.name or "")
+  text = getattr(param, "help", None) or ""
+  return option is not None and text.startswith(option.doc)
 
 
 def _paragraphs(text: str) -> Iterator[str]:

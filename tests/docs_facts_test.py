@@ -71,7 +71,9 @@ def _resolved(
 def _flags(command: click.Command) -> set[str]:
   context = click.Context(command)
   params = command.get_params(context)
-  return {flag for param in params for flag in [*param.opts]}
+  return {
+    flag for param in params for flag in [*param.opts, *param.secondary_opts]
+  }
 
 
 def _commands(page: Path) -> Iterator[tuple[int, list[str]]]:
