@@ -4,8 +4,10 @@ A line `<!-- generated: NAME -->` of a page becomes what PARTS has of that name.
 """
 
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from keras_remote.accelerators.registry import GPUS, TPUS
 from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS
 
+_SCHEMAS = Path(__file__).with_name("schemas")
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
 _SAID_ABOVE = {"--json", "--help"}
 
@@ -45,7 +48,16 @@ def accelerators() -> str:
   return _table(rows)
 
 
-PARTS = {"accelerators": accelerators, "commands": commands}
+def documents() -> str:
+  """Each JSON document that a command prints, with what it has."""
+  return "\n\n".join(_document(path) for path in sorted(_SCHEMAS.iterdir()))
+
+
+PARTS = {
+  "accelerators": accelerators,
+  "commands": commands,
+  "documents": documents,
+}
 
 
 def leaves(
@@ -89,6 +101,34 @@ def _command(context: click.Context) -> str:
   if of_calls:
     parts.append(f"[Options of a call](options.md): {_code(of_calls)}.")
   return "\n\n".join(parts)
+
+
+def _document(path: Path) -> str:
+  schema = json.loads(path.read_text())
+  command, _, others = schema["title"].partition(" --json`")
+  said = f"[{path.name}](../schemas/{path.name}){others.rstrip('.')}."
+  if schema["type"] == "array":
+    said += " An array, of which each item has:"
+    schema = schema["items"]
+  rows = [
+    (f"`{name}`", _kind(each), _escaped(each.get("description", "")))
+    for name, each in schema.get("properties", {}).items()
+  ]
+  if not rows and isinstance(schema.get("additionalProperties"), dict):
+    each = schema["additionalProperties"]
+    rows = [("each name", _kind(each), _escaped(each.get("description", "")))]
+  parts = [f"## {command.removeprefix('`')}", said]
+  if rows:
+    parts.append(_table([("", "", ""), ("---", "---", "---"), *rows]))
+  return "\n\n".join(parts)
+
+
+def _kind(schema: dict[str, Any]) -> str:
+  """What a value is, in JSON's words."""
+  if "anyOf" in schema:
+    return " or ".join(_kind(each) for each in schema["anyOf"])
+  kind = schema.get("type", "string" if "enum" in schema else "anything")
+  return kind if isinstance(kind, str) else " or ".join(kind)
 
 
 def _is_of_calls(param: click.Parameter) -> bool:

@@ -1,6 +1,7 @@
 """What the docs name is there: commands, flags, options, names, messages."""
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -200,6 +201,21 @@ class DocsFactsTest(parameterized.TestCase):
       for flag in _flags(context.command) - {"--json", "--help", "-h"}:
         if flag.startswith("--") and flag != "--":
           self.assertIn(flag, section, context.command_path)
+
+  def test_documents(self) -> None:
+    """Each command that prints JSON is named by one schema."""
+    named: list[str] = []
+    for path in DOCS.glob("schemas/*.json"):
+      title = json.loads(path.read_text())["title"]
+      first, _, others = title.partition(" --json`")
+      named.append(first.removeprefix("`keras-remote "))
+      named += filter(None, re.split(r", and of |, | and ", others))
+    prints = [
+      context.command_path.removeprefix("keras-remote ")
+      for context in hook.leaves()
+      if "--json" in _flags(context.command)
+    ]
+    self.assertCountEqual(named, prints)
 
   def test_messages(self) -> None:
     """Each message that troubleshooting explains is one that is raised."""
