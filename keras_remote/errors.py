@@ -28,6 +28,10 @@ class ObjectNotFoundError(StoreError):
   """The store holds nothing under this key."""
 
 
+class BucketNotFoundError(StoreError):
+  """There is no bucket of this name."""
+
+
 class JobNotFoundError(KerasRemoteError, LookupError):
   """No job, or more than one, goes by this id."""
 
@@ -58,6 +62,10 @@ class ClusterError(KerasRemoteError):
 
 class ClusterAccessError(ClusterError, CredentialsError):
   """The cluster does not let whoever is logged in do this."""
+
+
+class InfraError(KerasRemoteError):
+  """What a cluster needs could not be made, changed or removed."""
 
 
 class ImageBuildError(KerasRemoteError):

@@ -1,7 +1,55 @@
-"""Zones and regions of Google Cloud."""
+"""Zones and regions of Google Cloud, and which accelerators a zone has."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from keras_remote.accelerators.config import Accelerator, GpuConfig, TpuConfig
 
 # Where something new is made if nobody says where.
 _DEFAULT_ZONE = "us-central1-a"
+_TABLE = "zones.json"
+
+
+@dataclass(frozen=True)
+class Offers:
+  """Which zones have which accelerators, as somebody wrote it down once.
+
+  Only zones of the US are in it, and not every accelerator: of others it says
+  nothing, neither yes nor no.
+
+  Attributes:
+    date: when it was written, as in 2026-11-22.
+    by_name: zones by a TPU's generation or a GPU's name.
+  """
+
+  date: str
+  by_name: Mapping[str, tuple[str, ...]]
+
+  def zones(self, accelerator: Accelerator) -> tuple[str, ...]:
+    """The zones that are known to have it; none where nothing is known."""
+    if isinstance(accelerator, TpuConfig):
+      return self.by_name.get(accelerator.generation, ())
+    if isinstance(accelerator, GpuConfig):
+      return self.by_name.get(accelerator.name, ())
+    return ()
+
+  def lacks(self, zone: str, accelerator: Accelerator) -> bool:
+    """Whether the zone is known, and known not to have it."""
+    zones = self.zones(accelerator)
+    known = any(zone in each for each in self.by_name.values())
+    return bool(zones) and known and zone not in zones
+
+
+@functools.cache
+def offers() -> Offers:
+  """The table that comes with keras_remote, `zones.json`."""
+  package = resources.files("keras_remote.accelerators")
+  table = json.loads(package.joinpath(_TABLE).read_text("utf-8"))
+  by_name = {name: tuple(zones) for name, zones in table["zones"].items()}
+  return Offers(table["date"], by_name)
 
 
 def get_default_zone() -> str:

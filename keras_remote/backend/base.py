@@ -143,6 +143,19 @@ class Backend(Protocol):
     ...
 
   @property
+  def usual_timeout(self) -> float | None:
+    """Seconds that a job may run where nobody says it; None: without limit.
+
+    A place has one where a job goes on, and is paid for, with nobody there.
+    """
+    ...
+
+  @property
+  def in_google_cloud(self) -> bool:
+    """Whether its machines are Google Cloud's, as far as names tell."""
+    ...
+
+  @property
   def cloud(self) -> Cloud | None:
     """Where the images of its jobs are made; None where nobody makes any."""
     ...

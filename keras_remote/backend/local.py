@@ -69,6 +69,8 @@ class LocalBackend:
   emulates = True
   contains = False
   restarts_groups = True  # Nobody takes a machine away here.
+  usual_timeout: float | None = None
+  in_google_cloud = False
   cloud: Cloud | None = None
 
   def __init__(self, home: Home) -> None:

@@ -36,7 +36,19 @@ class _Main(LazyGroup):
 @click.group(
   cls=_Main,
   package="keras_remote.cli.commands",
-  names=("run", "jobs", "doctor", "accelerators", "config", "completion"),
+  names=(
+    "run",
+    "jobs",
+    "up",
+    "status",
+    "init",
+    "pool",
+    "down",
+    "doctor",
+    "accelerators",
+    "config",
+    "completion",
+  ),
   context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(VERSION, prog_name=_NAME, message="%(prog)s %(version)s")

@@ -65,7 +65,11 @@ class Output:
     if self.as_json:
       self.write(document.encode(content) + "\n")
       return
-    for block in blocks:
+    self.tell(*blocks)
+
+  def tell(self, *blocks: str | Table) -> None:
+    """Prints the blocks, unless a document is asked for."""
+    for block in () if self.as_json else blocks:
       text = self._table(block) if isinstance(block, Table) else f"{block}\n"
       self.write(text)
 

@@ -9,7 +9,12 @@ _MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
 
 def age(at: datetime.datetime) -> str:
   """How long ago that was, such as `5 min`."""
-  seconds = max(0, int((clock.now() - at).total_seconds()))
+  return span((clock.now() - at).total_seconds())
+
+
+def span(time: float) -> str:
+  """So many seconds in the largest unit of which they are one, as `5 min`."""
+  seconds = max(0, int(time))
   for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
     if seconds >= unit:
       return f"{seconds // unit} {name}"

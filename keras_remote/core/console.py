@@ -114,12 +114,18 @@ class Console:
     self.say(start_line(spec))
 
   def ended(
-    self, spec: JobSpec, outcome: Outcome, *, elsewhere: bool = False
+    self,
+    spec: JobSpec,
+    outcome: Outcome,
+    *,
+    elsewhere: bool = False,
+    spent: str = "",
   ) -> None:
     """The lines at the end of a call.
 
     Args:
       elsewhere: whether only the call itself said where its store is.
+      spent: what it has cost, in words; "" where nobody knows, or nobody pays.
     """
     seconds = outcome.seconds
     took = "" if seconds is None else f" in {duration(seconds)}"
@@ -129,9 +135,9 @@ class Console:
       if spec.resources.emulated
       else ""
     )
-    self.say(
-      f"{outcome.state}{took}{memory if outcome.peak_memory else ''}{emulated}"
-    )
+    cost = f", {spent}" if spent else ""
+    peak = memory if outcome.peak_memory else ""
+    self.say(f"{outcome.state}{took}{peak}{emulated}{cost}")
     if self.lost:
       self.say(f"not all of its output could be shown: {self.lost.strerror}")
     store = f"KERAS_REMOTE_STORE={spec.target.store} " if elsewhere else ""

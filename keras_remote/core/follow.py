@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from keras_remote import errors
-from keras_remote.core import pending
+from keras_remote.core import cost, pending
 from keras_remote.core.console import Console
 from keras_remote.core.job import Ending, Job
 from keras_remote.core.logs import HostLog
@@ -21,6 +21,8 @@ def follow(job: Job, console: Console) -> Ending:
   # Asked before the wait: what it says may be gone after it.
   elsewhere = not same_address(job.spec.target.store, resolve({}).options.store)
   console.started(job.spec)
+  for sentence in cost.at_start(job.spec, job.backend):
+    console.say(sentence)
   left, ended = threading.Event(), threading.Event()
   threads = _show_each(job, console, left, _host_logs(job, ended))
   try:
@@ -32,8 +34,10 @@ def follow(job: Job, console: Console) -> Ending:
   finally:
     left.set()
     console.end_logs()
-  console.ended(job.spec, ending.outcome, elsewhere=elsewhere)
-  _annotate(job, ending.outcome, console)
+  outcome = ending.outcome
+  spent = cost.at_end(job.spec, job.backend, outcome)
+  console.ended(job.spec, outcome, elsewhere=elsewhere, spent=spent)
+  _annotate(job, outcome, console)
   return ending
 
 

@@ -67,8 +67,9 @@ def limits(options: Options, backend: Backend) -> Limits:
     alone = hosts(options) == 1 or backend.restarts_groups
     usual = default_preemptions(accelerator_of(options))
     preemptions = usual if alone else 0
+  timeout = options.timeout
   return Limits(
-    timeout=options.timeout,
+    timeout=backend.usual_timeout if timeout is None else timeout,
     startup_timeout=options.startup_timeout,
     retries=options.retries,
     pending_timeout=options.pending_timeout,

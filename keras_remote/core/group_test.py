@@ -77,6 +77,13 @@ class LimitsTest(parameterized.TestCase):
     }
     self.assertEqual(self.limits(**asked), Limits(**asked))
 
+  def test_a_clusters_job_has_an_end(self) -> None:
+    """It is paid for with nobody there; whoever needs longer says it."""
+    self.assertIsNone(self.limits("local").timeout)
+    for backend in ("gke", "pathways"):
+      self.assertEqual(self.limits(backend).timeout, 24 * 60 * 60)
+      self.assertEqual(self.limits(backend, timeout=9e6).timeout, 9e6)
+
   @parameterized.parameters(
     ("l4", None, 0), ("l4:spot", None, 10), ("l4:spot", 0, 0), ("l4", 2, 2)
   )

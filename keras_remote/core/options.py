@@ -177,7 +177,8 @@ class Options:
   """The options of one call, resolved; each field is a row of the table.
 
   Attributes:
-    timeout: seconds of running; None for no limit.
+    timeout: seconds of running, of each start; None for 24 h on a cluster, and
+      for no limit on this machine.
     pending_timeout: seconds of waiting for what cannot come, such as an image
       that does not exist; a pool that scales up is waited for without limit.
     working_dir: absolute; None for the project's root.
@@ -232,7 +233,9 @@ class Options:
   )
   timeout: float | None = field(
     default=None,
-    metadata=_row(DURATION, "How long the job may run, such as 90s or 24h."),
+    metadata=_row(
+      DURATION, "How long it may run, such as 90s; 24h on a cluster."
+    ),
   )
   pending_timeout: float = field(
     default=PENDING_TIMEOUT,

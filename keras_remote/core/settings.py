@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 PROFILE_VARIABLE = "KERAS_REMOTE_PROFILE"
 DEFAULT_PROFILE = "default"
-_ACTIVE, _PROFILES = "active", "profiles"
+ACTIVE, PROFILES = "active", "profiles"
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def profiles(*, environ: Mapping[str, str] | None = None) -> Profiles:
   config = Home(home(environ)).config
   check_private(config.parent)
   document = _toml(config)
-  named = _table(document.pop(_PROFILES, {}), f"{config}: profiles")
-  active = str(document.pop(_ACTIVE, DEFAULT_PROFILE))
+  named = _table(document.pop(PROFILES, {}), f"{config}: profiles")
+  active = str(document.pop(ACTIVE, DEFAULT_PROFILE))
   if DEFAULT_PROFILE in named:
     raise errors.ConfigError(
       f"{config}: move the options of [profiles.{DEFAULT_PROFILE}] to the top"
@@ -206,10 +206,10 @@ def set_value(
   value = option.read(raw, base=Path.cwd(), where=where)
   option.check(value, where=where)
   kept = str(value) if isinstance(value, str | Path) else raw
-  with _edited(environ) as (document, current):
+  with edited(environ) as (document, current):
     if profile is None:
       profile = _existing(current.active, current, where=where)
-    _profile(document, profile)[name] = kept
+    profile_table(document, profile)[name] = kept
 
 
 def unset_value(
@@ -222,12 +222,12 @@ def unset_value(
     StoreError: config.toml cannot be written.
   """
   where = "config"
-  with _edited(environ) as (document, current):
+  with edited(environ) as (document, current):
     profile = _existing(profile or current.active, current, where=where)
     if name not in current.tables[profile]:
       find(name, where=where)
       return False
-    del _profile(document, profile)[name]
+    del profile_table(document, profile)[name]
     return True
 
 
@@ -238,8 +238,8 @@ def use_profile(name: str, *, environ: Mapping[str, str] | None = None) -> None:
     ConfigError: there is no such profile.
     StoreError: config.toml cannot be written.
   """
-  with _edited(environ) as (document, current):
-    document[_ACTIVE] = _existing(name, current, where="config")
+  with edited(environ) as (document, current):
+    document[ACTIVE] = _existing(name, current, where="config")
 
 
 def _sources(
@@ -352,10 +352,14 @@ def _table(value: object, where: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _edited(
+def edited(
   environ: Mapping[str, str] | None,
 ) -> Generator[tuple["tomlkit.TOMLDocument", Profiles]]:
-  """config.toml as a document that keeps its comments; written at the end."""
+  """config.toml as a document that keeps its comments; written at the end.
+
+  Raises:
+    StoreError: it cannot be written.
+  """
   import tomlkit  # Only for those who change the file.
 
   current = profiles(environ=environ)
@@ -367,17 +371,18 @@ def _edited(
   write_private(config.resolve(), tomlkit.dumps(document).encode())
 
 
-def _profile(
+def profile_table(
   document: "tomlkit.TOMLDocument", name: str
 ) -> MutableMapping[str, Any]:
+  """The profile's options in config.toml; a new profile is made there."""
   import tomlkit
   from tomlkit.items import Table
 
   if name == DEFAULT_PROFILE:
     return document
-  if _PROFILES not in document:
-    document[_PROFILES] = tomlkit.table(is_super_table=True)
-  tables: Any = document[_PROFILES]
+  if PROFILES not in document:
+    document[PROFILES] = tomlkit.table(is_super_table=True)
+  tables: Any = document[PROFILES]
   table = tables.setdefault(name, tomlkit.table())
   if isinstance(table, Table) and table.is_super_table():
     # Only [profiles.x.env] made it: give it a header, or it goes with that.

@@ -111,6 +111,16 @@ class ContainerBuilder:
         return None
     return found.version.rpartition("/")[2]
 
+  def count(self) -> int:
+    """How many images of jobs there are."""
+    name = f"{self._repository_name}/packages/{recipes.IMAGE}"
+    with self._translated(refusals.ARTIFACTS, "tell of the images"):
+      try:
+        found = self._artifacts.list_versions(parent=name, **self._patient)
+        return sum(1 for _ in found)
+      except api.NotFound:
+        return 0
+
   def begin(self, recipe: Recipe, *, after_failure: bool) -> Build | None:
     """The build that runs, has just made the image, or is begun now.
 

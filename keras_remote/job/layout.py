@@ -6,6 +6,8 @@ JOBS = "jobs/"
 INDEX = "index/"
 CONTEXTS = "contexts/"
 ENVIRONMENTS = "environments/"
+# Of backends that have no other way to hand a job its runner.
+RUNNERS = "runners/"
 # Where builds of images leave their logs.
 BUILDS = "builds"
 

@@ -4,6 +4,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Seconds that a job may run on a cluster where nobody says it: what hangs, or is
+# forgotten, is paid for no longer.
+TIMEOUT = 24 * 60 * 60.0
 # Seconds. A permission that was given takes some minutes to be known everywhere.
 PENDING_TIMEOUT = 600.0
 # Seconds. A pool that makes a slice's machines makes them within minutes of each

@@ -45,6 +45,13 @@ _MOST_PARTS = 32
 _PARTIAL = ".partial/"
 # Metadata of ours: whose creation it was, so that a retry knows its own.
 _WRITER = "keras-remote-writer"
+_FAILURES = (
+  api.GoogleAPIError,
+  credentials.GoogleAuthError,
+  requests.RequestException,
+  DataCorruption,
+  OSError,
+)
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -76,9 +83,7 @@ class GcsStore:
     self._name = name
     self._prefix = f"{prefix}/" if prefix else ""
     self._now = now
-    retry = DEFAULT_RETRY.with_timeout(patience).with_delay(*_WAITS)
-    timeout = tuple(min(each, patience) for each in _TIMEOUT)
-    self._patient: dict[str, Any] = {"retry": retry, "timeout": timeout}
+    self._patient = _patient(patience)
     client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
     self._bucket = client.bucket(name)
 
@@ -253,7 +258,7 @@ class GcsStore:
       if absent and "bucket does not exist" not in str(error):
         message = f"the store {self.uri} holds no '{key}'"
         raise errors.ObjectNotFoundError(message) from error
-      raise errors.StoreError(
+      raise errors.BucketNotFoundError(
         f"{where}there is no bucket {self._name}; make it with `gcloud storage "
         f"buckets create gs://{self._name}`, or choose another one with --store"
       ) from error
@@ -266,20 +271,71 @@ class GcsStore:
       ) from error
     except (api.Unauthorized, *credentials.LOGGED_OUT) as error:
       raise errors.StoreAccessError(f"{where}{credentials.CURE}") from error
-    except (
-      api.GoogleAPIError,
-      credentials.GoogleAuthError,
-      requests.RequestException,
-      DataCorruption,
-      OSError,
-    ) as error:
+    except _FAILURES as error:
       raise errors.StoreError(f"{where}{_message(error)}") from error
+
+
+def make_bucket(
+  name: str, *, project: str, location: str, labels: Mapping[str, str]
+) -> bool:
+  """Makes a bucket whose objects keep their versions; False: it was there.
+
+  Raises:
+    StoreAccessError: whoever is logged in may not do this, or nobody is.
+    StoreError: it could not be made, or is somebody else's.
+  """
+  client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
+  bucket = client.bucket(name)
+  bucket.versioning_enabled = True
+  bucket.labels = dict(labels)
+  bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+  bucket.iam_configuration.public_access_prevention = "enforced"
+  try:
+    client.create_bucket(
+      bucket, project=project, location=location, **_patient(PATIENCE)
+    )
+  except api.Conflict:
+    return _check_ours(bucket)
+  except (api.Unauthorized, *credentials.LOGGED_OUT) as error:
+    raise errors.StoreAccessError(credentials.CURE) from error
+  except _FAILURES as error:
+    kind = errors.StoreError
+    if isinstance(error, api.Forbidden):
+      kind = errors.StoreAccessError
+    raise kind(
+      f"the bucket gs://{name} cannot be made: {_message(error)}"
+    ) from error
+  return True
+
+
+def _check_ours(bucket: storage.Bucket) -> bool:
+  """Says False where the bucket, which is there, can be looked at."""
+  try:
+    bucket.reload(**_patient(PATIENCE))
+  except api.Forbidden as error:
+    raise errors.StoreAccessError(
+      f"there is a bucket gs://{bucket.name}, and whoever is logged in may not "
+      f"look at it: either another project has taken the name, or who owns "
+      f"this one can allow it ({_message(error)})"
+    ) from error
+  except _FAILURES as error:
+    raise errors.StoreError(
+      f"the bucket gs://{bucket.name} cannot be looked at: {_message(error)}"
+    ) from error
+  return False
 
 
 def _message(error: BaseException) -> str:
   if isinstance(error, api.RetryError) and error.cause:
     return f"{_message(error.cause)}; it was tried again for a while"
   return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _patient(patience: float) -> dict[str, Any]:
+  """How requests are made: again for so many seconds where they fail."""
+  retry = DEFAULT_RETRY.with_timeout(patience).with_delay(*_WAITS)
+  timeout = tuple(min(each, patience) for each in _TIMEOUT)
+  return {"retry": retry, "timeout": timeout}
 
 
 @functools.cache

@@ -239,6 +239,30 @@ class GKECallTest(CallTest):
     self.assertIn("on gke, cpu", said)
     self.assertIn("SUCCEEDED", said)
 
+  def test_the_time_that_nobody_said(self) -> None:
+    """It is told, and held there with this machine off."""
+    _, said = self.ran(
+      """
+      import keras_remote
+
+      @keras_remote.run
+      def train():
+        pass
+
+      train()
+      """
+    )
+    self.assertRegex(said, r"\nkeras_remote: stops by \d\d:\d\d tomorrow, ")
+    batch: Any = client.BatchV1Api(self.api)
+    (job,) = batch.list_namespaced_job(
+      self.namespace, _request_timeout=REQUEST_SECONDS
+    ).items
+    day = 24 * 60 * 60
+    # It may wait for a day for its node.
+    self.assertBetween(
+      job.spec.active_deadline_seconds, 2 * day, 2 * day + 3600
+    )
+
   def test_an_exception(self) -> None:
     """It is raised as itself, with the traceback of there."""
     printed, said = self.ran(

@@ -241,8 +241,10 @@ class ApiServer(LocalServer):
 def _matches(found: Object, query: dict[str, str]) -> bool:
   labels = found["metadata"].get("labels", {})
   wanted = [each for each in query.get("labelSelector", "").split(",") if each]
-  if any(labels.get(n) != v for n, _, v in (w.partition("=") for w in wanted)):
-    return False
+  for each in wanted:
+    name, equals, value = each.partition("=")
+    if name not in labels or (equals and labels[name] != value):
+      return False
   fields = [each for each in query.get("fieldSelector", "").split(",") if each]
   return all(_has_field(found, each) for each in fields)
 
@@ -265,9 +267,15 @@ def _merged(found: Object, patch: Object) -> Object:
 
 
 def _split(path: str) -> Place:
-  """The kind's path, /…/namespaces/<namespace>/<kind>, and the name."""
+  """The kind's path, /…/namespaces/<namespace>/<kind>, and the name.
+
+  What is of no namespace has neither of the two.
+  """
   parts = path.split("/")
-  end = parts.index("namespaces") + 3
+  if "namespaces" in parts:
+    end = parts.index("namespaces") + 3
+  else:
+    end = 4 if parts[1] == "api" else 5
   return "/".join(parts[:end]), "/".join(parts[end:])
 
 

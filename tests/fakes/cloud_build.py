@@ -184,6 +184,11 @@ class CloudBuildServer:
           artifacts.GetTagRequest.deserialize,
           artifacts.Tag.serialize,
         ),
+        "ListVersions": self._method(
+          self._list_versions,
+          artifacts.ListVersionsRequest.deserialize,
+          artifacts.ListVersionsResponse.serialize,
+        ),
         "GetRepository": self._method(
           self._get_repository,
           artifacts.GetRepositoryRequest.deserialize,
@@ -315,6 +320,17 @@ class CloudBuildServer:
     package_name = request.name.rpartition("/tags/")[0]
     version = f"{package_name}/versions/{digest}"
     return artifacts.Tag(name=request.name, version=version)
+
+  def _list_versions(
+    self, request: artifacts.ListVersionsRequest, context: grpc.ServicerContext
+  ) -> artifacts.ListVersionsResponse:
+    with self._lock:
+      pushed = [each for build in self.builds for each in build.results.images]
+    if not pushed:
+      context.abort(grpc.StatusCode.NOT_FOUND, "package was not found")
+    names = sorted({f"{request.parent}/versions/{p.digest}" for p in pushed})
+    versions = [artifacts.Version(name=name) for name in names]
+    return artifacts.ListVersionsResponse(versions=versions)
 
   def _get_repository(
     self, request: artifacts.GetRepositoryRequest, context: grpc.ServicerContext

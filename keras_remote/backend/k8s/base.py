@@ -36,6 +36,7 @@ from keras_remote.backend.k8s import (
 )
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.making import Stages
+from keras_remote.backend.k8s.names import gke_of_context
 from keras_remote.backend.k8s.objects import (
   EVENTS,
   JOBS,
@@ -53,7 +54,7 @@ from keras_remote.home import Home
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import VARIABLES
-from keras_remote.job.spec import JobSpec
+from keras_remote.job.spec import TIMEOUT, JobSpec
 from keras_remote.storage.open import is_folder, open_store
 
 # What may be a pod's uid.
@@ -77,6 +78,7 @@ class BaseK8sBackend(abc.ABC):
 
   emulates = False
   contains = True
+  usual_timeout: float | None = TIMEOUT
   restarts_groups: bool
   going = 5.0
 
@@ -128,6 +130,11 @@ class BaseK8sBackend(abc.ABC):
   @property
   def cloud(self) -> Cloud | None:
     return cloud_of(self._wanted, self._cluster.name)
+
+  @property
+  def in_google_cloud(self) -> bool:
+    place = self._cluster.name.place
+    return self.cloud is not None or gke_of_context(place) is not None
 
   def check_call(self, store: str, environ: Mapping[str, str]) -> None:
     _check(store, environ)

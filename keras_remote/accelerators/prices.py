@@ -1,0 +1,81 @@
+"""What accelerators cost, where that is known.
+
+`prices.json` has each figure with its date and source, from the project's facts
+page on GKE of 2026-11. What is not in it is unknown, and never worked out from
+a smaller or a larger machine.
+"""
+
+import calendar
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_remote.accelerators.config import (
+  Accelerator,
+  CpuConfig,
+  TpuConfig,
+)
+
+_FILE = Path(__file__).with_name("prices.json")
+_HOUR = 60 * 60
+
+
+@dataclass(frozen=True)
+class Price:
+  """What something costs while it is there.
+
+  Attributes:
+    usd: an hour.
+    region: where it costs that.
+    date: when it did: "2026-07-30", or "2026-03" where no day is known.
+    source: who says it.
+  """
+
+  usd: float
+  region: str
+  date: str
+  source: str
+
+  def of(self, seconds: float) -> float:
+    """USD for so long."""
+    return self.usd * seconds / _HOUR
+
+  @property
+  def origin(self) -> str:
+    """Where and when it was that, for people: "us-central1, July 2026"."""
+    year, month = self.date.split("-")[:2]
+    return f"{self.region}, {calendar.month_name[int(month)]} {year}"
+
+
+def hourly(accelerator: Accelerator, hosts: int | None = None) -> Price | None:
+  """What so many machines with the accelerator cost; None where not known.
+
+  Args:
+    hosts: in all slices together; None for the accelerator's own.
+  """
+  if isinstance(accelerator, CpuConfig):
+    return None
+  hosts = accelerator.hosts if hosts is None else hosts
+  if isinstance(accelerator, TpuConfig):
+    one, count = accelerator.generation, accelerator.chips_per_host * hosts
+  else:
+    one, count = accelerator.machine_type, hosts
+  kind = "spot" if accelerator.spot else "on_demand"
+  price = _prices().get((one, kind))
+  return price and Price(
+    round(price.usd * count, 2), price.region, price.date, price.source
+  )
+
+
+@functools.cache
+def _prices() -> Mapping[tuple[str, str], Price]:
+  """Each price by generation or machine type, and "on_demand" or "spot"."""
+  content = json.loads(_FILE.read_text(encoding="utf-8"))
+  return {
+    (one, kind): Price(usd, content["region"], table["date"], table["source"])
+    for table in content["tables"]
+    for one, kinds in table["usd_an_hour"].items()
+    for kind, usd in kinds.items()
+  }

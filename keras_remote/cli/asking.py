@@ -1,0 +1,79 @@
+"""Questions to whoever sits at the terminal."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from keras_remote import errors
+from keras_remote.core.console import asker
+
+T = TypeVar("T")
+
+
+def someone() -> bool:
+  """Whether somebody is here who can answer."""
+  return asker() is not None
+
+
+def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
+  """The answer as `read` makes it; asked again while that refuses.
+
+  Args:
+    default: what an empty answer means.
+  """
+  while True:
+    text: str = click.prompt(
+      question, default=default or None, type=str, err=True
+    )
+    try:
+      return read(text.strip())
+    except (errors.ConfigError, errors.AcceleratorError) as error:
+      click.echo(f"  {error}", err=True)
+
+
+def choose(question: str, choices: Sequence[str]) -> int:
+  """The number of one of several choices, which are shown."""
+  for number, choice in enumerate(choices, 1):
+    click.echo(f"  {number}  {choice}", err=True)
+  answer: int = click.prompt(
+    question, type=click.IntRange(1, len(choices)), default=1, err=True
+  )
+  return answer - 1
+
+
+def agree(question: str, *, yes: bool) -> bool:
+  """Whether somebody agrees.
+
+  Args:
+    yes: it was said beforehand, with `--yes`.
+
+  Raises:
+    ConfigError: nobody is here, and it was not.
+  """
+  if yes:
+    return True
+  if not someone():
+    raise errors.ConfigError(
+      f"{question}: nobody is here who could answer: `--yes` says so beforehand"
+    )
+  return click.confirm(question, default=True, err=True)
+
+
+def typed(question: str, wanted: str, *, yes: bool) -> bool:
+  """Whether somebody types just that.
+
+  Raises:
+    ConfigError: nobody is here, and `--yes` did not say so beforehand.
+  """
+  if yes:
+    return True
+  if not someone():
+    raise errors.ConfigError(
+      f"{question} needs somebody who types '{wanted}': nobody is here; "
+      "`--yes` does it without"
+    )
+  answer: str = click.prompt(
+    f"{question}: type '{wanted}'", default="", show_default=False, err=True
+  )
+  return answer.strip() == wanted

@@ -1,0 +1,240 @@
+"""What several commands do with a cluster: make it, change it, show it."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_remote import constants, errors
+from keras_remote.cli import asking, costs, plans
+from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra import stack
+from keras_remote.cli.infra.engine import Change
+from keras_remote.cli.infra.state import Phase, State
+from keras_remote.cli.infra.tools import Tools, default_tools
+from keras_remote.cli.output import Output, Table, heading
+from keras_remote.cli.progress import showing
+from keras_remote.core.console import Console, asker
+from keras_remote.core.leading import save_profile
+
+
+@dataclass(frozen=True)
+class How:
+  """How a cluster is made or changed.
+
+  Attributes:
+    profile: that is saved; "" for none.
+    preview: only tell what would be done.
+    yes: ask nothing.
+    adopt: take over what has the same names.
+    refresh: look first at what others changed.
+    replace: the cluster or its bucket may be made anew.
+    unlock: take away the lock of a process that died.
+  """
+
+  profile: str = ""
+  preview: bool = False
+  yes: bool = False
+  adopt: bool = False
+  refresh: bool = False
+  replace: bool = False
+  unlock: bool = False
+
+
+def ready(tools: Tools | None) -> Tools:
+  """The tools, by which Pulumi is there; somebody is logged in then.
+
+  Raises:
+    ConfigError: a library is not installed.
+    CredentialsError: nobody is logged in.
+  """
+  log_in()
+  return tools or default_tools()
+
+
+def log_in() -> None:
+  """Passes where somebody is logged in to Google Cloud, or does it now.
+
+  Raises:
+    ConfigError: the library for it is not installed.
+    CredentialsError: nobody is.
+  """
+  try:
+    from keras_remote import credentials
+  except ModuleNotFoundError as error:
+    raise errors.ConfigError(
+      f"the clients of Google Cloud are not installed: {constants.INSTALL_GCP}"
+    ) from error
+  credentials.ensure_credentials([credentials.link()], ask=asker())
+
+
+def parts(
+  tools: Tools, config: InfraConfig, *, backend: str | None = None
+) -> stack.Parts:
+  """The stack of a cluster.
+
+  Args:
+    backend: where its state is; None for the project's bucket.
+
+  Raises:
+    ConfigError: the engine is not installed.
+  """
+  state = State(config.project)
+  name = f"{config.cluster}.{config.location}"
+  engine = tools.engine(backend or state.uri, name, config.project)
+  engine.check()
+  return stack.Parts(
+    config,
+    lambda adopted: tools.program(config, adopted=adopted),
+    tools.ids(config),
+    engine,
+    state,
+  )
+
+
+def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
+  """Makes the cluster what the config says, after the plan is agreed to.
+
+  Raises:
+    KerasRemoteError: it could not.
+  """
+  changes, known = _plan(tools, config, how)
+  if not how.replace:
+    stack.check_plan(changes, config)
+  changing = plans.changing(changes)
+  nothing = known and not (changing or how.refresh)
+  _show_plan(out, config, changing, nothing=nothing)
+  if how.preview:
+    out.show(_document(config, changes, how, profile=None))
+    return
+  made: Sequence[Change] = changes
+  if changing and not asking.agree("Do this", yes=how.yes):
+    raise errors.ConfigError("nothing was done: nobody agreed")
+  if not nothing:
+    with showing(f"making {config.cluster}", len(changing)) as report:
+      made = stack.up(
+        parts(tools, config),
+        report,
+        adopt=how.adopt,
+        refresh=how.refresh,
+        replace=how.replace,
+      )
+  if how.profile:
+    join(config, how.profile)
+  out.show(
+    _document(config, made, how, profile=how.profile or None),
+    *_next(config, how),
+  )
+
+
+def join(config: InfraConfig, profile: str) -> None:
+  """Saves the profile with which calls go to the cluster, as the active one.
+
+  Raises:
+    StoreError: it cannot be written.
+  """
+  save_profile(profile, profile_values(config))
+
+
+def profile_values(config: InfraConfig) -> dict[str, str]:
+  """The options with which calls go to the cluster."""
+  return {
+    "project": config.project,
+    # The cluster's location: of a regional one its region.
+    "zone": config.location,
+    "cluster": config.cluster,
+    "namespace": config.namespace,
+    "store": f"gs://{config.bucket}",
+    "service_account": config.kubernetes_account,
+  }
+
+
+def first_job(config: InfraConfig) -> str:
+  """A command for a first job there."""
+  pools = [pool.accelerator for pool in config.pools]
+  name = next((name for name in reversed(pools) if name != "cpu"), "cpu")
+  return f"keras-remote run --accelerator {name} -- python train.py"
+
+
+def _plan(
+  tools: Tools, config: InfraConfig, how: How
+) -> tuple[tuple[Change, ...], bool]:
+  """What `up` would do, and whether all of the config was done before."""
+  with Console().busy("looking at what there is"):
+    state = State(config.project)
+    if state.exists():
+      there = parts(tools, config)
+      if how.unlock and not how.preview:
+        stack.unlock(there)
+      changes = stack.plan(there)
+      record = state.record(config)
+      done = record and (record.config, record.phase) == (config, Phase.READY)
+      return changes, bool(done)
+    # Nothing is kept of what is only asked.
+    with tempfile.TemporaryDirectory() as folder:
+      fresh = parts(tools, config, backend=f"file://{folder}")
+      return stack.plan(fresh), False
+
+
+def _show_plan(
+  out: Output, config: InfraConfig, changing: Sequence[Change], *, nothing: bool
+) -> None:
+  where = f"{config.cluster} in {config.location}, project {config.project}"
+  if nothing:
+    out.tell(f"{where}: nothing has changed, and nothing is to be done")
+    return
+  if not changing:
+    out.tell(f"{where}: what is known of it is brought up to date")
+    return
+  costs_most = Table((), [("costs", _most(config).at_most)], fold=1)
+  out.tell(heading(where), plans.table(changing), "", costs_most)
+
+
+def _most(config: InfraConfig) -> costs.Cost:
+  return costs.cost((pool.kind, pool.most) for pool in config.every_pool)
+
+
+def _document(
+  config: InfraConfig,
+  changes: Sequence[Change],
+  how: How,
+  *,
+  profile: str | None,
+) -> dict[str, Any]:
+  return {
+    "project": config.project,
+    "zone": config.zone,
+    "cluster": config.cluster,
+    "namespace": config.namespace,
+    "pools": pools_document(config),
+    "preview": how.preview,
+    "changed": bool(plans.changing(changes)),
+    "changes": plans.document(plans.changing(changes)),
+    "most_an_hour": _most(config).document(),
+    "profile": profile,
+    "first_job": first_job(config),
+  }
+
+
+def pools_document(config: InfraConfig) -> list[dict[str, Any]]:
+  """The pools for programs."""
+  return [
+    {
+      "name": pool.name,
+      "accelerator": pool.accelerator,
+      "min_nodes": pool.min_nodes,
+      "max_nodes": pool.most,
+      "reservation": pool.reservation,
+    }
+    for pool in config.every_pool
+  ]
+
+
+def _next(config: InfraConfig, how: How) -> list[str]:
+  if not how.profile:
+    return []
+  return [
+    "",
+    f"profile '{how.profile}' is active: calls run on {config.cluster}",
+    f"a first job: {first_job(config)}",
+  ]

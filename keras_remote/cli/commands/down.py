@@ -1,0 +1,137 @@
+"""`keras-remote down`: removes a cluster with all that `up` made."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keras_remote.cli.output import Output, Table, faint, heading, prints
+from keras_remote.cli.wanted import place_flags
+
+if TYPE_CHECKING:
+  from keras_remote.cli.config import InfraConfig
+  from keras_remote.cli.infra.stack import Removed
+  from keras_remote.cli.infra.tools import Tools
+
+
+@click.command(short_help="Remove a cluster with all that `up` made.")
+@place_flags
+@click.option(
+  "--keep-data", is_flag=True, help="Keep the bucket of jobs and the images."
+)
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@click.option(
+  "--unlock",
+  is_flag=True,
+  help="Take away the lock that a process left which died.",
+)
+@prints
+@click.pass_obj
+def command(
+  tools: "Tools | None",
+  out: Output,
+  keep_data: bool,
+  yes: bool,
+  unlock: bool,
+  **texts: Any,
+) -> None:
+  """Removes a cluster with all that `keras-remote up` made, jobs' data too.
+
+  It asks for the project's name. Typed again it goes on where it failed.
+  """
+  from keras_remote.cli import asking, clusters, wanted
+  from keras_remote.cli.infra import stack
+  from keras_remote.cli.infra.state import Phase, State
+  from keras_remote.cli.progress import showing
+  from keras_remote.core.leading import forget_cluster
+
+  place = wanted.place_of(texts)
+  project = wanted.project_of(place)
+  tools = clusters.ready(tools)
+  record = wanted.found(place, State(project))
+  if record is None:
+    name = place.cluster or wanted.CLUSTER
+    out.show(
+      _document(project, name, None),
+      f"the project {project} has no cluster '{name}' that `keras-remote up` "
+      "made: there is nothing to remove",
+    )
+    return
+  config = record.config
+  if record.phase is Phase.KEPT:
+    out.show(_document(project, config.cluster, None), *_left(config))
+    return
+  parts = clusters.parts(tools, config)
+  if unlock:
+    stack.unlock(parts, "keras-remote down")
+  _warn(out, config, keep_data=keep_data)
+  question = f"This removes {config.cluster} from project {project}"
+  if not asking.typed(question, project, yes=yes):
+    out.tell("nothing was removed")
+    raise SystemExit(1)
+  with showing(f"removing {config.cluster}") as report:
+    removed = stack.down(parts, report, keep_data=keep_data)
+  forgotten = forget_cluster(project, config.cluster)
+  _show(out, config, removed, forgotten)
+
+
+def _left(config: "InfraConfig") -> list[str]:
+  return [
+    f"{config.cluster} is removed already; an earlier `--keep-data` kept",
+    f"  gs://{config.bucket}: `gcloud storage rm --recursive "
+    f"gs://{config.bucket}` removes it",
+    f"  the images of jobs: `gcloud artifacts repositories delete "
+    f"{config.repository} --location={config.repository_location} "
+    f"--project={config.project}` removes them",
+  ]
+
+
+def _warn(out: Output, config: "InfraConfig", *, keep_data: bool) -> None:
+  out.tell(
+    heading(f"{config.cluster} in {config.location}, project {config.project}")
+  )
+  rows = [
+    ("- remove", "the cluster, its pools, and jobs that run"),
+    ("- remove", f"gs://{config.bucket} with all that jobs left"),
+    ("  keep", "what was enabled: other things may use the same APIs"),
+    ("  keep", f"gs://{config.state_bucket}, which knows of other clusters"),
+  ]
+  if keep_data:
+    rows[1] = ("  keep", f"gs://{config.bucket}, and the images of jobs")
+  out.tell(Table((), rows, fold=1), "")
+
+
+def _show(
+  out: Output,
+  config: "InfraConfig",
+  removed: "Removed",
+  forgotten: list[str],
+) -> None:
+  from keras_remote.cli.infra.words import named
+
+  lines = [f"{config.cluster} is removed"]
+  lines += [f"kept: {named(each)}" for each in removed.kept]
+  lines += [
+    f"profile '{name}' is removed, which led there" for name in forgotten
+  ]
+  if removed.kept:
+    lines.append(
+      faint("`keras-remote up` with the same names takes over what is kept")
+    )
+  out.show(_document(config.project, config.cluster, removed), *lines)
+
+
+def _document(
+  project: str, cluster: str, removed: "Removed | None"
+) -> dict[str, Any]:
+  from keras_remote.cli import plans
+  from keras_remote.cli.infra.words import noun, title
+
+  changes = removed.changes if removed else ()
+  kept = removed.kept if removed else ()
+  return {
+    "project": project,
+    "cluster": cluster,
+    "there": removed is not None,
+    "changes": plans.document(changes),
+    "kept": [{"what": noun(r.kind), "name": title(r)} for r in kept],
+  }

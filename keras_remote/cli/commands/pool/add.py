@@ -1,0 +1,55 @@
+"""`keras-remote pool add`: one pool more."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keras_remote.cli.output import Output, prints
+from keras_remote.cli.wanted import place_flags
+
+if TYPE_CHECKING:
+  from keras_remote.cli.infra.tools import Tools
+
+
+@click.command(short_help="Add a pool of machines.")
+@click.argument("accelerator")
+@place_flags
+@click.option(
+  "--min-nodes", type=int, metavar="N", help="Machines that stay; else 0."
+)
+@click.option(
+  "--max-nodes", type=int, metavar="N", help="Machines at most; else 4."
+)
+@click.option(
+  "--reservation", default="", metavar="NAME", help="Whose machines they are."
+)
+@click.option("--preview", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@prints
+@click.pass_obj
+def command(
+  tools: "Tools | None",
+  out: Output,
+  accelerator: str,
+  min_nodes: int | None,
+  max_nodes: int | None,
+  reservation: str,
+  preview: bool,
+  yes: bool,
+  **texts: Any,
+) -> None:
+  """Adds a pool of machines with ACCELERATOR, beside those that there are.
+
+  A second one of the same kind is another slice, where that has several hosts.
+  """
+  from keras_remote.cli import clusters, wanted
+  from keras_remote.cli.infra.state import State
+
+  pool = wanted.pool_of(accelerator, min_nodes, max_nodes, reservation)
+  place = wanted.place_of(texts)
+  project = wanted.project_of(place)
+  tools = clusters.ready(tools)
+  config = wanted.known_cluster(place, State(project)).config.adding(pool)
+  config.check_zone()
+  how = clusters.How(preview=preview, yes=yes)
+  clusters.raise_up(out, tools, config, how)

@@ -1,0 +1,188 @@
+"""`keras-remote up`: a cluster with all that jobs need."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keras_remote import errors
+from keras_remote.cli.output import Output, prints
+from keras_remote.cli.wanted import place_flags
+
+if TYPE_CHECKING:
+  from keras_remote.cli.config import InfraConfig
+  from keras_remote.cli.infra.state import State
+  from keras_remote.cli.infra.tools import Tools
+  from keras_remote.cli.wanted import Asked
+
+
+@click.command(short_help="Make a cluster, or change it.")
+@place_flags
+@click.option(
+  "--accelerator",
+  "accelerators",
+  multiple=True,
+  metavar="NAME",
+  help="What jobs can ask for, such as v5e-8 or l4:spot; cpu for nothing "
+  "else. May be repeated.",
+)
+@click.option(
+  "--min-nodes",
+  type=int,
+  metavar="N",
+  help="Machines of each accelerator that stay without jobs too; else 0.",
+)
+@click.option(
+  "--max-nodes",
+  type=int,
+  metavar="N",
+  help="Machines of each accelerator at most; else 4.",
+)
+@click.option(
+  "--reservation", metavar="NAME", help="Whose machines they are, reserved."
+)
+@click.option(
+  "--member",
+  "members",
+  multiple=True,
+  metavar="WHO",
+  help="Who may run jobs, such as user:ada@example.com. May be repeated.",
+)
+@click.option(
+  "--quota",
+  "quotas",
+  multiple=True,
+  metavar="RESOURCE=AMOUNT",
+  help="What all jobs together may ask for. May be repeated.",
+)
+@click.option(
+  "--retention-days",
+  type=int,
+  metavar="DAYS",
+  help="How long the bucket keeps what jobs left; else 30.",
+)
+@click.option(
+  "--regional/--zonal",
+  default=None,
+  help="Whether the control plane is in the whole region.",
+)
+@click.option(
+  "--private-nodes/--public-nodes",
+  default=None,
+  help="Whether machines have no address of the internet.",
+)
+@click.option(
+  "--release-channel",
+  metavar="NAME",
+  help="When GKE upgrades it: RAPID, REGULAR, STABLE or EXTENDED.",
+)
+@click.option(
+  "--profile",
+  metavar="NAME",
+  help="The profile that is saved; else it has the cluster's name.",
+)
+@click.option("--preview", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@click.option(
+  "--adopt", is_flag=True, help="Take over what has the same names."
+)
+@click.option(
+  "--refresh", is_flag=True, help="Look first at what others changed."
+)
+@click.option(
+  "--replace", is_flag=True, help="Let the cluster or bucket be made anew."
+)
+@click.option(
+  "--unlock",
+  is_flag=True,
+  help="Take away the lock that a process left which died.",
+)
+@prints
+@click.pass_obj
+def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
+  """Makes a cluster with all that jobs need, or changes the one there is.
+
+  \b
+    keras-remote up --project my-project --accelerator v5e-8
+
+  Typed again it changes nothing. What is not asked for stays as it is: pools
+  are removed with `keras-remote pool remove`, all of it with `keras-remote
+  down`. Machines come when jobs need them, and go after.
+  """
+  from keras_remote.cli import clusters, wanted
+  from keras_remote.cli.infra.state import State
+
+  asked = _asked(flags)
+  project = wanted.project_of(asked.place)
+  tools = clusters.ready(tools)
+  state = State(project)
+  config = _config(asked, project, state)
+  clusters.raise_up(
+    out,
+    tools,
+    config,
+    clusters.How(
+      profile=flags["profile"] or config.cluster,
+      **{
+        name: flags[name]
+        for name in (
+          *("preview", "yes", "adopt", "refresh", "replace", "unlock"),
+        )
+      },
+    ),
+  )
+
+
+def _asked(flags: dict[str, Any]) -> "Asked":
+  """What the flags say, checked as far as it can be without asking anyone."""
+  from keras_remote.cli import wanted
+
+  pools = tuple(
+    wanted.pool_of(
+      name,
+      flags["min_nodes"],
+      flags["max_nodes"],
+      flags["reservation"] or "",
+    )
+    for name in flags["accelerators"]
+  )
+  return wanted.Asked(
+    wanted.place_of(flags),
+    pools=pools,
+    regional=flags["regional"],
+    private_nodes=flags["private_nodes"],
+    retention_days=flags["retention_days"],
+    quota=tuple(_quota(text) for text in flags["quotas"]),
+    members=flags["members"],
+    release_channel=flags["release_channel"],
+  )
+
+
+def _quota(text: str) -> tuple[str, str]:
+  resource, equals, amount = text.partition("=")
+  if not equals:
+    raise errors.ConfigError(
+      f"--quota: '{text}' says no amount: write such as "
+      "requests.google.com/tpu=16"
+    )
+  return resource.strip(), amount.strip()
+
+
+def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
+  """What is to be there; what nobody says is asked for."""
+  from keras_remote.cli import wanted
+  from keras_remote.cli.infra.state import Phase
+
+  # What is wrong is said before anything is asked of Google.
+  wanted.config_of(asked, project, wanted.anywhere(asked, project))
+  record = wanted.found(asked.place, state)
+  before = record.config if record else None
+  if record and record.phase is Phase.KEPT:
+    before = replace(record.config, pools=())
+  if not (asked.pools or (record and record.phase is not Phase.KEPT)):
+    asked = replace(asked, pools=wanted.pools_asked())
+  if before is None:
+    asked = wanted.zone_asked(asked)
+  config = wanted.config_of(asked, project, before)
+  config.check_zone()
+  return config

@@ -1,0 +1,45 @@
+"""Whose a resource is: ours alone, somebody's whom we joined, or kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+
+
+@dataclass(frozen=True)
+class Ownership:
+  """What of the program's resources is not made and ended with the others.
+
+  Attributes:
+    adopted: ids of what was there before, by our names for it. It is changed
+      where it can be, never replaced, and left behind in the end.
+    kept: our names of what is left behind too.
+  """
+
+  adopted: Mapping[str, str] = field(default_factory=dict)
+  kept: frozenset[str] = frozenset()
+
+  def options(
+    self,
+    name: str,
+    *,
+    after: Sequence[pulumi.Resource] = (),
+    settled: Sequence[str] = (),
+    foreign: Sequence[str] = (),
+  ) -> pulumi.ResourceOptions:
+    """The options of the resource of this name.
+
+    Args:
+      after: what must be there first, beside what its arguments say.
+      settled: arguments that count only when it is made.
+      foreign: the same for one that is adopted.
+    """
+    adopted = name in self.adopted
+    return pulumi.ResourceOptions(
+      depends_on=list(after),
+      ignore_changes=[*settled, *(foreign if adopted else ())],
+      import_=self.adopted.get(name),
+      retain_on_delete=adopted or name in self.kept or None,
+      # Its name is said here, so that another one cannot be there beside it.
+      delete_before_replace=True,
+    )

@@ -1,0 +1,200 @@
+"""Node pools: machines that come when jobs wait and go when none is left."""
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+import pulumi
+from pulumi_gcp import compute, container, serviceaccount
+
+from keras_remote.accelerators.config import (
+  Accelerator,
+  GpuConfig,
+  TpuConfig,
+  topology_name,
+)
+from keras_remote.cli.config import InfraConfig, NodePool
+from keras_remote.cli.infra.machines import cpu_machine, driver
+from keras_remote.cli.infra.ownership import Ownership
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+# GKE taints machines with accelerators itself, spot ones it only labels.
+_SPOT = "cloud.google.com/gke-spot"
+_RESERVATION = "compute.googleapis.com/reservation-name"
+# Of several hosts its slices want another kind of placement than others'.
+_BY_WORKLOAD = "tpu7x"
+
+
+def pools(
+  config: InfraConfig,
+  cluster: container.Cluster,
+  nodes: serviceaccount.Account,
+  ownership: Ownership,
+) -> list[container.NodePool]:
+  """Each pool of the config, that of CPUs first.
+
+  The others come after it: GKE taints GPUs only where there are other machines.
+  """
+  cpu, *others = config.every_pool
+  first = _pool(config, cpu, cluster, nodes, ownership, [])
+  return [
+    first,
+    *(_pool(config, p, cluster, nodes, ownership, [first]) for p in others),
+  ]
+
+
+def resource_name(pool: NodePool) -> str:
+  """What the program calls it."""
+  return f"pool-{pool.name}"
+
+
+def _pool(
+  config: InfraConfig,
+  pool: NodePool,
+  cluster: container.Cluster,
+  nodes: serviceaccount.Account,
+  ownership: Ownership,
+  after: Sequence[pulumi.Resource],
+) -> container.NodePool:
+  name = resource_name(pool)
+  return container.NodePool(
+    name,
+    name=pool.name,
+    project=config.project,
+    cluster=cluster.name,
+    location=config.location,
+    node_locations=[config.zone],
+    initial_node_count=1 if pool == config.cpu_pool else 0,
+    # In one zone this is all of them; a total is refused for TPUs.
+    autoscaling=container.NodePoolAutoscalingArgs(
+      min_node_count=pool.min_nodes,
+      max_node_count=pool.most,
+      location_policy="ANY",
+    ),
+    management=container.NodePoolManagementArgs(
+      auto_repair=True, auto_upgrade=True
+    ),
+    placement_policy=placement(pool.kind, _policy(config, pool, cluster)),
+    node_config=machines(config, pool, nodes.email),
+    opts=ownership.options(
+      name, after=after, settled=["initial_node_count"], foreign=["node_config"]
+    ),
+  )
+
+
+def machines(
+  config: InfraConfig, pool: NodePool, account: pulumi.Input[str]
+) -> container.NodePoolNodeConfigArgs:
+  """What each machine of a pool is.
+
+  Args:
+    account: what it is towards Google Cloud.
+  """
+  kind = pool.kind
+  return container.NodePoolNodeConfigArgs(
+    machine_type=_machine_type(config, kind),
+    # The only one that streams images and takes any driver.
+    image_type="COS_CONTAINERD",
+    spot=kind.spot,
+    taints=_taints(kind),
+    guest_accelerators=_gpus(kind),
+    reservation_affinity=_reservation(pool),
+    gcfs_config=container.NodePoolNodeConfigGcfsConfigArgs(enabled=True),
+    service_account=account,
+    oauth_scopes=[_SCOPE],
+    # A job is its own account, never the machine's.
+    workload_metadata_config=(
+      container.NodePoolNodeConfigWorkloadMetadataConfigArgs(
+        mode="GKE_METADATA"
+      )
+    ),
+    resource_labels=config.labels,
+  )
+
+
+def _machine_type(config: InfraConfig, kind: Accelerator) -> str:
+  if isinstance(kind, GpuConfig | TpuConfig):
+    return kind.machine_type
+  return cpu_machine(config)
+
+
+def _taints(
+  kind: Accelerator,
+) -> list[container.NodePoolNodeConfigTaintArgs] | None:
+  if not kind.spot:
+    return None
+  return [
+    container.NodePoolNodeConfigTaintArgs(
+      key=_SPOT, value="true", effect="NO_SCHEDULE"
+    )
+  ]
+
+
+def _gpus(
+  kind: Accelerator,
+) -> list[container.NodePoolNodeConfigGuestAcceleratorArgs] | None:
+  if not isinstance(kind, GpuConfig):
+    return None
+  installs = (
+    container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
+      gpu_driver_version=driver(kind)
+    )
+  )
+  return [
+    container.NodePoolNodeConfigGuestAcceleratorArgs(
+      type=kind.label, count=kind.count, gpu_driver_installation_config=installs
+    )
+  ]
+
+
+def _reservation(
+  pool: NodePool,
+) -> container.NodePoolNodeConfigReservationAffinityArgs | None:
+  if not pool.reservation:
+    return None
+  return container.NodePoolNodeConfigReservationAffinityArgs(
+    consume_reservation_type="SPECIFIC_RESERVATION",
+    key=_RESERVATION,
+    values=[pool.reservation],
+  )
+
+
+def placement(
+  kind: Accelerator, policy: pulumi.Input[str] | None
+) -> container.NodePoolPlacementPolicyArgs | None:
+  """What makes one slice of several hosts; a single host says its own.
+
+  Args:
+    policy: the name of the policy that some kinds need.
+  """
+  if not _is_wired(kind):
+    return None
+  return container.NodePoolPlacementPolicyArgs(
+    type="" if policy else "COMPACT",
+    policy_name=policy,
+    tpu_topology=topology_name(kind.topology),
+  )
+
+
+def _policy(
+  config: InfraConfig, pool: NodePool, cluster: container.Cluster
+) -> pulumi.Output[str] | None:
+  kind = pool.kind
+  if not _is_wired(kind) or kind.generation != _BY_WORKLOAD:
+    return None
+  policy = compute.ResourcePolicy(
+    f"policy-{pool.name}",
+    name=config.policy_name(pool),
+    project=config.project,
+    region=config.region,
+    description=config.description,
+    workload_policy=compute.ResourcePolicyWorkloadPolicyArgs(
+      type="HIGH_THROUGHPUT", accelerator_topology=topology_name(kind.topology)
+    ),
+    opts=pulumi.ResourceOptions(depends_on=[cluster]),
+  )
+  return policy.name
+
+
+def _is_wired(kind: Accelerator) -> TypeGuard[TpuConfig]:
+  """Whether it is a slice of several hosts."""
+  return isinstance(kind, TpuConfig) and kind.hosts > 1

@@ -1,0 +1,80 @@
+"""All that a cluster consists of, in order: the program that Pulumi runs."""
+
+from collections.abc import Callable, Collection, Mapping
+
+import pulumi
+
+from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra import bucket as buckets
+from keras_remote.cli.infra import cluster as clusters
+from keras_remote.cli.infra import registry
+from keras_remote.cli.infra.accounts import accounts
+from keras_remote.cli.infra.bucket import bucket
+from keras_remote.cli.infra.cluster import cluster
+from keras_remote.cli.infra.grants import Granted, grants
+from keras_remote.cli.infra.network import network
+from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.pools import pools, resource_name
+from keras_remote.cli.infra.registry import repository
+from keras_remote.cli.infra.services import services
+
+
+def program(
+  config: InfraConfig,
+  *,
+  adopted: Mapping[str, str] | None = None,
+  kept: Collection[str] = (),
+) -> Callable[[], None]:
+  """The program for a cluster.
+
+  Args:
+    adopted: what was there before, as some of `import_ids`: it is joined, not
+      made, and not taken down; to be said each time.
+    kept: what is not taken down either, such as "bucket"; as of the next `up`.
+
+  Raises:
+    ValueError: a name is none of `import_ids`.
+  """
+  ownership = Ownership(adopted or {}, frozenset(kept))
+  known = import_ids(config).keys()
+  for name in (*ownership.adopted, *ownership.kept):
+    if name not in known:
+      raise ValueError(f"{name} is none of {', '.join(known)}")
+
+  def run() -> None:
+    enabled = services(config)
+    who = accounts(config, ownership, enabled)
+    images = repository(config, ownership, enabled)
+    jobs = bucket(config, ownership, enabled)
+    foreign = clusters.NAME in ownership.adopted
+    where = None if foreign else network(config, enabled)
+    made = cluster(config, who.nodes, where, ownership, enabled)
+    grants(config, Granted(who, jobs, images, made))
+    pools(config, made, who.nodes, ownership)
+    pulumi.export("cluster", made.name)
+    pulumi.export("location", made.location)
+    pulumi.export("bucket", jobs.url)
+    pulumi.export("repository", images.name)
+
+  return run
+
+
+def import_ids(config: InfraConfig) -> Mapping[str, str]:
+  """What may have been there before: its id, by the program's name for it."""
+  project, location = config.project, config.location
+  accounts = f"projects/{project}/serviceAccounts"
+  place = f"projects/{project}/locations"
+  return {
+    clusters.NAME: f"{place}/{location}/clusters/{config.cluster}",
+    **{
+      resource_name(pool): f"{project}/{location}/{config.cluster}/{pool.name}"
+      for pool in config.every_pool
+    },
+    buckets.NAME: f"{project}/{config.bucket}",
+    registry.NAME: (
+      f"{place}/{config.repository_location}/repositories/{config.repository}"
+    ),
+    "account-nodes": f"{accounts}/{config.email(config.node_account)}",
+    "account-jobs": f"{accounts}/{config.email(config.job_account)}",
+    "account-builds": f"{accounts}/{config.email(config.build_account)}",
+  }

@@ -1,0 +1,398 @@
+"""The engine that is Pulumi, by its Automation API."""
+
+import contextlib
+import functools
+import re
+import shutil
+import sys
+import tempfile
+import warnings
+import weakref
+from collections.abc import Callable, Collection, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pulumi import automation
+from pulumi.automation import errors as pulumi_errors
+from pulumi.automation import events
+
+from keras_remote import errors
+from keras_remote.cli.infra.engine import (
+  Change,
+  EngineError,
+  Event,
+  Failure,
+  LockedError,
+  Op,
+  Program,
+  Report,
+  Resource,
+  Stage,
+  StoppedError,
+)
+from keras_remote.progress import Step, silent
+
+T = TypeVar("T")
+
+PROJECT = "keras-remote"
+# Where its own install script puts it, which a shell finds when it is opened
+# anew.
+_OWN_ROOT = Path("~/.pulumi")
+_INSTALL = {
+  "darwin": "`brew install pulumi/tap/pulumi`",
+  "linux": "`curl -fsSL https://get.pulumi.com | sh`",
+}
+_ELSEWHERE = "see https://www.pulumi.com/docs/install/"
+# Of Pulumi's own: the stack itself, and providers.
+_INTERNAL = "pulumi:"
+_STYLE = re.compile(r"<\{%.*?%\}>")
+_STOPPED = re.compile(r"update cancell?ed|BAIL: canceled", re.I)
+_OPS = {
+  "create": Op.CREATE,
+  "update": Op.UPDATE,
+  "delete": Op.DELETE,
+  "replace": Op.REPLACE,
+  "create-replacement": Op.REPLACE,
+  "delete-replaced": Op.REPLACE,
+  "import": Op.ADOPT,
+  "import-replacement": Op.ADOPT,
+  "same": Op.SAME,
+}
+
+
+class PulumiEngine:
+  """A stack whose state is at an address.
+
+  Args:
+    backend: gs://… or file://…, where the state is.
+    name: the stack's.
+    environ: what Pulumi and its providers get beside our own environment.
+
+  Raises:
+    ConfigError: the Pulumi program is not installed, or too old.
+  """
+
+  def __init__(
+    self, backend: str, name: str, environ: Mapping[str, str] | None = None
+  ) -> None:
+    self._backend, self._name = backend, name
+    self._environ = {
+      **(environ or {}),
+      "PULUMI_BACKEND_URL": backend,
+      # Nothing in the stack is secret.
+      "PULUMI_CONFIG_PASSPHRASE": "",
+      "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+
+  def check(self) -> None:
+    self._command  # noqa: B018 It is looked for.
+
+  def preview(self, program: Program) -> tuple[Change, ...]:
+    listener = _Listener(silent)
+    with _translated(listener):
+      self._stack(program).preview(on_event=listener)
+    return listener.changes
+
+  def up(self, program: Program, report: Report) -> tuple[Change, ...]:
+    listener = _Listener(report)
+    stack = self._stack(program)
+    self._run(listener, lambda: stack.up(on_event=listener, show_secrets=False))
+    return listener.changes
+
+  def refresh(self) -> tuple[Change, ...]:
+    listener = _Listener(silent)
+    stack = self._stack()
+    self._run(
+      listener,
+      lambda: stack.refresh(
+        on_event=listener, clear_pending_creates=True, show_secrets=False
+      ),
+    )
+    return listener.changes
+
+  def destroy(
+    self, report: Report, *, keep: Collection[str] = ()
+  ) -> tuple[Change, ...]:
+    stack = self._existing()
+    if stack is None:
+      return ()
+    if keep:
+      self._retain(stack, keep)
+    listener = _Listener(report)
+    self._run(
+      listener,
+      lambda: stack.destroy(on_event=listener, remove=True, show_secrets=False),
+    )
+    return listener.changes
+
+  def adopt(self, resource: Resource, identity: str, report: Report) -> None:
+    listener = _Listener(report)
+    listener.told(Op.ADOPT, resource, Stage.BEGUN)
+    wanted: Any = {
+      "type": resource.kind,
+      "name": resource.name,
+      "id": identity,
+      "version": _provider_version(resource.kind),
+    }
+    stack = self._stack()
+    self._run(
+      listener,
+      lambda: stack.import_resources(
+        resources=[wanted],
+        protect=False,
+        generate_code=False,
+        show_secrets=False,
+      ),
+    )
+    listener.told(Op.ADOPT, resource, Stage.DONE)
+
+  def forget(self, keys: Collection[str]) -> None:
+    stack = self._existing()
+    if stack is None:
+      return
+    # By the command: an edited export would lose what others wrote meanwhile.
+    for urn, key in _urns(stack):
+      if key in keys:
+        with _translated():
+          self._command.run(
+            ["state", "delete", urn, "--yes", "--force", "--target-dependents"]
+            + ["--stack", self._name],
+            stack.workspace.work_dir,
+            self._environ,
+          )
+
+  def resources(self) -> tuple[Resource, ...]:
+    stack = self._existing()
+    if stack is None:
+      return ()
+    return tuple(_exported(each) for each in _custom(stack))
+
+  def pending(self) -> tuple[Resource, ...]:
+    stack = self._existing()
+    if stack is None:
+      return ()
+    with _translated():
+      deployment = stack.export_stack().deployment or {}
+    found = deployment.get("pending_operations") or ()
+    return tuple(_exported(each["resource"]) for each in found)
+
+  def unlock(self) -> None:
+    stack = self._existing()
+    if stack is not None:
+      with _translated():
+        stack.cancel()
+
+  @functools.cached_property
+  def _command(self) -> automation.PulumiCommand:
+    root = None
+    if not shutil.which("pulumi"):
+      own = _OWN_ROOT.expanduser()
+      if not (own / "bin" / "pulumi").is_file():
+        raise not_installed(sys.platform)
+      root = str(own)
+    try:
+      return automation.PulumiCommand(root)
+    except pulumi_errors.InvalidVersionError as error:
+      raise errors.ConfigError(
+        f"the Pulumi program here does not suit: {error} {_upgrade()}"
+      ) from error
+    except OSError as error:
+      raise errors.ConfigError(
+        f"the Pulumi program cannot be started: {error}; {_upgrade()}"
+      ) from error
+
+  @functools.cached_property
+  def _folder(self) -> str:
+    """What Pulumi takes for a project's folder, until this object is gone."""
+    folder = tempfile.mkdtemp(prefix="keras-remote-up-")
+    weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+  def _workspace(self, program: Program | None) -> automation.LocalWorkspace:
+    settings = automation.ProjectSettings(
+      PROJECT, "python", backend=automation.ProjectBackend(self._backend)
+    )
+    return automation.LocalWorkspace(
+      work_dir=self._folder,
+      program=program,
+      env_vars=self._environ,
+      project_settings=settings,
+      pulumi_command=self._command,
+    )
+
+  def _stack(self, program: Program | None = None) -> automation.Stack:
+    workspace = self._workspace(program)
+    with _translated():
+      return automation.Stack.create_or_select(self._name, workspace)
+
+  def _existing(self) -> automation.Stack | None:
+    workspace = self._workspace(None)
+    with _translated():
+      try:
+        return automation.Stack.select(self._name, workspace)
+      except pulumi_errors.StackNotFoundError:
+        return None
+
+  def _run(self, listener: "_Listener", work: Callable[[], T]) -> T:
+    """Its value; the first interrupt lets what has begun come to an end.
+
+    A terminal's Ctrl-C reaches the Pulumi program too, which then begins
+    nothing more, and stops at once at the second.
+    """
+    with (
+      ThreadPoolExecutor(1, "pulumi") as pool,
+      warnings.catch_warnings(),
+      _translated(listener),
+    ):
+      # Of a Pulumi program that was killed; the error says it too.
+      warnings.filterwarnings("ignore", "Error in event stream")
+      running = pool.submit(work)
+      try:
+        return running.result()
+      except KeyboardInterrupt:
+        listener.say(
+          "interrupted: what has begun is brought to its end first; Ctrl-C "
+          "again leaves it as it is"
+        )
+        return running.result()
+
+  def _retain(self, stack: automation.Stack, keep: Collection[str]) -> None:
+    """Lets `destroy` forget these, when what depends on them is gone."""
+    with _translated():
+      state = stack.export_stack()
+      for each in (state.deployment or {}).get("resources") or ():
+        if _exported(each).key in keep:
+          each["retainOnDelete"] = True
+      stack.import_stack(state)
+
+
+def not_installed(platform: str) -> errors.ConfigError:
+  """What is said where there is no Pulumi program.
+
+  Args:
+    platform: as sys.platform says it.
+  """
+  how = _INSTALL.get(platform, _ELSEWHERE)
+  return errors.ConfigError(
+    "the Pulumi program, which makes what a cluster needs, is not installed "
+    f"here: {how} installs it, and then type this again"
+  )
+
+
+def _upgrade() -> str:
+  return f"{_INSTALL.get(sys.platform, _ELSEWHERE)} installs the newest"
+
+
+def _provider_version(kind: str) -> str:
+  from importlib import metadata
+
+  return metadata.version(f"pulumi-{kind.partition(':')[0]}")
+
+
+class _Listener:
+  """Takes what Pulumi tells, and tells it on."""
+
+  def __init__(self, report: Report | Callable[[Any], None]) -> None:
+    self._report = report
+    self._changes: dict[str, Change] = {}
+    self._errors: dict[str, list[str]] = {}
+    self._failed: dict[str, Change] = {}
+
+  def __call__(self, event: automation.EngineEvent) -> None:
+    if event.resource_pre_event:
+      self._step(event.resource_pre_event.metadata, Stage.BEGUN)
+    elif event.res_outputs_event:
+      self._step(event.res_outputs_event.metadata, Stage.DONE)
+    elif event.res_op_failed_event:
+      self._step(event.res_op_failed_event.metadata, Stage.FAILED)
+    elif event.diagnostic_event and event.diagnostic_event.severity == "error":
+      diagnostic = event.diagnostic_event
+      text = _STYLE.sub("", diagnostic.message).strip()
+      self._errors.setdefault(diagnostic.urn or "", []).append(text)
+
+  @property
+  def changes(self) -> tuple[Change, ...]:
+    """What happened, or would, to each resource, in the order of its steps."""
+    return tuple(self._changes.values())
+
+  @property
+  def failures(self) -> tuple[Failure, ...]:
+    """What went wrong, that of resources first."""
+    found = [
+      Failure(change, "\n".join(self._errors.get(urn, [])))
+      for urn, change in self._failed.items()
+    ]
+    rest = [
+      text
+      for urn, texts in self._errors.items()
+      if urn not in self._failed
+      for text in texts
+    ]
+    return (*found, *(Failure(None, text) for text in rest))
+
+  def say(self, sentence: str) -> None:
+    self._report(Step(sentence, warning=True))
+
+  def told(self, op: Op, resource: Resource, stage: Stage) -> Change:
+    change = Change(op, resource)
+    self._report(Event(change, stage))
+    return change
+
+  def _step(self, step: events.StepEventMetadata, stage: Stage) -> None:
+    op = _OPS.get(str(getattr(step.op, "value", step.op)))
+    if op is None or step.type.startswith(_INTERNAL):
+      return
+    state = step.new or step.old
+    inputs: Any = (state.inputs if state else None) or {}
+    resource = Resource(step.type, _name(step.urn), dict(inputs))
+    change = self.told(op, resource, stage)
+    known = self._changes.get(step.urn)
+    if known is None or known.op is Op.SAME:
+      self._changes[step.urn] = change
+    if stage is Stage.FAILED:
+      self._failed[step.urn] = change
+
+
+@contextlib.contextmanager
+def _translated(listener: _Listener | None = None) -> Generator[None]:
+  """Raises what Pulumi raises as the seam's errors."""
+  try:
+    yield
+  except pulumi_errors.ConcurrentUpdateError as error:
+    raise LockedError(_said(error)) from error
+  except pulumi_errors.CommandError as error:
+    text = _said(error)
+    failures = listener.failures if listener else ()
+    kind = StoppedError if _STOPPED.search(text) else EngineError
+    raise kind(text, failures) from error
+
+
+def _said(error: pulumi_errors.CommandError) -> str:
+  return _STYLE.sub("", str(error)).strip()
+
+
+def _name(urn: str) -> str:
+  return urn.rpartition("::")[2]
+
+
+def _urns(stack: automation.Stack) -> list[tuple[str, str]]:
+  return [(each["urn"], _exported(each).key) for each in _custom(stack)]
+
+
+def _custom(stack: automation.Stack) -> list[Mapping[str, Any]]:
+  """The resources of the exported stack without Pulumi's own."""
+  with _translated():
+    deployment = stack.export_stack().deployment or {}
+  found = deployment.get("resources") or ()
+  return [r for r in found if not r["type"].startswith(_INTERNAL)]
+
+
+def _exported(resource: Mapping[str, Any]) -> Resource:
+  inputs = resource.get("inputs") or {}
+  return Resource(resource["type"], _name(resource["urn"]), inputs)
+
+
+def opened(backend: str, name: str, project: str) -> PulumiEngine:
+  """The engine for resources of a project of Google Cloud."""
+  return PulumiEngine(backend, name, {"GOOGLE_PROJECT": project})

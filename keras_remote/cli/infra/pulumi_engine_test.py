@@ -1,0 +1,182 @@
+"""The engine with Pulumi's own program, where there is one on PATH."""
+
+import os
+import shutil
+import sys
+import threading
+import unittest
+from pathlib import Path
+from typing import Any
+
+import psutil
+from absl.testing import absltest, parameterized
+from pulumi import dynamic
+
+from keras_remote import errors
+from keras_remote.cli.infra.engine import EngineError, Event, Program
+from keras_remote.cli.infra.pulumi_engine import PulumiEngine, not_installed
+from keras_remote.progress import Step
+from tests import engine_contract
+from tests.fakes.environment import environment
+
+# As Pulumi's releases have it; a build of its program alone lacks it.
+_PLUGIN = "pulumi-resource-pulumi-python"
+_SCRIPT = '#!/bin/sh\nexec "{python}" -u -m pulumi.dynamic "$@"\n'
+
+
+class _Provider(dynamic.ResourceProvider):
+  """Makes files."""
+
+  def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
+    import time
+    from pathlib import Path
+
+    if props.get("fails"):
+      raise RuntimeError(props["fails"])
+    while "hangs" in props and Path(props["hangs"]).exists():
+      time.sleep(0.01)
+    Path(props["path"]).touch()
+    return dynamic.CreateResult(props["path"], outs=props)
+
+  def diff(
+    self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]
+  ) -> dynamic.DiffResult:
+    names = {n for n in _news if not n.startswith("__")} - {"hangs"}
+    changes = any(_olds.get(name) != _news[name] for name in names)
+    return dynamic.DiffResult(changes=changes)
+
+  def update(
+    self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]
+  ) -> dynamic.UpdateResult:
+    return dynamic.UpdateResult(outs=_news)
+
+  def delete(self, _id: str, _props: dict[str, Any]) -> None:
+    from pathlib import Path
+
+    Path(_id).unlink()
+
+
+class _Thing(dynamic.Resource):
+  def __init__(self, name: str, props: dict[str, Any]) -> None:
+    super().__init__(_Provider(), name, props)
+
+
+@unittest.skipUnless(shutil.which("pulumi"), "there is no `pulumi` on PATH")
+class PulumiEngineTest(engine_contract.EngineContract):
+  """Pulumi does what the seam says."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.base = Path(self.create_tempdir().full_path)
+    plugin = self.base / "bin" / _PLUGIN
+    plugin.parent.mkdir()
+    plugin.write_text(_SCRIPT.format(python=sys.executable))
+    plugin.chmod(0o755)
+    (self.base / "state").mkdir()
+    path = f"{plugin.parent}{os.pathsep}{os.environ['PATH']}"
+    self.enter_context(
+      environment(PATH=path, PULUMI_HOME=str(self.base / "home"))
+    )
+
+  def engine(self) -> PulumiEngine:
+    return PulumiEngine(f"file://{self.base}/state", "there.us-central1-a")
+
+  def things(self, **wanted: dict[str, Any]) -> Program:
+    return self._program(wanted)
+
+  def exists(self, name: str) -> bool:
+    return (self.base / name).exists()
+
+  def killed_at(self, name: str, program: Program) -> None:
+    hangs = self.base / "hangs"
+    hangs.touch()
+    before = set(psutil.Process().children(recursive=True))
+    begun = threading.Event()
+
+    def report(told: Event | Step) -> None:
+      if isinstance(told, Event) and told.change.resource.name == name:
+        begun.set()
+
+    def run() -> None:
+      with self.assertRaises(EngineError):
+        self.engine().up(self._hanging(name), report)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    self.assertTrue(begun.wait(60))
+    _wait_for_pending(self.base / "state", name)
+    for process in psutil.Process().children(recursive=True):
+      if process not in before and process.name() == "pulumi":
+        process.kill()
+    hangs.unlink()
+    thread.join()
+
+  def _program(self, wanted: dict[str, dict[str, Any]]) -> Program:
+    self._wanted = wanted
+
+    def program() -> None:
+      for name, inputs in wanted.items():
+        _Thing(name, {"path": str(self.base / name), **inputs})
+
+    return program
+
+  def _hanging(self, name: str) -> Program:
+    wanted = {key: dict(value) for key, value in self._wanted.items()}
+    wanted[name]["hangs"] = str(self.base / "hangs")
+    return self._program(wanted)
+
+
+class NotInstalledTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ("darwin", "brew install pulumi/tap/pulumi"),
+    ("linux", "curl -fsSL https://get.pulumi.com | sh"),
+    ("freebsd", "https://www.pulumi.com/docs/install/"),
+  )
+  def test_how_it_is_installed(self, platform: str, how: str) -> None:
+    """The sentence has the command of that platform."""
+    self.assertIn(how, str(not_installed(platform)))
+
+  def test_there_is_none(self) -> None:
+    """It is missed when the engine is checked, before anything is done."""
+    folder = self.create_tempdir().full_path
+    with environment(PATH=folder, HOME=folder):
+      engine = PulumiEngine(f"file://{folder}", "there")
+      with self.assertRaisesRegex(errors.ConfigError, "is not installed here"):
+        engine.check()
+
+  def test_it_is_too_old(self) -> None:
+    """An old one is named, with how a new one is got."""
+    folder = Path(self.create_tempdir().full_path)
+    program = folder / "pulumi"
+    program.write_text("#!/bin/sh\necho v3.0.0\n")
+    program.chmod(0o755)
+    with environment(PATH=str(folder)):
+      engine = PulumiEngine(f"file://{folder}", "there")
+      with self.assertRaisesRegex(errors.ConfigError, "3.0.0.*installs the"):
+        engine.check()
+
+  def test_where_its_script_puts_it(self) -> None:
+    """It is found there before the shell that installed it is opened anew."""
+    home = Path(self.create_tempdir().full_path)
+    program = home / ".pulumi" / "bin" / "pulumi"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho v3.272.0\n")
+    program.chmod(0o755)
+    with environment(PATH=str(home), HOME=str(home)):
+      PulumiEngine(f"file://{home}", "there").check()
+
+
+def _wait_for_pending(folder: Path, name: str) -> None:
+  """Until the state says that it is being made."""
+  import time
+
+  while True:
+    for path in folder.glob(".pulumi/stacks/**/*.json"):
+      text = path.read_text()
+      if "pending_operations" in text and f"::{name}" in text:
+        return
+    time.sleep(0.05)
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,296 @@
+"""What `up` and `down` do, on an engine whose cloud is a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl.testing import absltest
+
+from keras_remote import errors
+from keras_remote.cli.config import InfraConfig, NodePool
+from keras_remote.cli.infra import stack
+from keras_remote.cli.infra.engine import Change, Event, Op
+from keras_remote.cli.infra.kinds import (
+  BUCKET,
+  CLUSTER,
+  POOL,
+  REPOSITORY,
+)
+from keras_remote.cli.infra.state import Phase, State
+from keras_remote.progress import Step
+from tests.fakes.gcs_server import gcs_server
+from tests.fakes.programs import ids, small
+from tests.fakes.pulumi_engine import Cloud, FakeEngine
+
+_CONFIG = InfraConfig(
+  "my-project", "us-central1-a", pools=(NodePool("l4"), NodePool("v5e-8"))
+)
+
+
+class StackTest(absltest.TestCase):
+  """Each test has an empty project.
+
+  Attributes:
+    cloud: what the project has.
+    said: the sentences that were told.
+    events: what was told of resources.
+  """
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.enter_context(gcs_server())
+    self.path = Path(self.create_tempdir().full_path, "cloud.json")
+    self.cloud = Cloud(self.path)
+    self.said: list[str] = []
+    self.events: list[Event] = []
+
+  def report(self, told: Event | Step) -> None:
+    if isinstance(told, Step):
+      self.said.append(told.what)
+    else:
+      self.events.append(told)
+
+  def parts(self, config: InfraConfig = _CONFIG) -> stack.Parts:
+    engine = FakeEngine(self.cloud, f"{config.cluster}.{config.location}")
+    return stack.Parts(
+      config,
+      lambda adopted: small(config, adopted=adopted),
+      ids(config),
+      engine,
+      State(config.project),
+    )
+
+  def up(self, config: InfraConfig = _CONFIG, **how: bool) -> dict[str, Op]:
+    return _ops(stack.up(self.parts(config), self.report, **how))
+
+  def change(self, **fields: Any) -> None:
+    """Lets the cloud be otherwise."""
+    self.cloud.load()
+    vars(self.cloud).update(fields)
+    self.cloud.save()
+
+  def phase(self, config: InfraConfig = _CONFIG) -> Phase | None:
+    record = State(config.project).record(config)
+    return record.phase if record else None
+
+  def fails(self, call: Callable[[], object]) -> str:
+    """The sentence with which it fails."""
+    with self.assertRaises(errors.InfraError) as caught:
+      call()
+    return str(caught.exception)
+
+  def test_first_up(self) -> None:
+    """The state's bucket is made, then all else; the cluster is known."""
+    self.assertFalse(State("my-project").exists())
+    made = self.up()
+    self.assertSameElements(made.values(), [Op.CREATE])
+    self.assertLen(made, 6)
+    self.assertIn("gs://my-project-keras-remote-state", self.said[0])
+    self.assertEqual(self.phase(), Phase.READY)
+    record = State("my-project").record(_CONFIG)
+    assert record
+    self.assertEqual(record.config, _CONFIG)
+
+  def test_up_again(self) -> None:
+    """The same changes nothing at all."""
+    self.up()
+    before = list(self.cloud.log)
+    self.assertSameElements(self.up().values(), [Op.SAME])
+    self.assertEqual(self.cloud.log, before)
+
+  def test_changed_pool(self) -> None:
+    """Only that pool is changed."""
+    self.up()
+    larger = InfraConfig(
+      "my-project",
+      "us-central1-a",
+      pools=(NodePool("l4", max_nodes=9), NodePool("v5e-8")),
+    )
+    plan = _ops(stack.plan(self.parts(larger)))
+    made = self.up(larger)
+    self.assertEqual(plan, made)
+    changed = {name: op for name, op in made.items() if op is not Op.SAME}
+    self.assertEqual(changed, {"gpu-l4": Op.UPDATE})
+
+  def test_failure_half_way(self) -> None:
+    """What was made stays; the next `up` makes the rest alone."""
+    self.change(faults={"gpu-l4": "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1"})
+    said = self.fails(self.up)
+    self.assertIn(
+      "the node pool gpu-l4 was not made: the quota NVIDIA_L4", said
+    )
+    self.assertIn("`keras-remote up` goes on from there", said)
+    self.assertEqual(self.phase(), Phase.UPDATING)
+    self.change(faults={})
+    made = self.up()
+    self.assertEqual(made["cluster"], Op.SAME)
+    self.assertEqual(made["gpu-l4"], Op.CREATE)
+    self.assertEqual(self.phase(), Phase.READY)
+
+  def test_interrupted(self) -> None:
+    """The next `up` says at what, and goes on."""
+    self.change(stops="gpu-l4")
+    self.assertIn("it was interrupted", self.fails(self.up))
+    made = self.up()
+    self.assertIn("interrupted at the node pool gpu-l4", " ".join(self.said))
+    self.assertEqual(made["gpu-l4"], Op.CREATE)
+    self.assertEqual(self.parts().engine.pending(), ())
+
+  def test_interrupted_when_it_was_made(self) -> None:
+    """What is there after all is taken over, without being asked to."""
+    self.change(stops="gpu-l4")
+    self.fails(self.up)
+    self.cloud.add(POOL, name="gpu-l4", cluster="keras-remote", maxNodeCount=4)
+    made = self.up()
+    self.assertEqual(made["gpu-l4"], Op.SAME)
+    self.assertIn("adopt gpu-l4", self.cloud.log)
+
+  def test_killed(self) -> None:
+    """The lock of a process that died is named, and taken away when asked."""
+    self.change(dies="tpu-v5e-8")
+    self.fails(self.up)
+    said = self.fails(self.up)
+    self.assertIn("ada@laptop (process 4711) since 2026-11-26T04:00", said)
+    self.assertIn("`keras-remote up --unlock`", said)
+    stack.unlock(self.parts())
+    self.assertEqual(self.up()["tpu-v5e-8"], Op.CREATE)
+
+  def test_two_at_once(self) -> None:
+    """Who comes second changes nothing, and not what is known either."""
+    self.up()
+    other = InfraConfig("my-project", "us-central1-a", retention_days=7)
+    self.change(locked="ben@desk (pid 7)")
+    self.assertIn("ben@desk (process 7)", self.fails(lambda: self.up(other)))
+    record = State("my-project").record(_CONFIG)
+    assert record
+    self.assertEqual((record.config, record.phase), (_CONFIG, Phase.READY))
+
+  def test_name_that_is_taken(self) -> None:
+    """It is said how it can be taken over, and `adopt` does it."""
+    self.cloud.add(
+      CLUSTER,
+      name="keras-remote",
+      location="us-central1-a",
+    )
+    said = self.fails(self.up)
+    self.assertIn("the cluster keras-remote was not made: there is one", said)
+    self.assertIn("--adopt", said)
+    made = self.up(adopt=True)
+    self.assertEqual(made["cluster"], Op.ADOPT)
+    self.assertSameElements(self.up().values(), [Op.SAME])
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [CLUSTER])
+    self.cloud.load()
+    self.assertLen(self.cloud.there, 1)
+
+  def test_adopted_but_otherwise(self) -> None:
+    """What could only be made anew is left alone, and not known later."""
+    self.cloud.add(
+      CLUSTER,
+      name="keras-remote",
+      location="us-central1",
+      network="theirs",
+    )
+    with self.assertRaisesRegex(errors.ConfigError, "made anew.*--replace"):
+      self.up(adopt=True)
+    stack.down(self.parts(), self.report)
+    self.cloud.load()
+    self.assertIn(f"{CLUSTER}//keras-remote", self.cloud.there)
+
+  def test_repository_of_a_build(self) -> None:
+    """That a build has made is taken over, without being asked to."""
+    self.cloud.add(REPOSITORY, repositoryId="keras-remote", location="us")
+    self.assertEqual(self.up()["images"], Op.ADOPT)
+
+  def test_replacement_is_asked_for(self) -> None:
+    """A plan that loses the cluster is refused, unless that is asked for."""
+    self.up()
+    private = InfraConfig("my-project", "us-central1-a", private_nodes=True)
+    plan = stack.plan(self.parts(private))
+    self.assertEqual(_ops(plan)["cluster"], Op.REPLACE)
+    with self.assertRaisesRegex(errors.ConfigError, "cluster keras-remote"):
+      stack.check_plan(plan, private)
+    stack.check_plan(stack.plan(self.parts()), _CONFIG)
+
+  def test_refresh(self) -> None:
+    """What somebody removed by hand is seen, and made again."""
+    self.up()
+    self.cloud.load()
+    del self.cloud.there[f"{POOL}/keras-remote/gpu-l4"]
+    self.cloud.save()
+    self.assertEqual(self.up()["gpu-l4"], Op.SAME)
+    self.assertEqual(self.up(refresh=True)["gpu-l4"], Op.CREATE)
+
+  def test_down(self) -> None:
+    """All is removed, and the cluster is known no more."""
+    self.up()
+    removed = stack.down(self.parts(), self.report)
+    self.assertLen(removed.changes, 6)
+    self.assertEqual(removed.kept, ())
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+    self.assertIsNone(self.phase())
+
+  def test_down_of_nothing(self) -> None:
+    """Neither a project without state nor an empty one is an error."""
+    nothing = stack.Removed((), ())
+    self.assertEqual(stack.down(self.parts(), self.report), nothing)
+    self.assertFalse(State("my-project").exists())
+    self.up()
+    stack.down(self.parts(), self.report)
+    self.assertEqual(stack.down(self.parts(), self.report), nothing)
+
+  def test_down_half_way(self) -> None:
+    """The next `down` removes the rest."""
+    self.up()
+    self.change(faults={"keras-remote": "Error 403: forbidden"})
+    parts = self.parts()
+    said = self.fails(lambda: stack.down(parts, self.report))
+    self.assertIn("was not removed", said)
+    self.assertIn("`keras-remote down` goes on", said)
+    self.assertEqual(self.phase(), Phase.REMOVING)
+    self.change(faults={})
+    stack.down(self.parts(), self.report)
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+
+  def test_down_of_an_interrupted_up(self) -> None:
+    """Also what was just being made is found, and removed."""
+    self.change(stops="gpu-l4")
+    self.fails(self.up)
+    self.cloud.add(POOL, name="gpu-l4", cluster="keras-remote", maxNodeCount=4)
+    stack.down(self.parts(), self.report)
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+
+  def test_keep_data(self) -> None:
+    """Bucket and images stay, are told, and are taken over by the next up."""
+    self.up()
+    removed = stack.down(self.parts(), self.report, keep_data=True)
+    kinds = [resource.kind for resource in removed.kept]
+    self.assertCountEqual(kinds, [BUCKET, REPOSITORY])
+    self.cloud.load()
+    self.assertLen(self.cloud.there, 2)
+    self.assertEqual(self.phase(), Phase.KEPT)
+    made = self.up()
+    self.assertEqual(made["jobs"], Op.ADOPT)
+    self.assertEqual(made["cluster"], Op.CREATE)
+
+  def test_images_of_another_cluster(self) -> None:
+    """The repository stays where another cluster of the project has it."""
+    self.up()
+    other = InfraConfig("my-project", "us-central1-a", cluster="other")
+    self.up(other)
+    removed = stack.down(self.parts(other), self.report)
+    self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
+    self.assertIsNone(self.phase(other))
+    removed = stack.down(self.parts(), self.report)
+    self.assertEqual(removed.kept, ())
+
+
+def _ops(changes: tuple[Change, ...]) -> dict[str, Op]:
+  return {change.resource.name: change.op for change in changes}
+
+
+if __name__ == "__main__":
+  absltest.main()

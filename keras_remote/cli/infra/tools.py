@@ -1,0 +1,58 @@
+"""What commands make clusters with: Pulumi, unless a test brings its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from keras_remote import errors
+from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.engine import Engine, Program
+
+# What installs Pulumi's library, and what it takes.
+INSTALL = "pip install 'keras-remote[cli,gcp]'"
+
+
+class MakeProgram(Protocol):
+  """Makes the program that registers all that a config says."""
+
+  def __call__(
+    self, config: InfraConfig, *, adopted: Mapping[str, str] | None = None
+  ) -> Program:
+    """The program.
+
+    Args:
+      adopted: ids of what is somebody else's, by the program's names.
+    """
+    ...
+
+
+@dataclass(frozen=True)
+class Tools:
+  """How a stack is opened, and what it is made of.
+
+  Attributes:
+    engine: opens a stack by the address of its state, its name and the
+      project.
+    program: what it is made of.
+    ids: what Google knows the resources by that may be there before, by the
+      program's names.
+  """
+
+  engine: Callable[[str, str, str], Engine]
+  program: MakeProgram
+  ids: Callable[[InfraConfig], Mapping[str, str]]
+
+
+def default_tools() -> Tools:
+  """Those that need Pulumi; they are imported for the first who asks.
+
+  Raises:
+    ConfigError: Pulumi's library is not installed.
+  """
+  try:
+    from keras_remote.cli.infra import program, pulumi_engine
+  except ModuleNotFoundError as error:
+    raise errors.ConfigError(
+      f"{error.name}, with which clusters are made, is not installed: {INSTALL}"
+    ) from error
+  return Tools(pulumi_engine.opened, program.program, program.import_ids)

@@ -1,0 +1,153 @@
+"""What there is of a cluster, what it does, and what that costs."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_remote import checks, errors
+from keras_remote.cli import costs, live
+from keras_remote.cli.config import InfraConfig
+from keras_remote.core.console import size
+from keras_remote.storage.open import open_store
+
+# Of more it is only said that there are more.
+_MOST_OBJECTS = 20_000
+_MOST_JOBS = 1_000
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Part:
+  """One part of what there is.
+
+  Attributes:
+    sentence: what was seen, or why nothing was.
+    well: whether anything was.
+    data: the same for programs; None where nothing was seen.
+  """
+
+  sentence: str
+  well: bool
+  data: Any = None
+
+
+@dataclass
+class _Looking:
+  """What the parts that are looked at found, each by its name."""
+
+  found: dict[str, Any] = field(default_factory=dict)
+
+  def link(self, name: str, look: Callable[[], tuple[str, Any]]) -> checks.Link:
+    def checked() -> checks.Check:
+      sentence, self.found[name] = look()
+      return checks.Check(name, True, sentence)
+
+    return checks.Link(name, checked)
+
+
+def overview(config: InfraConfig) -> Mapping[str, Part]:
+  """Its parts, looked at side by side; one that fails says why.
+
+  "cluster", "nodes", "jobs", "bucket" and "images".
+  """
+  looking = _Looking()
+  looks: dict[str, Callable[[InfraConfig], tuple[str, Any]]] = {
+    "cluster": _cluster,
+    "nodes": _nodes,
+    "jobs": _jobs,
+    "bucket": _bucket,
+    "images": _images,
+  }
+  links = [
+    looking.link(name, functools.partial(look, config))
+    for name, look in looks.items()
+  ]
+  return {
+    check.what: Part(
+      check.sentence, bool(check.ok), looking.found.get(check.what)
+    )
+    for check in checks.look_at(links)
+  }
+
+
+def running_cost(config: InfraConfig, nodes: Mapping[str, int]) -> costs.Cost:
+  """What the machines that are there cost."""
+  return costs.cost(
+    (pool.kind, nodes.get(pool.name, 0)) for pool in config.every_pool
+  )
+
+
+def _cluster(config: InfraConfig) -> tuple[str, Any]:
+  version = live.version(live.cluster_of(config))
+  return f"answers, Kubernetes {version}", {"version": version}
+
+
+def _nodes(config: InfraConfig) -> tuple[str, Any]:
+  found = live.nodes(live.cluster_of(config))
+  return f"{sum(found.values())} machines", dict(found)
+
+
+def _jobs(config: InfraConfig) -> tuple[str, Any]:
+  from keras_remote.core.jobs import list_jobs
+  from keras_remote.core.settings import settings
+
+  with settings(
+    project=config.project,
+    zone=config.location,
+    cluster=config.cluster,
+    namespace=config.namespace,
+    store=f"gs://{config.bucket}",
+    backend=None,
+    context=None,
+  ):
+    found = list_jobs(limit=_MOST_JOBS, everyone=True)
+  active = [job for job in found if not job.state.ended]
+  counted: dict[str, int] = {}
+  for job in active:
+    counted[str(job.state)] = counted.get(str(job.state), 0) + 1
+  said = ", ".join(f"{count} {state}" for state, count in counted.items())
+  data = [
+    {
+      "id": job.id,
+      "state": job.state,
+      "accelerator": job.accelerator,
+      "who": job.who,
+      "submitted": job.submitted,
+    }
+    for job in active
+  ]
+  return said or "none now", data
+
+
+def _bucket(config: InfraConfig) -> tuple[str, Any]:
+  count, total = 0, 0
+  store = open_store(f"gs://{config.bucket}", patience=_SECONDS)
+  for entry in store.list("", limit=_MOST_OBJECTS):
+    count, total = count + 1, total + entry.size
+  more = "more than " if count == _MOST_OBJECTS else ""
+  sentence = f"{more}{size(total)} in {more and 'the first '}{count:,} objects"
+  data = {"bytes": total, "objects": count, "complete": not more}
+  return f"gs://{config.bucket}: {sentence}", data
+
+
+def _images(config: InfraConfig) -> tuple[str, Any]:
+  import os
+
+  from keras_remote.images.builder import EMULATOR_VARIABLE
+
+  try:
+    from keras_remote.images.container_builder import ContainerBuilder
+  except ModuleNotFoundError as error:
+    raise errors.ConfigError(
+      f"{error.name}, which tells of images, is not installed"
+    ) from error
+  builder = ContainerBuilder(
+    config.project,
+    config.repository_location,
+    config.repository,
+    emulator=os.environ.get(EMULATOR_VARIABLE),
+    patience=_SECONDS,
+  )
+  count = builder.count()
+  return f"{count} of jobs", {"count": count}

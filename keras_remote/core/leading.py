@@ -1,0 +1,70 @@
+"""Profiles that lead to clusters: what `up` and `init` save, `down` forgets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_remote.core.settings import (
+  ACTIVE,
+  DEFAULT_PROFILE,
+  PROFILES,
+  edited,
+  profile_table,
+  profiles,
+)
+
+# What leads to a cluster, or elsewhere.
+_LEADING = (
+  *("project", "zone", "cluster", "namespace", "store", "service_account"),
+  *("backend", "context"),
+)
+
+
+def save_profile(
+  name: str,
+  values: Mapping[str, str],
+  *,
+  environ: Mapping[str, str] | None = None,
+) -> None:
+  """Lets a profile lead to a cluster, and makes it the active one.
+
+  Its other options stay.
+
+  Raises:
+    StoreError: config.toml cannot be written.
+  """
+  with edited(environ) as (document, _):
+    document[ACTIVE] = name
+    table = profile_table(document, name)
+    for option in _LEADING:
+      table.pop(option, None)
+    for option, value in values.items():
+      table[option] = value
+
+
+def forget_cluster(
+  project: str, cluster: str, *, environ: Mapping[str, str] | None = None
+) -> list[str]:
+  """Lets no profile lead to that cluster any more; the names of those that did.
+
+  They are removed; of the default one only what leads there.
+
+  Raises:
+    StoreError: config.toml cannot be written.
+  """
+  wanted = {"project": project, "cluster": cluster}
+  tables = profiles(environ=environ).tables
+  found = [n for n, t in tables.items() if wanted.items() <= t.items()]
+  if not found:
+    return []
+  with edited(environ) as (document, current):
+    for name in found:
+      if name == DEFAULT_PROFILE:
+        table = profile_table(document, name)
+        for option in _LEADING:
+          table.pop(option, None)
+      else:
+        named: Any = document[PROFILES]
+        del named[name]
+    if current.active in found:
+      document[ACTIVE] = DEFAULT_PROFILE
+  return found

@@ -1,0 +1,18 @@
+"""`keras-remote` on an engine whose cloud is a file: its first argument."""
+
+import sys
+from pathlib import Path
+
+from keras_remote.cli.infra.tools import Tools
+from keras_remote.cli.main import cli
+from tests.fakes.programs import ids, large
+from tests.fakes.pulumi_engine import Cloud, opener
+
+
+def tools(path: Path) -> Tools:
+  """What commands take to work on that cloud."""
+  return Tools(opener(Cloud(path)), large, ids)
+
+
+if __name__ == "__main__":
+  cli(sys.argv[2:], prog_name="keras-remote", obj=tools(Path(sys.argv[1])))

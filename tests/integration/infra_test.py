@@ -1,0 +1,414 @@
+"""Commands that make clusters, typed in a script: nobody is asked anything."""
+
+from absl.testing import absltest, parameterized
+
+from keras_remote.cli.infra.kinds import CLUSTER, POOL
+from keras_remote.cli.infra.state import Phase
+from tests.integration.infra_case import (
+  PROJECT,
+  ZONE,
+  InfraCase,
+  add_node,
+  add_pod,
+)
+
+_QUOTA = "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."
+_V5E = ("--project", PROJECT, "--accelerator", "v5e-8")
+
+
+class UpTest(InfraCase):
+  def test_first_up(self) -> None:
+    """It makes all, saves a profile that leads there, and says what is next."""
+    result = self.type("up", *_V5E, "--yes")
+    self.assertIn("+ make  cluster           keras-remote", result.stdout)
+    self.assertIn("+ make  node pool         tpu-v5e-8", result.stdout)
+    self.assertIn("+ make  APIs              2", result.stdout)
+    self.assertIn("costs  at most 38.40 USD an hour", result.stdout)
+    self.assertIn(
+      "a first job: keras-remote run --accelerator v5e-8 -- python train.py",
+      result.stdout,
+    )
+    self.assertNotIn("\x1b", result.output)
+    self.assertIn("create keras-remote", self.log)
+    self.assertEqual(self.profiles.active, "keras-remote")
+    self.assertEqual(
+      self.profiles.tables["keras-remote"],
+      {
+        "project": PROJECT,
+        "zone": ZONE,
+        "cluster": "keras-remote",
+        "namespace": "default",
+        "store": "gs://my-project-keras-remote-jobs",
+        "service_account": "keras-remote",
+      },
+    )
+    self.assertEqual(self.record().phase, Phase.READY)
+
+  def test_again(self) -> None:
+    """It changes nothing, and says so; the profile says what is meant."""
+    self.up("--accelerator", "v5e-8")
+    before = list(self.log)
+    for arguments in (_V5E, ("--accelerator", "v5e-8"), ()):
+      result = self.type("up", *arguments)
+      self.assertIn("nothing has changed, and nothing is to be", result.stdout)
+    self.assertEqual(self.log, before)
+
+  def test_document(self) -> None:
+    """It is as its schema says, also where nothing is done."""
+    found = self.document("up", "up", *_V5E, "--preview")
+    self.assertTrue(found["preview"] and found["changed"])
+    self.assertIsNone(found["profile"])
+    self.assertEqual(self.log, [])
+    found = self.document("up", "up", *_V5E, "--yes")
+    self.assertFalse(found["preview"])
+    self.assertEqual(found["profile"], "keras-remote")
+    self.assertLen([c for c in found["changes"] if c["kind"] == CLUSTER], 1)
+    self.assertEqual(found["most_an_hour"]["usd"], 38.4)
+    self.assertFalse(self.document("up", "up", *_V5E)["changed"])
+
+  def test_preview_changes_nothing(self) -> None:
+    """There is no bucket, no profile and no cluster afterwards."""
+    self.type("up", *_V5E, "--preview")
+    self.assertEqual(self.log, [])
+    self.assertEqual(self.profiles.active, "default")
+    said = self.refused("pool", "list", "--project", PROJECT)
+    self.assertIn("`keras-remote up` makes one", said)
+
+  def test_what_is_not_asked_for_stays(self) -> None:
+    """A further accelerator is added; the rest is as it was."""
+    self.up(
+      "--accelerator",
+      "v5e-8",
+      "--retention-days",
+      "7",
+      "--member",
+      "user:a@b.de",
+    )
+    self.up("--accelerator", "l4:spot", "--max-nodes", "2")
+    config = self.record().config
+    self.assertEqual(config.retention_days, 7)
+    self.assertEqual(config.members, ("user:a@b.de",))
+    pools = {pool.accelerator: pool.max_nodes for pool in config.pools}
+    self.assertEqual(pools, {"v5e-8": 4, "l4:spot": 2})
+    self.up("--accelerator", "l4:spot")
+    self.assertEqual(self.record().config, config)
+
+  def test_zone_that_has_it(self) -> None:
+    """Where nobody says a zone, it is one with all the accelerators."""
+    found = self.document(
+      "up", "up", "--project", PROJECT, "--accelerator", "v6e-8", "--preview"
+    )
+    self.assertEqual(found["zone"], "us-central1-b")
+
+  @parameterized.named_parameters(
+    ("no project", ("--accelerator", "l4"), "set --project or KERAS_REMOTE_P"),
+    ("no accelerator", ("--project", PROJECT), "set --accelerator"),
+    ("nobody agrees", _V5E, "`--yes` says so beforehand"),
+    ("no such project", ("--project", "X", *_V5E[2:]), "no project has the id"),
+    (
+      "no such accelerator",
+      ("--project", PROJECT, "--accelerator", "v5x"),
+      "unknown accelerator 'v5x'",
+    ),
+    (
+      "a zone without it",
+      (*_V5E, "--zone", "us-east1-b"),
+      "us-east1-b has no .*: in the US us-central1-a",
+    ),
+    ("no such zone", (*_V5E, "--zone", "mars"), "no zone is called 'mars'"),
+    (
+      "a quota without amount",
+      (*_V5E, "--quota", "requests.cpu"),
+      "'requests.cpu' says no amount",
+    ),
+    ("nobody's name", (*_V5E, "--member", "ada"), "nobody is called 'ada'"),
+    (
+      "too many machines",
+      (*_V5E, "--min-nodes", "9", "--max-nodes", "3"),
+      "9 to 3 machines",
+    ),
+  )
+  def test_bad_input(self, arguments: tuple[str, ...], told: str) -> None:
+    """It is refused before anything is made, with what to type."""
+    self.assertRegex(self.refused("up", *arguments), told)
+    self.assertEqual(self.log, [])
+    self.assertEqual(self.profiles.active, "default")
+
+  def test_failure_and_resume(self) -> None:
+    """A failure has a cure and exit code 1; the same command goes on."""
+    self.change(faults={"gpu-l4": _QUOTA})
+    arguments = ("up", "--project", PROJECT, "--accelerator", "l4", "--yes")
+    said = self.refused(*arguments, code=1)
+    self.assertIn("the quota NVIDIA_L4_GPUS, which is 1.0, is not eno", said)
+    self.assertEqual(self.profiles.active, "default")
+    self.change(faults={})
+    made = self.document("up", *arguments)["changes"]
+    self.assertEqual([c["name"] for c in made if c["kind"] == POOL], ["gpu-l4"])
+    self.assertNotIn(CLUSTER, [c["kind"] for c in made])
+
+  def test_interrupted(self) -> None:
+    """The next `up` says so on stderr, and goes on."""
+    self.change(stops="tpu-v5e-8")
+    self.refused("up", *_V5E, "--yes", code=1)
+    result = self.type("up", *_V5E, "--yes")
+    self.assertIn("interrupted at the node pool tpu-v5e-8", result.stderr)
+    self.assertIn("create tpu-v5e-8", self.log)
+
+  def test_locked(self) -> None:
+    """It is said who holds the lock; `--unlock` takes it away."""
+    self.change(dies="tpu-v5e-8")
+    self.refused("up", *_V5E, "--yes", code=1)
+    said = self.refused("up", *_V5E, "--yes", code=1)
+    self.assertIn("ada@laptop (process 4711) since", said)
+    self.assertIn("`keras-remote up --unlock`", said)
+    self.type("up", *_V5E, "--yes", "--unlock")
+
+  def test_adopt(self) -> None:
+    """A cluster that somebody made is taken over when that is asked for."""
+    self.cloud.add(CLUSTER, name="keras-remote", location=ZONE)
+    said = self.refused("up", *_V5E, "--yes", code=1)
+    self.assertIn("`--adopt` takes it over", said)
+    made = self.document("up", "up", *_V5E, "--yes", "--adopt")["changes"]
+    self.assertIn("adopt", [change["op"] for change in made])
+    self.assertEqual(list(self.record().adopted), ["cluster"])
+
+  def test_replacement(self) -> None:
+    """What would lose the cluster is refused, unless it is asked for."""
+    self.up("--accelerator", "cpu")
+    said = self.refused("up", "--private-nodes", "--yes")
+    self.assertIn("the cluster keras-remote would be removed and made", said)
+    self.type("up", "--private-nodes", "--yes", "--replace")
+    self.assertIn("replace keras-remote", self.log)
+
+  def test_another_zone(self) -> None:
+    """A cluster does not move; its name is not taken twice."""
+    self.up("--accelerator", "cpu")
+    said = self.refused("up", "--zone", "us-west1-c", "--yes")
+    self.assertIn("is in us-central1-a, not in us-west1-c, and cannot", said)
+
+  def test_regional(self) -> None:
+    """Also of a regional one the saved profile leads there again."""
+    self.up("--accelerator", "l4", "--regional")
+    self.assertEqual(
+      self.profiles.tables["keras-remote"]["zone"], "us-central1"
+    )
+    self.assertIn("nothing has changed", self.type("up").stdout)
+
+  def test_named_profile(self) -> None:
+    """The profile has the name that is given."""
+    self.up("--accelerator", "cpu", "--profile", "team")
+    self.assertEqual(self.profiles.active, "team")
+
+  def test_nobody_logged_in(self) -> None:
+    """It is said how to log in, before anything is made."""
+    self.google.revoked = True
+    said = self.refused("up", *_V5E, "--yes", code=1)
+    self.assertIn("gcloud auth application-default login", said)
+    self.assertEqual(self.log, [])
+
+
+class DownTest(InfraCase):
+  def test_down(self) -> None:
+    """All goes, the profile too; what stays is said."""
+    self.up("--accelerator", "v5e-8")
+    result = self.type("down", "--yes")
+    self.assertIn("keep    gs://my-project-keras-remote-state", result.stdout)
+    self.assertIn("keras-remote is removed", result.stdout)
+    self.assertIn("profile 'keras-remote' is removed", result.stdout)
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+    self.assertEqual(self.profiles.active, "default")
+    self.assertNotIn("keras-remote", self.profiles.tables)
+
+  def test_of_nothing(self) -> None:
+    """It is said, and is no error."""
+    result = self.type("down", "--project", PROJECT, "--yes")
+    self.assertIn("there is nothing to remove", result.stdout)
+    found = self.document("down", "down", "--project", PROJECT, "--yes")
+    self.assertFalse(found["there"])
+
+  def test_nobody_types_the_name(self) -> None:
+    """Nothing is removed without it."""
+    self.up("--accelerator", "cpu")
+    before = list(self.log)
+    self.assertIn("`--yes` does it without", self.refused("down"))
+    self.assertEqual(self.log, before)
+
+  def test_keep_data(self) -> None:
+    """What is kept is said; later `down` tells how to remove it."""
+    self.up("--accelerator", "cpu")
+    found = self.document("down", "down", "--yes", "--keep-data")
+    kept = {each["what"] for each in found["kept"]}
+    self.assertEqual(kept, {"bucket", "image repository"})
+    result = self.type("down", "--project", PROJECT, "--yes")
+    self.assertIn("gcloud storage rm --recursive gs://my-pro", result.stdout)
+    said = self.refused("up", "--project", PROJECT)
+    self.assertIn("set --accelerator", said)
+    self.up("--accelerator", "l4")
+    pools = [pool.accelerator for pool in self.record().config.pools]
+    self.assertEqual(pools, ["l4"])
+
+  def test_failure_and_resume(self) -> None:
+    """The same command goes on."""
+    self.up("--accelerator", "l4")
+    self.change(faults={"gpu-l4": "Error 403: forbidden"})
+    said = self.refused("down", "--yes", code=1)
+    self.assertIn("the node pool gpu-l4 was not removed", said)
+    self.change(faults={})
+    self.document("down", "down", "--yes")
+    self.cloud.load()
+    self.assertEqual(self.cloud.there, {})
+
+
+class InitTest(InfraCase):
+  def test_the_only_one(self) -> None:
+    """A colleague's cluster is found in the project, and joined."""
+    self.up("--accelerator", "v5e-8")
+    self.forget()
+    result = self.type("init", "--project", PROJECT)
+    self.assertIn("joined keras-remote in us-central1-a", result.stdout)
+    self.assertIn("run --accelerator v5e-8", result.stdout)
+    self.assertEqual(self.profiles.active, "keras-remote")
+    found = self.document("init", "init", "--project", PROJECT)
+    self.assertEqual(found["profile"], "keras-remote")
+
+  def test_none(self) -> None:
+    """It leads to `up`."""
+    said = self.refused("init", "--project", PROJECT)
+    self.assertIn(f"`keras-remote up --project {PROJECT}` makes one", said)
+
+  def test_several(self) -> None:
+    """They are named, and so is the flag; with it, that one is joined."""
+    self.up("--accelerator", "cpu")
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    self.forget()
+    said = self.refused("init", "--project", PROJECT)
+    self.assertIn("keras-remote in us-central1-a, other in us-cen", said)
+    self.assertIn("--cluster names one", said)
+    self.type("init", "--project", PROJECT, "--cluster", "other")
+    self.assertEqual(self.profiles.active, "other")
+    said = self.refused("init", "--project", PROJECT, "--cluster", "third")
+    self.assertIn("it has keras-remote, other: --cluster names one", said)
+
+  def forget(self) -> None:
+    """As on another machine."""
+    (self.base / "home" / "config.toml").unlink()
+
+
+class PoolTest(InfraCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.up("--accelerator", "v5e-8")
+
+  def test_list(self) -> None:
+    """It tells each pool, that of CPUs too."""
+    lines = self.type("pool", "list").stdout.splitlines()
+    self.assertLen(lines, 3)
+    self.assertRegex(lines[2], r"tpu-v5e-8 +v5e-8 +0 +4")
+    found = self.document("pool-list", "pool", "list")
+    self.assertEqual([each["name"] for each in found], ["cpu", "tpu-v5e-8"])
+
+  def test_add(self) -> None:
+    """A second one of a kind has a name of its own."""
+    self.document("up", "pool", "add", "v5e-16", "--yes")
+    self.type("pool", "add", "v5e-16", "--yes")
+    names = [
+      each["name"] for each in self.document("pool-list", "pool", "list")
+    ]
+    self.assertEqual(names, ["cpu", "tpu-v5e-8", "tpu-v5e-16", "tpu-v5e-16-2"])
+    self.assertIn("create tpu-v5e-16-2", self.log)
+
+  def test_resize(self) -> None:
+    """That pool alone is changed; what is not said stays."""
+    self.type("pool", "resize", "tpu-v5e-8", "--max-nodes", "9", "--yes")
+    self.type("pool", "resize", "tpu-v5e-8", "--min-nodes", "1", "--yes")
+    self.type("pool", "resize", "cpu", "--max-nodes", "3", "--yes")
+    found = {p["name"]: p for p in self.document("pool-list", "pool", "list")}
+    tpu, cpu = found["tpu-v5e-8"], found["cpu"]
+    self.assertEqual((tpu["min_nodes"], tpu["max_nodes"]), (1, 9))
+    self.assertEqual((cpu["min_nodes"], cpu["max_nodes"]), (1, 3))
+    said = self.refused("pool", "resize", "tpu-v5e-9", "--max-nodes", "1")
+    self.assertIn("did you mean 'tpu-v5e-8'?", said)
+    said = self.refused("pool", "resize", "tpu-v5e-8")
+    self.assertIn("give --min-nodes or --max-nodes", said)
+
+  def test_remove(self) -> None:
+    """A pool that no job uses is removed."""
+    self.kubernetes()
+    self.document("up", "pool", "remove", "tpu-v5e-8", "--yes")
+    self.assertIn("delete tpu-v5e-8", self.log)
+    self.assertEqual(self.record().config.pools, ())
+    said = self.refused("pool", "remove", "tpu-v5e-8")
+    self.assertIn("has no pool 'tpu-v5e-8'", said)
+
+  def test_remove_one_in_use(self) -> None:
+    """It is refused, with the jobs' names; what has ended does not count."""
+    api = self.kubernetes()
+    add_node(api, "machine", "tpu-v5e-8")
+    add_node(api, "other", "cpu")
+    add_pod(api, "done", "machine", namespace="default", phase="Succeeded")
+    add_pod(api, "far", "other", namespace="default", phase="Running")
+    add_pod(api, "busy", "machine", namespace="default", phase="Running")
+    said = self.refused("pool", "remove", "tpu-v5e-8", "--yes")
+    self.assertIn("the pool tpu-v5e-8 is used by busy: wait for it", said)
+    self.assertNotIn("delete tpu-v5e-8", self.log)
+    self.type("pool", "remove", "tpu-v5e-8", "--yes", "--force")
+    self.assertIn("delete tpu-v5e-8", self.log)
+
+  def test_remove_unseen(self) -> None:
+    """Where the cluster does not tell, it is not removed unasked."""
+    said = self.refused("pool", "remove", "tpu-v5e-8", "--yes", code=1)
+    self.assertIn("cannot be told", said)
+    self.assertIn("`--force` removes it without knowing", said)
+
+
+class StatusTest(InfraCase):
+  def test_all_of_it(self) -> None:
+    """Each part says what it is, and the machines what they cost."""
+    self.up("--accelerator", "v5e-8")
+    api = self.kubernetes()
+    add_node(api, "one", "cpu")
+    add_node(api, "two", "tpu-v5e-8")
+    found = self.document("status", "status")
+    parts = found["parts"]
+    self.assertEqual(parts["cluster"]["data"], {"version": "1.34.0"})
+    self.assertEqual(parts["nodes"]["data"], {"cpu": 1, "tpu-v5e-8": 1})
+    self.assertEqual(parts["jobs"]["sentence"], "none now")
+    self.assertEqual(parts["bucket"]["data"]["objects"], 0)
+    nodes = {pool["name"]: pool["nodes"] for pool in found["pools"]}
+    self.assertEqual(nodes, {"cpu": 1, "tpu-v5e-8": 1})
+    self.assertEqual(found["an_hour_now"]["usd"], 9.6)
+    text = self.type("status").stdout
+    self.assertRegex(text, r"cluster +answers, Kubernetes 1.34.0")
+    self.assertRegex(text, r"now +9.60 USD an hour .*without CPUs")
+    self.assertRegex(text, r"tpu-v5e-8 +v5e-8 +1 +4 +9.60")
+
+  def test_what_cannot_be_reached(self) -> None:
+    """It says why in its row; the rest is shown, and it is no failure."""
+    self.up("--accelerator", "v5e-8")
+    found = self.document("status", "status")
+    self.assertFalse(found["parts"]["cluster"]["ok"])
+    self.assertIn(
+      "no project 'my-project'", found["parts"]["nodes"]["sentence"]
+    )
+    self.assertTrue(found["parts"]["bucket"]["ok"])
+    self.assertIsNone(found["an_hour_now"])
+    text = self.type("status").stdout
+    self.assertRegex(text, r"images +Artifact Registry did not tell")
+    self.assertRegex(text, r"tpu-v5e-8 +v5e-8 +\? +4 +\?")
+
+  def test_while_it_is_changed(self) -> None:
+    """It is said who is at it, or was."""
+    self.change(stops="tpu-v5e-8")
+    self.refused("up", *_V5E, "--yes", code=1)
+    text = self.type("status", "--project", PROJECT).stdout
+    self.assertRegex(text, r"state +updating by \S+ since 20")
+
+  def test_nothing(self) -> None:
+    """It leads to `up`."""
+    said = self.refused("status", "--project", PROJECT)
+    self.assertIn("`keras-remote up` makes one", said)
+
+
+if __name__ == "__main__":
+  absltest.main()
