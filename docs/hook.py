@@ -7,12 +7,16 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from keras_remote.accelerators.config import GpuConfig, TpuConfig
+from keras_remote.accelerators.prices import hourly
 from keras_remote.accelerators.registry import GPUS, TPUS
+from keras_remote.accelerators.zones import offers as _offers
 from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS
 
@@ -48,6 +52,22 @@ def accelerators() -> str:
   return _table(rows)
 
 
+def offers() -> str:
+  """Where each kind is, and what it costs, as far as our tables know."""
+  rows: list[tuple[str, ...]] = [("", "zones", "USD an hour", "spot")]
+  rows.append(("---",) * 4)
+  origins: dict[str, None] = {}
+  for one in _one_of_each():
+    zones = ", ".join(f"`{zone}`" for zone in _offers().zones(one))
+    prices = [hourly(each) for each in (one, replace(one, spot=True))]
+    origins |= {f"{p.source} ({p.origin})": None for p in prices if p}
+    if zones or any(prices):
+      usd = (f"{price.usd:.2f}" if price else "" for price in prices)
+      rows.append((f"`{one}`", zones, *usd))
+  when = f"Zones as of {_offers().date}. Prices from {', '.join(origins)}."
+  return f"{_table(rows)}\n\n{when}"
+
+
 def documents() -> str:
   """Each JSON document that a command prints, with what it has."""
   return "\n\n".join(_document(path) for path in sorted(_SCHEMAS.iterdir()))
@@ -57,6 +77,7 @@ PARTS = {
   "accelerators": accelerators,
   "commands": commands,
   "documents": documents,
+  "offers": offers,
 }
 
 
@@ -73,6 +94,16 @@ def leaves(
     command = group.get_command(context, name)
     if command and not command.hidden:
       yield from leaves(click.Context(command, context, name))
+
+
+def _one_of_each() -> Iterator[TpuConfig | GpuConfig]:
+  """The smallest of each kind that has a price, else the smallest."""
+  for tpu in TPUS.values():
+    sizes = list(tpu.sizes.values())
+    yield next(filter(hourly, sizes), sizes[0])
+  for gpu in GPUS.values():
+    counts = list(gpu.counts.values())
+    yield next(filter(hourly, counts), counts[0])
 
 
 def _command(context: click.Context) -> str:
