@@ -10,6 +10,10 @@ from absl.testing import absltest  # noqa: F401 It defines the flag.
 
 flags.FLAGS.mark_as_parsed()
 
+# pexpect forks, and closes what gRPC would go on with in the child: which then
+# says so on the terminal, or dies, before it is the command.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 # Two cores run both the tests and what they start: time is no verdict here.
 hypothesis.settings.register_profile(
   "keras_remote", deadline=None, derandomize=True, print_blob=True

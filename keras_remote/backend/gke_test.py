@@ -277,7 +277,8 @@ class WatchTest(BackendCase):
 
   def claim(self) -> None:
     now = clock.now().isoformat()
-    self.directory.create_started(Started(1, "allocation", "", now))
+    started = Started(1, "allocation", "", now)
+    self.directory.create_started(signing.sign(started, JOB_ID, self.key))
 
   def cancel(self) -> None:
     endings.cancel(self.directory, self.spec, self.key, "me")

@@ -158,10 +158,11 @@ class LocalBackendTest(backend_contract.BackendContract):
 
   def test_a_host_that_has_ended_in_order(self) -> None:
     """It has reported: host 0 is waited for. One that has not is lost."""
-    spec = self.prepare("", hosts=2).spec
+    job = self.prepare("", hosts=2)
+    spec = job.spec
     folder = self._allocate(spec)
     self._allocate(spec, 1)
-    endings.claim(self.directory(spec), spec, b"", allocation="")
+    endings.claim(self.directory(spec), spec, job.key, allocation="")
     with (folder / "alive").open("wb") as alive:
       fcntl.flock(alive, fcntl.LOCK_EX)
       seen = next(iter(self.used.watch_job(spec)))

@@ -6,6 +6,7 @@ import traceback
 import click
 
 from keras_remote import errors
+from keras_remote.job.line import printable
 
 JOB_FAILED, USAGE, NOT_FOUND = 1, 2, 3
 # What is cured by typing something else.
@@ -37,9 +38,9 @@ class CommandError(Exception):
   def show(self) -> None:
     """Says it on stderr."""
     if self.text:
-      click.echo(self.text, err=True)
+      click.echo(printable(self.text), err=True)
     if self.message:
-      click.echo(f"Error: {self.message}", err=True)
+      click.echo(f"Error: {printable(self.message)}", err=True)
 
 
 def command_error(error: errors.KerasRemoteError) -> CommandError:

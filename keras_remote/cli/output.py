@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import click
 
 from keras_remote.cli import document
+from keras_remote.job.line import printable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,7 +72,8 @@ class Output:
     """Prints the blocks, unless a document is asked for."""
     for block in () if self.as_json else blocks:
       text = self._table(block) if isinstance(block, Table) else f"{block}\n"
-      self.write(text)
+      # What a job, or a writer of its store, has said is obeyed by no terminal.
+      self.write(printable(text, styles=True))
 
   def write(self, text: str) -> None:
     """Prints a piece of text at once; its styles only where they show."""

@@ -31,6 +31,19 @@ class OutputTest(absltest.TestCase):
       "of the job\nTitle\nNAME  STATE\na[b]  FAILED\nlong  OK\n",
     )
 
+  def test_what_a_terminal_would_obey(self) -> None:
+    """It is left out, wherever it stands; lines and styles stay."""
+    evil = "a\n\x1b[2Jb\x07"
+
+    @click.command()
+    @prints
+    def told(out: Output) -> None:
+      out.show({}, evil, heading("H"), Table((), [(evil,)]))
+
+    result = CliRunner().invoke(told, [], color=True)
+    self.assertNotIn("\x1b[2J", result.stdout)
+    self.assertStartsWith(result.stdout, "a\n[2Jb\n")
+
   def test_document(self) -> None:
     """With --json stdout is one document, whatever a job prints meanwhile."""
     result = CliRunner().invoke(shout, ["--json", "--times", "2"])

@@ -14,6 +14,7 @@ from keras_remote.constants import MIB
 from keras_remote.core.job import Ending
 from keras_remote.job import fetch, layout, signing
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.line import printable
 from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.spec import EntryKind, JobSpec
 from keras_remote.job.state import State
@@ -64,13 +65,15 @@ def _backend(name: str) -> Generator[None]:
 
 def error_of(spec: JobSpec, outcome: Outcome) -> Exception:
   """The error that stands for an ending without a result."""
-  job_id, message = spec.job_id, f"job {spec.job_id}: {outcome.message}"
+  # Python shows it on the user's terminal as it is.
+  job_id, said = spec.job_id, printable(outcome.message)
+  message = f"job {job_id}: {said}"
   cure = f"; its logs: keras-remote jobs logs {job_id}"
   if outcome.state is State.TIMED_OUT:
     return errors.JobTimeoutError(message, job_id=job_id)
   if outcome.state is State.CANCELLED:
     return errors.JobCancelledError(
-      f"job {job_id} was cancelled {outcome.message}", job_id=job_id
+      f"job {job_id} was cancelled {said}", job_id=job_id
     )
   if outcome.state is State.LOST:
     return errors.JobLostError(message + cure, job_id=job_id)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from keras_remote.constants import GIB, KIB, MIB
 from keras_remote.core.environment import in_ci
 from keras_remote.core.turns import Turns
+from keras_remote.job.line import printable
 from keras_remote.job.outcome import Frame, Outcome
 from keras_remote.job.spec import JobSpec
 from keras_remote.progress import Step
@@ -48,7 +49,7 @@ class Console:
   def say(self, sentence: str) -> None:
     """One line about the call itself."""
     with self._lock:
-      self._write(self._err, f"{_NAME}: {sentence}\n")
+      self._write(self._err, f"{_NAME}: {printable(sentence)}\n")
 
   def report(self, step: Step) -> None:
     """What long work tells: shown where somebody looks, or as a warning."""
@@ -263,7 +264,7 @@ def _plain(sentence: str) -> "Text":
   """What rich shows as it is: in a text it would look for markup."""
   from rich.text import Text
 
-  return Text(f"{_NAME}: {sentence}")
+  return Text(f"{_NAME}: {printable(sentence)}")
 
 
 def start_line(spec: JobSpec) -> str:

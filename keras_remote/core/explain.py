@@ -7,7 +7,7 @@ from typing import Any
 from keras_remote.backend.base import Observation
 from keras_remote.core.job import Job
 from keras_remote.job.doing import said
-from keras_remote.job.line import one_line
+from keras_remote.job.line import one_line, printable
 from keras_remote.job.outcome import HostReport, Outcome, Started
 from keras_remote.job.state import State
 
@@ -55,7 +55,7 @@ class Explanation:
           if frame.source:
             lines.append(f"    {frame.source.strip()}")
           lines += [f"      {k} = {v}" for k, v in frame.locals.items()]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def explain(job: Job) -> Explanation:

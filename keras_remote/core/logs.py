@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 
 from keras_remote.backend.base import Shown
 from keras_remote.core.job import Job
+from keras_remote.job.outcome import Started
 
 # Seconds between looks at what a job elsewhere has stored of its log, as stores
 # cannot push: the first ones, and the most, for one that may wait for hours.
@@ -28,6 +29,8 @@ class HostLog:
   ) -> None:
     self._job = job
     self._host = host
+    limits = job.spec.limits
+    self._most = 1 + limits.retries + limits.max_preemptions
     self._watched = ended is not None
     self._ended = ended or threading.Event()
     # 0 while it is not known which one the live view shows.
@@ -39,7 +42,7 @@ class HostLog:
   def now(self) -> Iterator[bytes]:
     """What is there now, of the newest attempt, and was not read yet."""
     newest = self._newest()
-    if newest > self._attempt:
+    if newest and newest.attempt > self._attempt:
       self._turn_to(newest)
     shown = yield from self._live(follow=False)
     if not shown.whole:
@@ -106,38 +109,38 @@ class HostLog:
     self._offset += len(data)
     self._whole_line = data.endswith(b"\n")
 
-  def _newest(self) -> int:
-    return max(self._job.directory.attempts(), default=0)
+  def _newest(self) -> Started | None:
+    """The last attempt that was claimed; most jobs have one at most."""
+    claims = self._job.directory.claims(most=self._most)
+    return max(claims, key=lambda claim: claim.attempt, default=None)
 
-  def _following(self) -> int:
-    """The attempt after the one that is read, if it has begun; or 0."""
-    newest = self._newest()
+  def _following(self) -> Started | None:
+    """The attempt after the one that is read, if it has begun."""
     if not self._attempt:
-      return newest
-    return self._attempt + 1 if newest > self._attempt else 0
+      return self._newest()
+    if self._attempt >= self._most:
+      return None
+    claims = self._job.directory.claims(self._attempt)
+    return next(claims, None)
 
   def _of(self, allocation: str) -> int:
     """The attempt of these processes; 0 where they claimed none."""
-    for attempt in reversed(self._job.directory.attempts()):
-      if self._allocation_of(attempt) == allocation:
-        return attempt
+    for claim in self._job.directory.claims(most=self._most):
+      if claim.allocation_of(self._host) == allocation:
+        return claim.attempt
     return 0
 
-  def _allocation_of(self, attempt: int) -> str | None:
-    started = self._job.directory.started(attempt)
-    return started.allocation_of(self._host) if started else None
-
-  def _turn_to(self, attempt: int) -> None:
-    self._attempt = attempt
-    self._allocation = self._allocation_of(attempt)
+  def _turn_to(self, claim: Started) -> None:
+    self._attempt = claim.attempt
+    self._allocation = claim.allocation_of(self._host)
     self._offset = 0
 
-  def _begin(self, attempt: int) -> Iterator[bytes]:
-    if attempt > 1:
+  def _begin(self, claim: Started) -> Iterator[bytes]:
+    if claim.attempt > 1:
       end = b"" if self._whole_line else b"\n"
-      yield end + b"[keras_remote: attempt %d begins]\n" % attempt
+      yield end + b"[keras_remote: attempt %d begins]\n" % claim.attempt
       self._whole_line = True
-    self._turn_to(attempt)
+    self._turn_to(claim)
 
 
 def text(log: HostLog, *, follow: bool, tail: int | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from keras_remote.job.spec import Limits, Target
 from keras_remote.storage.open import open_store
 from tests.fakes.kubernetes_case import CONTEXT, KubernetesCase
 from tests.fakes.specs import JOB_ID, job_spec
+from tests.fakes.watched_store import WatchedStore
 
 _RUNS: dict[str, Any] = {"running": {}}
 _KILLED: dict[str, Any] = {"terminated": {"exitCode": 137}}
@@ -60,7 +61,7 @@ class HostLogTest(KubernetesCase):
     spec = dataclasses.replace(
       job_spec(accelerator="cpu", hosts=_HOSTS),
       target=Target("gke", store.uri, backend.place),
-      limits=Limits(retries=1),
+      limits=Limits(retries=2),
     )
     self.job = Job(spec, JobDirectory(store, JOB_ID), backend)
     self.directory = self.job.directory
@@ -186,6 +187,19 @@ class HostLogTest(KubernetesCase):
     self.put_pod(3, _TOLD, b"")
     self.assertEqual(b"".join(self.log.now()), b"two\n")
     self.assertEqual(b"".join(self.log.now()), b"")
+
+  def test_a_job_of_one_attempt(self) -> None:
+    """The store is asked for its claim alone before the first byte comes."""
+    reads: list[str] = []
+    watched = WatchedStore(
+      self.directory.store, lambda method, _: reads.append(method)
+    )
+    spec = dataclasses.replace(self.job.spec, limits=Limits())
+    job = Job(spec, JobDirectory(watched, JOB_ID), self.job.backend)
+    self.put_pod(1, _TOLD, b"one\n")
+    self.claim(1)
+    self.assertEqual(b"".join(HostLog(job, 1).now()), b"one\n")
+    self.assertEqual(reads, ["read"])
 
   def test_going_on(self) -> None:
     """What was read is not read again, whichever start comes then."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from keras_remote import errors
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import Cause, HostReport
 from keras_remote.job.spec import JobSpec
 
@@ -13,12 +14,27 @@ _KILLED = "its first process is gone and said nothing"
 
 
 def are_spent(
-  directory: JobDirectory, spec: JobSpec, claimed: Sequence[int]
+  directory: JobDirectory,
+  spec: JobSpec,
+  claimed: Sequence[int],
+  *,
+  over: bool = True,
 ) -> bool:
   """Whether a job with these attempts, none with an outcome, gets no other.
 
   One that something outside told to stop was taken away; any other crashed.
   Those taken away count only beyond `max_preemptions`.
+
+  Whoever is told to stop says so first of all, and the others are told so
+  because of one that is gone. So where a host said nothing it crashed, though
+  all others were told to stop: it was killed, for its memory perhaps, and would
+  be again. A spot node is no such host: its pods are told half a minute before
+  it goes. One that vanishes without notice crashed, too, as nothing tells that
+  apart from a fault of the job's own: `retries` are for it.
+
+  Args:
+    over: whether all hosts of the last are gone: else some may yet report, and
+      are taken to have been told.
   """
   retries, spare = spec.limits.retries, spec.limits.max_preemptions
   # Of most jobs the number alone says it, and no report need be read.
@@ -26,7 +42,14 @@ def are_spent(
     return False
   if len(claimed) > retries + spare:
     return True
-  taken = sum(_was_taken(_reports(directory, spec, n)) for n in claimed)
+  hosts = spec.resources.hosts
+  taken = sum(
+    _was_taken(
+      _reports(directory, spec, number),
+      hosts if over or number != claimed[-1] else 0,
+    )
+    for number in claimed
+  )
   return len(claimed) - taken + max(0, taken - spare) > retries
 
 
@@ -76,7 +99,7 @@ def first_cause(reports: Sequence[HostReport]) -> HostReport | None:
 
 def named(report: HostReport) -> str:
   """The report's message as a sentence about its host."""
-  host, message = f"host {report.host}", report.message
+  host, message = f"host {report.host}", one_line(report.message)
   for begin, instead in (("its ", f"{host}'s "), ("it ", f"{host} ")):
     if message.startswith(begin):
       return instead + message.removeprefix(begin)
@@ -94,9 +117,10 @@ def _why(
   directory: JobDirectory, spec: JobSpec, number: int, *, over: bool
 ) -> str:
   reports = _reports(directory, spec, number)
-  if over and {report.cause for report in reports} == {Cause.STOPPED}:
-    # Whoever is told to stop says so first of all: the others were told so
-    # because of who said nothing.
+  causes = {report.cause for report in reports}
+  ended_well = causes <= {Cause.STOPPED, Cause.RETURNED}
+  if over and ended_well and Cause.STOPPED in causes:
+    # The others were told so because of who said nothing.
     said = {report.host for report in reports}
     killed = [
       HostReport(number, host, Cause.LOST, _KILLED)
@@ -106,13 +130,15 @@ def _why(
     reports = killed + reports
   cause = first_cause(reports)
   if cause is None or spec.resources.hosts == 1:
-    return cause.message if cause else ""
+    return one_line(cause.message) if cause else ""
   return named(cause)
 
 
-def _was_taken(reports: Sequence[HostReport]) -> bool:
+def _was_taken(reports: Sequence[HostReport], hosts: int) -> bool:
+  """Whether its hosts were told to stop, of whom so many must have said it."""
   causes = {report.cause for report in reports}
-  return Cause.STOPPED in causes and Cause.LOST not in causes
+  told = Cause.STOPPED in causes and Cause.LOST not in causes
+  return told and len(reports) >= hosts
 
 
 def _reports(

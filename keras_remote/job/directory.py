@@ -127,6 +127,17 @@ class JobDirectory:
     """Whether the spec has a signature, be it right or not."""
     return self._read(self._key(layout.SIGNATURE)) is not None
 
+  def try_to_write(self) -> None:
+    """Passes where the job's files can be read, and others be made.
+
+    Nothing is changed: what is made is there already.
+
+    Raises:
+      StoreError: they cannot, or there is no such job.
+    """
+    key = self._key(layout.SPEC)
+    self.store.create(key, self.store.read(key))
+
   def create_payload(self, data: Source) -> None:
     """Stores the pickled function and its arguments."""
     self.store.create(self._key(layout.PAYLOAD), data)
@@ -151,14 +162,40 @@ class JobDirectory:
     found = self._decoded(Present, self._key(layout.present(host)))
     return self._signed(found, key)
 
-  def attempts(self) -> list[int]:
+  def attempts(self, key: bytes | None = None) -> list[int]:
     """The attempts that were claimed, in order.
 
-    They have no gaps: to ask for one after the other costs less than to list
-    all that a long job has logged.
+    Their numbers have no gaps but where another than the job has claimed one:
+    to ask for one after the other costs less than to list all that a long job
+    has logged.
+
+    Args:
+      key: with which a claim must be signed; None for the directory's own.
     """
-    claimed = itertools.takewhile(self._claimed, itertools.count(1))
-    return list(claimed)
+    key = self.key if key is None else key
+    return [
+      number for number, found in self._claims(0, key) if found or key is None
+    ]
+
+  def claims(
+    self,
+    after: int = 0,
+    key: bytes | None = None,
+    *,
+    most: int | None = None,
+  ) -> Iterator[Started]:
+    """The claims that can be read, in order: see `attempts`.
+
+    Args:
+      after: number of an attempt; of those up to it nothing is told.
+      most: the number up to which is looked; None for all.
+    """
+    key = self.key if key is None else key
+    for number, found in self._claims(after, key):
+      if found:
+        yield found
+      if number == most:
+        return
 
   def create_started(self, started: Started) -> bool:
     """Claims the attempt; False where another start has."""
@@ -337,13 +374,24 @@ class JobDirectory:
   def _attempt(self, number: int, name: str) -> str:
     return self._key(layout.attempt(number, name))
 
-  def _claimed(self, attempt: int) -> bool:
-    return self._read(self._attempt(attempt, layout.STARTED)) is not None
+  def _claims(
+    self, after: int, key: bytes | None
+  ) -> Iterator[tuple[int, Started | None]]:
+    """The numbers that were claimed after one, with the claims that count."""
+    for number in itertools.count(after + 1):
+      data = self._read(self._attempt(number, layout.STARTED))
+      if data is None:
+        return
+      yield number, self._signed(self._record(Started, data), key)
 
   def _decoded(self, cls: type[T], key: str) -> T | None:
     data = self._read(key)
+    return None if data is None else self._record(cls, data)
+
+  def _record(self, cls: type[T], data: bytes) -> T | None:
+    """What is in a file; None where that is not legible."""
     try:
-      return None if data is None else wire.decode(cls, data, key)
+      return wire.decode(cls, data, f"a file of {self.job_id}")
     except errors.IntegrityError:
       return None
 

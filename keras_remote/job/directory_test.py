@@ -86,6 +86,47 @@ class DirectoryTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.IntegrityError, "not signed"):
       self.directory.spec(key=_KEY)
 
+  def test_claims_of_others(self) -> None:
+    """Whoever has the key counts none that it has not signed."""
+    first, *others = (Started(n, "pod", "", "now") for n in range(1, 5))
+    self.directory.create_started(first)
+    for started in others:
+      key = b"other" if started.attempt == 3 else _KEY
+      self.directory.create_started(signing.sign(started, JOB_ID, key))
+    self.assertEqual(self.directory.attempts(), [1, 2, 3, 4])
+    self.assertEqual(self.directory.attempts(_KEY), [2, 4])
+    ours = JobDirectory(self.store, JOB_ID, _KEY)
+    self.assertEqual(ours.attempts(), [2, 4])
+    for after, numbers in ((0, (2, 4)), (2, (4,)), (4, ())):
+      claims = self.directory.claims(after, _KEY)
+      self.assertEqual(tuple(claim.attempt for claim in claims), numbers)
+
+  def test_one_claim(self) -> None:
+    """Of a job that has one at most no further one is asked for."""
+    self.directory.create_started(Started(1, "pod", "", "now"))
+    reads: list[str] = []
+    watched = WatchedStore(self.store, lambda _, key: reads.append(key))
+    claims = JobDirectory(watched, JOB_ID).claims(most=1)
+    self.assertEqual([claim.attempt for claim in claims], [1])
+    self.assertLen(reads, 1)
+
+  def test_a_store_that_can_be_used(self) -> None:
+    """That is tried without a trace."""
+    self.directory.create_spec(self.spec, _KEY)
+    before = {e.key: self.store.read(e.key) for e in self.store.list("")}
+    self.directory.try_to_write()
+    after = {e.key: self.store.read(e.key) for e in self.store.list("")}
+    self.assertEqual(after, before)
+
+  @parameterized.parameters("read", "create")
+  def test_a_store_that_cannot_be_used(self, method: str) -> None:
+    """Nor can one that is read, and takes nothing."""
+    self.directory.create_spec(self.spec, _KEY)
+    error = errors.StoreError("no")
+    failing = failing_at(self.store, 0, error, [method])
+    with self.assertRaisesRegex(errors.StoreError, "no"):
+      JobDirectory(failing, JOB_ID).try_to_write()
+
   def test_no_such_job(self) -> None:
     """The error names the job and the store."""
     with self.assertRaisesRegex(errors.JobNotFoundError, f"memory.*{JOB_ID}"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from keras_remote import clock, errors
 from keras_remote.job import attempts, index, signing
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.line import one_line
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
 from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
@@ -30,16 +31,19 @@ def claim(
   outcome = directory.outcome(key)
   if outcome is not None:
     return outcome
-  claimed = directory.attempts()
+  claimed = directory.attempts(key)
   if outcome := _complete(directory, spec, key, claimed):
     return outcome
+  number = max(claimed, default=0)
   while not attempts.are_spent(directory, spec, claimed):
-    number = len(claimed) + 1
+    number += 1
     started = Started(number, allocation, coordinator, _now(), members)
     started = signing.sign(started, directory.job_id, key)
     if directory.create_started(started):
       return started
-    claimed.append(number)
+    # One that the job has not signed is none.
+    if directory.started(number, key):
+      claimed.append(number)
   who = f"start of {allocation}"
   return _exhausted(directory, spec, key, claimed, who, over=True)
 
@@ -47,7 +51,7 @@ def claim(
 def spent(directory: JobDirectory, spec: JobSpec) -> bool:
   """Whether the job's attempts, none with an outcome, allow no further one.
 
-  They may go on: one that runs counts as if it ended now and said nothing.
+  One that runs counts as if it ended now and said nothing.
   """
   return attempts.are_spent(directory, spec, directory.attempts())
 
@@ -65,10 +69,10 @@ def conclude(
   Args:
     over: whether all processes of the attempts are gone.
   """
-  claimed = directory.attempts()
+  claimed = directory.attempts(key)
   if outcome := _complete(directory, spec, key, claimed):
     return outcome
-  if not attempts.are_spent(directory, spec, claimed):
+  if not attempts.are_spent(directory, spec, claimed, over=over):
     return None
   return _exhausted(directory, spec, key, claimed, who, over=over)
 
@@ -152,7 +156,11 @@ def cancel(
 def settle(
   directory: JobDirectory, spec: JobSpec, key: bytes, why: str, who: str
 ) -> Outcome:
-  """Ends a job whose processes are gone and said nothing."""
+  """Ends a job whose processes are gone and stored no outcome."""
+  # Of reports that the job has not signed none counts.
+  keyed = dataclasses.replace(directory, key=key)
+  if outcome := _complete(keyed, spec, key, keyed.attempts()):
+    return outcome
   lost = _untold(directory, State.LOST, Cause.LOST, why, who)
   return end(directory, spec, key, lost)
 
@@ -182,7 +190,7 @@ def explained(
       directory.create_death(found)
   # A text is shown, and no more: no signature covers it.
   return dataclasses.replace(
-    outcome, message=f"{outcome.message}: {found.message}"
+    outcome, message=f"{outcome.message}: {one_line(found.message)}"
   )
 
 
@@ -224,14 +232,19 @@ def give_up(
   outcome = directory.outcome(key)
   if outcome is not None:
     return outcome
-  for number in range(1, 2 + spec.limits.retries):
+  number, left = 0, 1 + spec.limits.retries
+  while left:
+    number += 1
     nobody = Started(number, _NOBODY, "", _now())
     nobody = signing.sign(nobody, directory.job_id, key)
     if not directory.create_started(nobody):
       found = directory.started(number, key)
+      if found is None:
+        continue  # No start counts it either: the job has not signed it.
       # Another client's that gives up too, or died at it.
-      if found is None or found.allocation != _NOBODY:
+      if found.allocation != _NOBODY:
         return None
+    left -= 1
   return end(directory, spec, key, _waited(spec, why, who))
 
 
@@ -267,7 +280,7 @@ def _untold(
   started = directory.started(attempt)
   report = directory.host_report(attempt, 0)
   if report and report.message:
-    message = f"{message}: {report.message}"
+    message = f"{message}: {one_line(report.message)}"
   return Outcome(
     attempt=attempt,
     state=state,

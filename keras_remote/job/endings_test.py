@@ -11,6 +11,7 @@ from keras_remote import errors
 from keras_remote.job import endings, index, layout, signing
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.outcome import Cause, HostReport, Outcome, Started
+from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import JOB_ID, job_spec
@@ -27,6 +28,14 @@ _RETURNED = Outcome(
   writer="host 0",
   result="a" * 64,
 )
+
+
+# How the hosts of a group of three ended, of which all were told to stop.
+_TOLD = (Cause.STOPPED,) * 3
+
+
+def _signed(started: Started) -> Started:
+  return signing.sign(started, JOB_ID, _KEY)
 
 
 class _JobTest(parameterized.TestCase):
@@ -137,6 +146,21 @@ class ClaimTest(_JobTest):
     assert isinstance(outcome, Outcome)
     self.assertEndsWith(outcome.message, ": it was told to stop")
 
+  @parameterized.parameters(b"forged", b"")
+  def test_a_claim_that_the_job_has_not_signed(self, key: bytes) -> None:
+    """It uses up no attempt: the numbers go on after it."""
+    forged = Started(1, "pod-0", "", "now")
+    if key:
+      forged = signing.sign(forged, JOB_ID, key)
+    self.directory.create_started(forged)
+    started = self.claim()
+    assert isinstance(started, Started)
+    self.assertEqual(started.attempt, 2)
+    self.directory.create_started(dataclasses.replace(forged, attempt=3))
+    outcome = self.claim()
+    assert isinstance(outcome, Outcome)
+    self.assertEqual((outcome.cause, outcome.attempt), (Cause.ATTEMPTS, 2))
+
   def test_an_ended_job_is_not_started(self) -> None:
     """A start that finds an outcome hears it, and claims nothing."""
     ended = self.end()
@@ -179,13 +203,17 @@ class AttemptsTest(_JobTest):
     # Of each attempt: how its hosts ended. Then whether there is another.
     ("none", 0, 0, [], True),
     ("crash", 0, 5, [()], False),
-    ("taken_away", 0, 0, [(Cause.STOPPED,)], False),
-    ("taken_away_and_spare", 0, 1, [(Cause.STOPPED,)], True),
-    ("killed_and_then_told", 0, 1, [(Cause.STOPPED, Cause.LOST)], False),
-    ("spare_then_retry", 1, 1, [(Cause.STOPPED,)] * 2, True),
-    ("neither", 1, 1, [(Cause.STOPPED,)] * 3, False),
-    ("retry_then_spare", 1, 1, [(Cause.LOST,), (Cause.STOPPED,)], True),
-    ("two_crashes", 1, 5, [(Cause.STOPPED,), (), (Cause.LOST,)], False),
+    ("taken_away", 0, 0, [_TOLD], False),
+    ("taken_away_and_spare", 0, 1, [_TOLD], True),
+    ("killed_and_then_told", 0, 1, [(*_TOLD[1:], Cause.LOST)], False),
+    ("killed_and_the_others_told", 0, 1, [_TOLD[1:]], False),
+    ("killed_before", 1, 5, [_TOLD[1:], _TOLD], True),
+    ("killed_twice", 1, 5, [_TOLD[1:], _TOLD[1:]], False),
+    ("some_had_returned", 0, 1, [(Cause.RETURNED, *_TOLD[1:])], True),
+    ("spare_then_retry", 1, 1, [_TOLD] * 2, True),
+    ("neither", 1, 1, [_TOLD] * 3, False),
+    ("retry_then_spare", 1, 1, [(Cause.LOST,), _TOLD], True),
+    ("two_crashes", 1, 5, [_TOLD, (), (Cause.LOST,)], False),
   )
   def test_what_is_allowed(
     self,
@@ -199,18 +227,29 @@ class AttemptsTest(_JobTest):
     A claim, `spent` and `conclude` say the same of it.
     """
     for number, causes in enumerate(ended, 1):
-      self.directory.create_started(Started(number, "pod", "", "now"))
+      started = _signed(Started(number, "pod", "", "now"))
+      self.directory.create_started(started)
       for host, cause in enumerate(causes):
         self.report(number, host, cause)
     spec = job_spec(hosts=3, retries=retries, max_preemptions=max_preemptions)
     self.assertEqual(endings.spent(self.directory, spec), not allowed)
     if allowed:
-      self.assertIsNone(endings.conclude(self.directory, spec, _KEY, "me"))
+      self.assertIsNone(self.conclude(spec))
     found = self.run_group(retries, max_preemptions)
     self.assertIsInstance(found, Started if allowed else Outcome)
     if not allowed:
-      concluded = endings.conclude(self.directory, spec, _KEY, "me")
-      self.assertEqual(concluded, found)
+      self.assertEqual(self.conclude(spec), found)
+
+  def conclude(self, spec: JobSpec, *, over: bool = True) -> Outcome | None:
+    return endings.conclude(self.directory, spec, _KEY, "me", over=over)
+
+  def test_who_may_yet_say_it(self) -> None:
+    """A host of an attempt that ends is not killed because it is late."""
+    self.run_group(0, 1)
+    self.report(1, 0, Cause.STOPPED)
+    self.assertIsNone(self.conclude(self.spec, over=False))
+    self.report(1, 1, Cause.LOST)
+    self.assertIsNotNone(self.conclude(self.spec, over=False))
 
   def test_why_each_ended(self) -> None:
     """The ending says it of every attempt, and names the host."""
@@ -257,6 +296,18 @@ class AttemptsTest(_JobTest):
     self.assertEqual((outcome.attempt, outcome.host), (1, 0))
     concluded = endings.conclude(self.directory, self.spec, _KEY, "me")
     self.assertEqual(concluded, outcome)
+
+  @parameterized.parameters((_KEY, State.SUCCEEDED), (b"forged", State.LOST))
+  def test_all_have_returned_and_are_gone(
+    self, key: bytes, state: State
+  ) -> None:
+    """The job has succeeded, also where nothing starts any more to say so."""
+    self.run_group(0, 0)
+    for host in range(3):
+      self.report(1, host, Cause.RETURNED, key=key)
+    directory = JobDirectory(self.store, JOB_ID)
+    ended = endings.settle(directory, self.spec, _KEY, "gone", "me")
+    self.assert_ended(ended, state)
 
   def test_a_forged_return(self) -> None:
     """It ends nothing well."""
@@ -562,6 +613,13 @@ class GiveUpTest(_JobTest):
     self.assertIsNone(self.give_up())
     self.assertIsNone(self.directory.outcome())
 
+  def test_a_claim_that_the_job_has_not_signed(self) -> None:
+    """It is none: the job ends, and no start calls."""
+    self.directory.create_started(Started(1, "pod-0", "", "now"))
+    outcome = self.give_up()
+    assert outcome
+    self.assertEqual(self.claim(), outcome)
+
   def die_at_it(self) -> None:
     """Leaves what a client does that dies before the outcome."""
     full = failing_at(self.store, 1, errors.StoreError("full"), ("create",))
@@ -649,7 +707,7 @@ class ExplainedTest(_JobTest):
     """Each host is asked for: it is told of those of which something is known."""
     self.submit()
     members = ("a/1", "b/2", "c/3")
-    self.directory.create_started(Started(1, "a", "", "now", members))
+    self.directory.create_started(_signed(Started(1, "a", "", "now", members)))
     why = {"b": "its pod was evicted", "c": "it is gone"}
     found = endings.explained(
       self.directory, self.spare(), lambda each: why.get(each, "")

@@ -10,6 +10,11 @@ _PREFIX = "KERAS_REMOTE_LAUNCH_"
 # A first process's exit code where the outcome is stored and says no success:
 # it need not be started again. No interpreter that fails ends with it.
 ENDED_EXIT = 80
+# The same where nothing can be stored: its last words say why.
+FAILED_EXIT = 1
+# Seconds for which a host that cannot begin at all, store or no store, is left
+# to whoever looks before it frees the machines of its group.
+SHOWN = 60.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,9 @@ HOST_VARIABLE = _PREFIX + "HOST"
 LEADER_VARIABLE = _PREFIX + "LEADER"
 # What a Python that is too old for all else still can say, it says there.
 LAST_WORDS_VARIABLE = _PREFIX + "LAST_WORDS"
+# It does there what it still can do for its group, too.
+RELEASE_VARIABLE = _PREFIX + "RELEASE"
+JOB_ID_VARIABLE = _PREFIX + "JOB_ID"
 # Set and not empty where something is to be installed first.
 RECIPE_VARIABLE = _PREFIX + "RECIPE"
 # What user code and its child processes know of their job.

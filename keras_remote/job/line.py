@@ -1,7 +1,11 @@
-"""Text that somebody else wrote, as one line for people."""
+"""Text that somebody else wrote, as people may be shown it."""
+
+import re
 
 # More of it nobody reads.
 _LONGEST = 500
+# Colours and the like, which are over when a line says so.
+_STYLES = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def one_line(text: str) -> str:
@@ -12,3 +16,23 @@ def one_line(text: str) -> str:
   line = " ".join(text.split())
   line = "".join(each for each in line if each.isprintable())
   return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def printable(text: str, *, styles: bool = False) -> str:
+  """The text in its own lines, without what a terminal would obey.
+
+  Args:
+    styles: whether colours and the like stay.
+  """
+  parts = _STYLES.split(text.replace("\r\n", "\n"))
+  # Every second is a style.
+  return "".join(
+    part if styles and index % 2 else "".join(map(_shown, part))
+    for index, part in enumerate(parts)
+  )
+
+
+def _shown(letter: str) -> str:
+  if letter.isprintable() or letter in "\n\t":
+    return letter
+  return " " if letter.isspace() else ""

@@ -2,7 +2,7 @@ from absl.testing import absltest, parameterized
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_remote.job.line import one_line
+from keras_remote.job.line import one_line, printable
 
 
 class OneLineTest(parameterized.TestCase):
@@ -24,6 +24,31 @@ class OneLineTest(parameterized.TestCase):
     line = one_line(text)
     self.assertTrue(line.isprintable())
     self.assertLessEqual(len(line), 500)
+
+
+class PrintableTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ("two\n\tlines\n", "two\n\tlines\n"),
+    ("over\rwritten\r\n", "over written\n"),
+    ("\x1b]0;title\x07\x1b[2J\x9b1A", "]0;title[2J1A"),
+    ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+    ("a\xa0b\u202e", "a b"),
+  )
+  def test_it(self, text: str, shown: str) -> None:
+    """Its lines stay, and nothing of it changes a terminal."""
+    self.assertEqual(printable(text), shown)
+
+  def test_styles(self) -> None:
+    """They stay where they are ours, and nothing else does."""
+    text = "\x1b[1;31mred\x1b[0m\x1b[2K\x1b"
+    shown = "\x1b[1;31mred\x1b[0m[2K"
+    self.assertEqual(printable(text, styles=True), shown)
+
+  @given(st.text(max_size=500))
+  def test_whatever_it_was(self, text: str) -> None:
+    """Each of its lines can be printed."""
+    for line in printable(text).split("\n"):
+      self.assertTrue(line.replace("\t", "").isprintable())
 
 
 if __name__ == "__main__":

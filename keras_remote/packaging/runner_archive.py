@@ -19,7 +19,12 @@ from typing import IO
 
 from keras_remote.constants import MIB
 from keras_remote.errors import PackagingError
-from keras_remote.job.launch import LAST_WORDS_VARIABLE
+from keras_remote.job.launch import (
+  JOB_ID_VARIABLE,
+  LAST_WORDS_VARIABLE,
+  RELEASE_VARIABLE,
+  SHOWN,
+)
 from keras_remote.packaging.stat_cache import StatCache
 
 MAX_BYTES = 1 * MIB
@@ -45,6 +50,14 @@ if __name__ == "__main__":
     )
     with open(os.environ["{LAST_WORDS_VARIABLE}"], "w") as file:
       file.write(words)
+    release = os.environ.get("{RELEASE_VARIABLE}")
+    if release:
+      # Whoever starts it again would do so for ever: it frees the machines.
+      sys.stderr.write(words + "\\n")
+      sys.path.append(os.path.join(sys.path[0], "keras_remote", "runner"))
+      import deleting
+      job_id = os.environ["{JOB_ID_VARIABLE}"]
+      deleting.free(os.environ, release, job_id, {SHOWN:g})
     sys.exit(words)
   from keras_remote.runner.boot import boot
 

@@ -7,12 +7,19 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from absl.testing import absltest
 
-from keras_remote.job.launch import LAST_WORDS_VARIABLE
+from keras_remote.job.launch import (
+  JOB_ID_VARIABLE,
+  LAST_WORDS_VARIABLE,
+  RELEASE_VARIABLE,
+)
 from keras_remote.packaging import runner_archive as subject
 from keras_remote.packaging.runner_archive import runner_archive, write_archive
+from tests.fakes import tls
+from tests.fakes.api_server import ApiServer
 
 _BOOT = b"""\
 import traceback
@@ -80,6 +87,44 @@ class RunnerArchiveTest(_FolderTest):
     self.assertEqual(ran.returncode, 1, ran.stderr)
     self.assertIn("has Python 3.9", words.read_text())
     self.assertIn("container_image=", words.read_text())
+
+  def test_a_python_that_is_too_old_for_a_group(self) -> None:
+    """It frees the machines: it would be started again for ever."""
+    old = (
+      "import runpy, sys, time; sys.version_info = (3, 6, 2, 'final', 0); "
+      "time.sleep = lambda seconds: None; "
+      "runpy.run_path(sys.argv[1], run_name='__main__')"
+    )
+    identity = tls.identity()
+    for name, text in (
+      ("ca.crt", identity.certificate),
+      ("namespace", "team"),
+      ("token", "secret"),
+    ):
+      (self.folder / name).write_text(text)
+    archive, words = runner_archive(self.folder), self.folder / "words"
+    with ApiServer(identity.context) as server:
+      url = urlsplit(server.url)
+      left = [500]
+      server.fault = lambda request: left.pop() if left else None
+      ran = subprocess.run(
+        [sys.executable, "-I", "-c", old, archive.path],
+        env={
+          LAST_WORDS_VARIABLE: str(words),
+          RELEASE_VARIABLE: str(self.folder),
+          JOB_ID_VARIABLE: "job-1",
+          "KUBERNETES_SERVICE_HOST": f"{url.hostname}",
+          "KUBERNETES_SERVICE_PORT": f"{url.port}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+      )
+      asked = [(r.method, *r.path.split("/")[-2:]) for r in server.requests]
+    self.assertEqual(ran.returncode, 1, ran.stderr)
+    self.assertIn("has Python 3.6", words.read_text())
+    sets = ("DELETE", "leaderworkersets", "job-1")
+    self.assertEqual(asked, [sets, ("DELETE", "jobs", "job-1"), sets])
 
   def test_is_found_again(self) -> None:
     """Not written a second time, and made anew where it was touched."""

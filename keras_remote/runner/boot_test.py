@@ -9,10 +9,13 @@ from urllib.parse import urlsplit
 
 from absl.testing import absltest, parameterized
 
-from keras_remote.job.launch import ENDED_EXIT, Launch
+from keras_remote.job.directory import JobDirectory
+from keras_remote.job.launch import ENDED_EXIT, FAILED_EXIT, Launch
 from keras_remote.runner import signals
+from keras_remote.storage.folder import FolderStore
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer
+from tests.fakes.specs import job_spec
 
 _PACKAGE = Path(__file__).parents[1]
 # Stands for the archive: it strikes itself at the first of some events.
@@ -162,6 +165,40 @@ class BootTest(parameterized.TestCase):
     os.chmod(self.launch.store, 0o777)
     done = self.boot(KERAS_REMOTE_LAUNCH_STAYS="True")
     self.assertEqual(done.returncode, 1)
+
+  def test_one_that_may_free_its_machines_waits_for_the_store(self) -> None:
+    """It ends when that works, and not before: it is started again then.
+
+    Whoever exits at once would be started again for ever.
+    """
+    JobDirectory(FolderStore(self.launch.store), "job-1").create_spec(
+      job_spec("job-1"), bytes(32)
+    )
+    os.chmod(self.launch.store, 0o777)
+    waiting = self.start(
+      KERAS_REMOTE_LAUNCH_STAYS="True",
+      KERAS_REMOTE_LAUNCH_RELEASE=str(self.create_tempdir().full_path),
+    )
+    words = Path(self.launch.last_words)
+    self.wait_for(lambda: words.exists() and "chmod" in words.read_text())
+    with self.assertRaises(subprocess.TimeoutExpired):
+      waiting.wait(1)
+    os.chmod(self.launch.store, 0o700)
+    self.assertEqual(waiting.wait(30), FAILED_EXIT)
+    self.assert_nothing_left()
+
+  def test_one_that_cannot_begin_is_told_to_stop(self) -> None:
+    """It does so at once, and what it said stays its reason."""
+    waiting = self.start(
+      KERAS_REMOTE_LAUNCH_STAYS="True",
+      KERAS_REMOTE_LAUNCH_STORE="s3://bucket",
+      KERAS_REMOTE_LAUNCH_RELEASE=str(self.create_tempdir().full_path),
+    )
+    words = Path(self.launch.last_words)
+    self.wait_for(lambda: words.exists() and "s3://" in words.read_text())
+    waiting.terminate()
+    self.assertEqual(waiting.wait(10), FAILED_EXIT)
+    self.assert_nothing_left()
 
   def test_it_frees_the_machines(self) -> None:
     """When the ending is stored, what runs the job is deleted from here."""

@@ -31,16 +31,11 @@ from keras_remote.runner import (
   signals,
   staying,
 )
+from keras_remote.runner.closing import DRAIN, GRACE, Closing
 from keras_remote.runner.events import Event
 from keras_remote.runner.report import Reporter
 
-# Seconds between SIGTERM and SIGKILL: Kubernetes gives 30 for all of it.
-GRACE = 10.0
-# Seconds that the pipe is read after the worker's end.
-DRAIN = 1.0
 _ANSWERED = (Cause.RETURNED, Cause.EXCEPTION, Cause.EXIT)
-# The endings that leave the worker time to save what it has.
-_SAVING = (Cause.CANCELLED, Cause.TIMEOUT)
 
 
 class Host:
@@ -83,13 +78,15 @@ class Host:
     self._spec: JobSpec | None = None
     self._started: Started | None = None
     self._group: group.Group | None = None
-    self._counter: heartbeat.Counter | None = None
     self._routines: list[heartbeat.Routine] = []
     self._output = mirror.Mirror(
       directory,
       folder / scratch.OUTPUT,
       "" if self._leads else f"host-{launch.host}/",
       pump.note,
+    )
+    self._closing = Closing(
+      worker, pump, self._output, leads=self._leads, grouped=self._grouped
     )
 
   def run(self, refusal: Exception | None = None) -> int:
@@ -116,7 +113,7 @@ class Host:
         results.tell(outcome, self._scratch / scratch.RESULT, words)
         if self._release:
           self._release.begin()
-      self._leave(outcome)
+      self._closing.leave(outcome)
     finally:
       for routine in self._routines:
         routine.stop()
@@ -170,10 +167,9 @@ class Host:
       self._group = group.Group(
         self._directory, started, self._launch, self._key, self._events
       )
-    counter = self._counter = heartbeat.Counter(
-      self._beats, started.attempt, self._launch.host
-    )
+    counter = heartbeat.Counter(self._beats, started.attempt, self._launch.host)
     its = self._group
+    self._closing.join(its, counter)
     return heartbeat.heart(
       self._directory,
       counter.beat,
@@ -234,7 +230,7 @@ class Host:
     return max(0.0, end - time.monotonic())
 
   def _timed_out(self, spec: JobSpec) -> HostReport:
-    ended = self._part(GRACE)
+    ended = self._closing.part(GRACE)
     return self._reporter.timed_out(spec.limits.timeout or 0.0, ended)
 
   def _stop(self) -> Outcome | None:
@@ -243,7 +239,7 @@ class Host:
     if outcome is None:
       with contextlib.suppress(errors.StoreError):
         self._say_stopped()
-      self._close(GRACE)
+      self._closing.close(GRACE)
       outcome = self._outcome()
     return outcome
 
@@ -268,6 +264,36 @@ class Host:
       return self._break(ended)
     return self._agree(ended)
 
+  def _finish(self, report: HostReport) -> HostReport | Outcome | None:
+    """Stores how this host ended; then how its group did."""
+    if self._group is None:
+      self._closing.close(GRACE)
+      report = self._with_result(report)
+      # The outcome tells nearly as much.
+      with contextlib.suppress(errors.StoreError):
+        self._store_report(report)
+      return report
+    if report.cause is Cause.RETURNED:
+      # The job succeeds with the last report: its files are to be there.
+      self._closing.push()
+    # The others wait for the cause: it must not come after its echoes.
+    self._store_report(self._with_result(report))
+    # The worker stays until all are through, if it can: its end would tear the
+    # others out of what they are at.
+    if report.cause not in _ANSWERED:
+      self._closing.close(GRACE)
+    return self._verdict(self._group)
+
+  def _verdict(self, its: group.Group) -> HostReport | Outcome | None:
+    """How the group ended; None where nobody is there to say."""
+    assert self._spec
+    for event in its.news():
+      if self._leads and self._left(self._spec) == 0:
+        return self._timed_out(self._spec)
+      if isinstance(event, Outcome) or its.heeds(event):
+        return event
+    return None
+
   def _break(self, cause: HostReport) -> Outcome | None:
     """Leaves an attempt that goes on nowhere; no outcome if another follows."""
     with contextlib.suppress(OSError):
@@ -279,7 +305,7 @@ class Host:
     # Who was told to stop has time to save; who is gone leaves the others in
     # a collective.
     stopped = cause.cause is Cause.STOPPED
-    self._close(GRACE if stopped else 0, asked=stopped)
+    self._closing.close(GRACE if stopped else 0, asked=stopped)
     if not self._leads or self._spec is None:
       return self._outcome()
     writer = f"host {self._launch.host}"
@@ -289,25 +315,20 @@ class Host:
     # Nobody starts the group anew.
     return self._store_outcome(cause)
 
-  def _finish(self, report: HostReport) -> HostReport | Outcome | None:
-    """Stores how this host ended; then how its group did."""
-    if self._group is None:
-      self._close(GRACE)
-      report = self._with_result(report)
-      # The outcome tells nearly as much.
-      with contextlib.suppress(errors.StoreError):
-        self._store_report(report)
-      return report
+  def _agree(self, report: HostReport) -> Outcome | None:
+    """Stores the job's outcome, or waits until host 0 has."""
     if report.cause is Cause.RETURNED:
-      # The job succeeds with the last report: its files are to be there.
-      self._push()
-    # The others wait for the cause: it must not come after its echoes.
-    self._store_report(self._with_result(report))
-    # The worker stays until all are through, if it can: its end would tear the
-    # others out of what they are at.
-    if report.cause not in _ANSWERED:
-      self._close(GRACE)
-    return self._verdict(self._group)
+      ended = self._closing.part_together()
+      report = dataclasses.replace(report, peak_memory=ended.peak_memory)
+    if self._leads or self._group is None:
+      return self._store_outcome(report)
+    return self._group.outcome()
+
+  def _store_outcome(self, report: HostReport) -> Outcome:
+    if self._group:
+      report = self._group.named(report)
+    outcome = endings.of_report(report, self._started)
+    return endings.end(self._directory, self._spec, self._key, outcome)
 
   def _with_result(self, report: HostReport) -> HostReport:
     (self._scratch / scratch.RESERVE).unlink(missing_ok=True)
@@ -323,77 +344,3 @@ class Host:
     with contextlib.suppress(errors.StoreError):
       return self._directory.outcome()
     return None
-
-  def _verdict(self, its: group.Group) -> HostReport | Outcome | None:
-    """How the group ended; None where nobody is there to say."""
-    assert self._spec
-    for event in its.news():
-      if self._leads and self._left(self._spec) == 0:
-        return self._timed_out(self._spec)
-      if isinstance(event, Outcome) or its.heeds(event):
-        return event
-    return None
-
-  def _agree(self, report: HostReport) -> Outcome | None:
-    """Stores the job's outcome, or waits until host 0 has."""
-    if report.cause is Cause.RETURNED:
-      self._worker.send(orders.TOGETHER)
-      ended = self._worker.end(GRACE, asked=False)
-      report = dataclasses.replace(report, peak_memory=ended.peak_memory)
-      self._close(0)
-      if self._group:
-        self._group.await_stored(GRACE)
-    if self._leads or self._group is None:
-      return self._store_outcome(report)
-    return self._group.outcome()
-
-  def _store_outcome(self, report: HostReport) -> Outcome:
-    if self._group:
-      report = self._group.named(report)
-    outcome = endings.of_report(report, self._started)
-    return endings.end(self._directory, self._spec, self._key, outcome)
-
-  def _leave(self, outcome: Outcome | None) -> None:
-    """Ends what still runs here, when the job has ended."""
-    saving = outcome is None or outcome.cause in _SAVING
-    failed = outcome is None or outcome.state is not State.SUCCEEDED
-    if self._grouped and self._leads and failed and not saving:
-      # The others go first: JAX floods their logs when host 0 does.
-      time.sleep(heartbeat.CALM_SECONDS + heartbeat.GROUP_SECONDS)
-    # The survivors of a group hang in a collective and save nothing.
-    self._close(GRACE if saving else 0, asked=saving)
-
-  def _part(self, grace: float, *, asked: bool = True) -> process.Exit:
-    """Ends the worker; that of host 0 when the other hosts have saved.
-
-    JAX ends the others when host 0 leaves.
-    """
-    deadline = time.monotonic() + grace
-    if asked and self._worker.last_answer(0) is None:
-      self._worker.ask()
-    if self._grouped:
-      group.wait_until(self._may_part, deadline)
-      self._worker.send(orders.APART)
-    return self._worker.end(deadline - time.monotonic(), asked=False)
-
-  def _may_part(self) -> bool:
-    if self._worker.poll() is not None:
-      return True
-    answered = self._worker.last_answer(0) is not None
-    return answered and (self._group is None or self._group.may_part())
-
-  def _close(self, grace: float, *, asked: bool = True) -> None:
-    """Ends what runs here and stores the last of what it printed and left."""
-    self._part(grace, asked=asked)
-    process.end_descendants()
-    self._push()
-    self._pump.close(DRAIN)
-    if self._counter and not self._leads:
-      with contextlib.suppress(errors.StoreError):
-        self._counter.end()
-
-  def _push(self) -> None:
-    try:
-      self._output.push()
-    except errors.StoreError as error:
-      self._pump.note(f"not all files of the output could be stored: {error}")

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from keras_remote import errors
 from keras_remote.job.launch import Launch
 from keras_remote.runner import kept, process, scratch, signals
+from keras_remote.runner.closing import DRAIN
 from keras_remote.runner.events import ChildEnded, Event
-from keras_remote.runner.host import DRAIN, Host
+from keras_remote.runner.host import Host
 from keras_remote.runner.installing import Told, read_recipe
 
 

@@ -7,17 +7,15 @@ no more than this.
 
 import contextlib
 import http.client
-import json
 import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_remote import errors
+from keras_remote.runner import deleting
 
 # Seconds that a cluster may take to know a new Role.
 _KNOWN_SECONDS = 30.0
@@ -25,26 +23,8 @@ _KNOWN_SECONDS = 30.0
 _TELL_SECONDS = 60.0
 # Seconds between two requests: at first, and at most.
 _PAUSE, _LONGEST_PAUSE = 0.5, 8.0
-_REQUEST_SECONDS = 10.0
-_MOST_BYTES = 1 << 20
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _REFUSALS = (401, 403)
-_GONE = 404
-
-
-@dataclass(frozen=True)
-class _Kind:
-  group: str
-  resource: str
-  policy: str
-
-
-# In this order: the Job owns the set, and goes at once. Of a set that does so
-# only the leader is told to end, and the others when that is gone.
-_KINDS = (
-  _Kind("leaderworkerset.x-k8s.io", "leaderworkersets", "Foreground"),
-  _Kind("batch", "jobs", "Background"),
-)
 
 
 class Release:
@@ -135,7 +115,7 @@ class Release:
 
   def _is_answered(self) -> bool:
     """Whether it may delete, or may not, which is then known for good."""
-    for kind in _KINDS:
+    for kind in deleting.KINDS:
       try:
         allowed = self._may_delete(kind)
       except Exception as error:  # A missing file, a network, a strange answer.
@@ -157,7 +137,7 @@ class Release:
     self._refusal = ""
     return True
 
-  def _may_delete(self, kind: _Kind) -> bool:
+  def _may_delete(self, kind: deleting.Kind) -> bool:
     asked = {
       "verb": "delete",
       "group": kind.group,
@@ -171,18 +151,20 @@ class Release:
       "kind": "SelfSubjectAccessReview",
       "spec": {"resourceAttributes": asked},
     }
-    status, answer = self._request("POST", _REVIEWS, body)
+    status, answer = deleting.request(
+      self._environ, self._folder, "POST", _REVIEWS, body
+    )
     if status not in (200, 201):
       raise http.client.HTTPException(_told(status, answer))
     return answer["status"]["allowed"] is True
 
   def _delete(self) -> None:
-    left, told, pause = list(_KINDS), False, _PAUSE
+    left, told, pause = list(deleting.KINDS), False, _PAUSE
     began = time.monotonic()
     while True:
       for kind in list(left):
         status, answer = self._try_to_delete(kind)
-        if 200 <= status < 300 or status == _GONE:
+        if deleting.is_done(status):
           left.remove(kind)
           continue
         late = time.monotonic() - began >= self._tell_seconds
@@ -195,7 +177,7 @@ class Release:
       time.sleep(pause)
       pause = min(2 * pause, _LONGEST_PAUSE)
 
-  def _tell(self, kind: _Kind, why: object) -> None:
+  def _tell(self, kind: deleting.Kind, why: object) -> None:
     # Whoever cannot hear it is no reason to stop.
     with contextlib.suppress(Exception):
       self._say(
@@ -204,54 +186,15 @@ class Release:
         f"`keras-remote jobs cancel {self._job_id}` deletes them"
       )
 
-  def _try_to_delete(self, kind: _Kind) -> tuple[int, Any]:
-    # Without a policy of its own a Job would leave behind what it owns.
-    options = {
-      "apiVersion": "v1",
-      "kind": "DeleteOptions",
-      "propagationPolicy": kind.policy,
-    }
+  def _try_to_delete(self, kind: deleting.Kind) -> tuple[int, Any]:
     try:
-      namespace = self._namespace
-      path = (
-        f"/apis/{kind.group}/v1/namespaces/{namespace}/{kind.resource}/"
-        f"{self._job_id}"
-      )
-      return self._request("DELETE", path, options)
+      return deleting.delete(self._environ, self._folder, self._job_id, kind)
     except Exception as error:  # Whatever it is: the next time may go well.
       return 0, error
 
   @property
   def _namespace(self) -> str:
-    return (self._folder / "namespace").read_text().strip()
-
-  def _request(
-    self, method: str, path: str, body: Mapping[str, object]
-  ) -> tuple[int, Any]:
-    """The status and the body of the API server's answer."""
-    connection = http.client.HTTPSConnection(
-      self._environ["KUBERNETES_SERVICE_HOST"],
-      int(self._environ["KUBERNETES_SERVICE_PORT"]),
-      timeout=_REQUEST_SECONDS,
-      context=ssl.create_default_context(cafile=self._folder / "ca.crt"),
-    )
-    # Read each time: the cluster may write it later, or anew.
-    token = (self._folder / "token").read_text().strip()
-    headers = {
-      "Authorization": f"Bearer {token}",
-      "Content-Type": "application/json",
-      "Accept": "application/json",
-    }
-    try:
-      connection.request(method, path, json.dumps(body), headers)
-      response = connection.getresponse()
-      data = response.read(_MOST_BYTES)
-    finally:
-      connection.close()
-    try:
-      return response.status, json.loads(data)
-    except ValueError:
-      return response.status, None
+    return deleting.namespace(self._folder)
 
 
 def _told(status: int, answer: object) -> str:

@@ -5,19 +5,28 @@ import os
 import queue
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 from keras_remote import errors
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.launch import Launch
-from keras_remote.runner import live, logs, process, scratch, signals
+from keras_remote.job.launch import FAILED_EXIT, SHOWN, Launch
+from keras_remote.runner import (
+  heartbeat,
+  live,
+  logs,
+  process,
+  scratch,
+  signals,
+  staying,
+)
 from keras_remote.runner.events import ChildEnded, Event
 from keras_remote.runner.host import Host
+from keras_remote.runner.release import Release
 from keras_remote.storage.open import open_store
 
 # Where this process's own output goes, and so the live view of the worker's.
 _LIVE = 1
-_FAILED_EXIT = 1
 # Seconds for which a beat of the heart is tried: the next one says more.
 _BEAT_SECONDS = 10.0
 
@@ -25,13 +34,13 @@ _BEAT_SECONDS = 10.0
 def main(worker: process.Worker) -> int:
   """Runs this host's part of the job that the environment names.
 
-  One that stays returns only where the store fails: whoever starts it again
-  then has it tried again. Else it exits from here, when it is told to stop.
+  One that stays returns only where that fails: whoever starts it again then has
+  it tried again. Else it exits from here, when it is told to stop.
 
   Returns:
     0 where the outcome is stored and says success, ENDED_EXIT where it says
     another thing; 143 where this process was told to stop and no outcome is
-    stored; 1 where it could not be stored.
+    stored; 1 where it could not be stored, or nothing could begin.
   """
   launch = Launch.from_environ(os.environ)
   process.become_subreaper()
@@ -60,14 +69,57 @@ def main(worker: process.Worker) -> int:
       beats = JobDirectory(hasty, launch.job_id, key)
       host = Host(launch, directory, key, worker, pump, events, folder, beats)
       code = installed.run(host, pump.note) if installed else host.run()
-    except (errors.KerasRemoteError, OSError) as error:
+      failed = None
+    except Exception as error:
+      if launch.release:
+        signals.ignore()  # It is heeded below.
       # The store itself fails: only whoever started this process can be told.
-      with contextlib.suppress(OSError):
-        Path(launch.last_words).write_text(str(error))
-      sys.stderr.write(f"keras_remote: {error}\n")
-      return _FAILED_EXIT
-  if launch.stays:
+      _tell(launch, error)
+      code, host, failed = FAILED_EXIT, None, error
+  if failed and launch.release:
+    _free(launch, failed)
+  if launch.stays and host:
     host.stay()
     # It is told to stop: no thread is waited for.
     os._exit(code)
   return code
+
+
+def _tell(launch: Launch, error: Exception) -> None:
+  """Says why nothing could be stored, in what every machine has."""
+  with contextlib.suppress(OSError):
+    Path(launch.last_words).write_text(str(error))
+  if isinstance(error, (errors.KerasRemoteError, OSError)):
+    sys.stderr.write(f"keras_remote: {error}\n")
+  else:
+    traceback.print_exception(error)
+
+
+def _free(launch: Launch, failed: Exception) -> None:
+  """Returns when another start may do better; else it frees the machines.
+
+  Nobody else may be there to do that, and whoever starts this process again
+  would do so for ever.
+  """
+  release = Release(Path(launch.release), launch.job_id, _note)
+  store = isinstance(failed, (errors.StoreError, errors.CredentialsError))
+  if not store:
+    _note(f"in {SHOWN:.0f} s its machines are freed")
+    staying.hold(release, SHOWN)
+    return
+  seconds = heartbeat.OUTAGE
+  _note(f"its machines are freed if the store fails for {seconds:.0f} s")
+
+  def works() -> bool:
+    try:
+      opened = open_store(launch.store, patience=_BEAT_SECONDS)
+      JobDirectory(opened, launch.job_id).try_to_write()
+    except (errors.KerasRemoteError, OSError):
+      return False
+    return True
+
+  staying.hold(release, seconds, works)
+
+
+def _note(text: str) -> None:
+  sys.stderr.write(f"keras_remote: {text}\n")

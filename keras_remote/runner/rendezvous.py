@@ -66,7 +66,7 @@ class Rendezvous:
     ready = ready or (lambda: None)
     if self._alone:
       return self._claim(spec, "", ready)
-    looks = _Looks(spec.limits.startup_timeout)
+    looks = _Looks(spec.job_id, spec.limits.startup_timeout)
     before: Outcome | HostReport | None = None
     while not looks.went_well:
       with looks.next("the store did not answer"):
@@ -122,12 +122,12 @@ class Rendezvous:
     return signed
 
   def _last(self) -> Started | None:
-    claimed = self._directory.attempts()
-    return self._started(claimed[-1]) if claimed else None
+    claimed = self._directory.attempts(self._key)
+    return self._after(claimed[-1] - 1) if claimed else None
 
-  def _started(self, attempt: int) -> Started | None:
-    """The attempt's claim, by the job itself: another's names any address."""
-    return self._directory.started(attempt, self._key)
+  def _after(self, attempt: int) -> Started | None:
+    """The next claim, by the job itself: another's names any address."""
+    return next(self._directory.claims(attempt, self._key), None)
 
   def _present(self, host: int) -> Present | None:
     return self._directory.present(host, self._key)
@@ -173,7 +173,7 @@ class Rendezvous:
     """Calls the roll, and claims the attempt when all have answered."""
     hosts = self._launch.hosts
     members = {0: self._token}
-    looks = _Looks(self._patience(spec, self._last()))
+    looks = _Looks(spec.job_id, self._patience(spec, self._last()))
     self._say(Present(0, self._token))
     while len(members) < hosts:
       missing = [host for host in range(hosts) if host not in members]
@@ -203,10 +203,10 @@ class Rendezvous:
     directory, host = self._directory, self._launch.host
     last = self._last()
     patience = self._patience(spec, last)
-    number = last.attempt + 1 if last else 1
+    number = last.attempt if last else 0
     old, answered = _leader(last), ""
     pulse = self._pulse(last)
-    looks = _Looks(patience)
+    looks = _Looks(spec.job_id, patience)
     while True:
       waits_for = "did not begin" if answered else "did not come"
       with looks.next(f"host 0 {waits_for}"):
@@ -222,7 +222,7 @@ class Rendezvous:
             return outcome
           if last and pulse and pulse.beats():
             return self._loss(last)
-        started = self._started(number) if answered else None
+        started = self._after(number) if answered else None
         # An attempt of an earlier host 0, which is gone, may have it, too.
         of_it = started and _leader(started) == answered
         if started and of_it and self._token in started.members:
@@ -230,7 +230,7 @@ class Rendezvous:
         if started:
           if lost := self.tell_loss():
             return lost
-          last, number = started, started.attempt + 1
+          last, number = started, started.attempt
           old, pulse = _leader(last), self._pulse(last)
 
   def _pulse(self, last: Started | None) -> "_Beats | None":
@@ -250,7 +250,8 @@ class _Looks:
     seconds: after which nothing more is waited for.
   """
 
-  def __init__(self, seconds: float) -> None:
+  def __init__(self, job_id: str, seconds: float) -> None:
+    self._job_id = job_id
     self._count = -1
     self._failed: errors.StoreError | None = None
     # Whether the last look did not fail.
@@ -278,8 +279,9 @@ class _Looks:
     if self._count >= 0:
       if time.monotonic() >= self._deadline:
         raise self._failed or errors.StartupError(
-          f"{absent} within {self._seconds:g} s (startup_timeout): its log may "
-          "say why, if it ever ran; a larger startup_timeout= waits longer"
+          f"{absent} within {self._seconds:g} s (startup_timeout): "
+          f"`keras-remote jobs logs {self._job_id}` has what it printed, if it "
+          "ever ran; a larger startup_timeout= waits longer"
         )
       time.sleep(self._pause)
       self._pause = min(_SLOW, 1.1 * self._pause)

@@ -167,7 +167,9 @@ class MeetTest(_MeetingTest):
   def test_who_did_not_come(self) -> None:
     """Host 0 names them, and no attempt was claimed."""
     (other,) = self.come(self.host(1), spec=_spec(0.5))
-    with self.assertRaisesRegex(errors.StartupError, "^host 2 did not come"):
+    with self.assertRaisesRegex(
+      errors.StartupError, f"^host 2 did not come .*jobs logs {JOB_ID}"
+    ):
       self.host(0).meet(_spec(0.5))
     self.assertEmpty(self.directory.attempts())
     endings.cancel(self.directory, _spec(), _KEY, "me")
@@ -246,6 +248,12 @@ class MeetTest(_MeetingTest):
     self.assertFalse(waiting.done())
     endings.cancel(self.directory, _spec(), _KEY, "me")
     self.assertIsInstance(waiting.result(_SECONDS), Outcome)
+
+  def test_the_claim_after_a_forged_one(self) -> None:
+    """The group meets in the next, as if the other was not there."""
+    forged = Started(1, "pod-0", "6.6.6.6:1", "now", ("pod-0/x",) * 3)
+    self.directory.create_started(signing.sign(forged, JOB_ID, b"forged"))
+    self.assertEqual(self.group("pod").attempt, 2)
 
   def test_a_store_that_is_away_at_the_start(self) -> None:
     """Who comes then looks again, too."""

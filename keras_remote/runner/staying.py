@@ -48,3 +48,33 @@ def stay(
       release.begin()
   if release:
     release.finish(_FINISHING)
+
+
+def hold(
+  release: Release,
+  patience: float,
+  works: Callable[[], bool] = lambda: False,
+  *,
+  pause: float = heartbeat.SECONDS,
+  told: Callable[[float | None], bool] = signals.wait,
+) -> None:
+  """Waits until what this process needs works, or has the machines freed.
+
+  It returns then, or when it is told to stop. Whoever exits at once is started
+  again, and knows nothing of how long that has gone on: so the time is counted
+  here.
+
+  Args:
+    patience: seconds after which the machines are freed.
+    works: whether another start may do better.
+    pause: seconds between two looks.
+    told: whether it is told to stop; waits for that so long.
+  """
+  deadline = time.monotonic() + patience
+  while (left := deadline - time.monotonic()) > 0:
+    if told(min(pause, left)) or works():
+      return
+  release.begin()
+  # By what it deletes it is told to stop.
+  told(None)
+  release.finish(_FINISHING)

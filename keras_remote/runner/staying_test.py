@@ -71,5 +71,56 @@ class StayTest(ReleaseCase):
     self.assertEmpty(self.server.requests)
 
 
+class HoldTest(ReleaseCase):
+  """What it needs does not work, so it cannot begin."""
+
+  def setUp(self) -> None:
+    super().setUp()
+    self.release = Release(self.folder, JOB, print, environ=self.environ)
+    self.looks = 0
+
+  def hold(
+    self, patience: float, works: int = 0, told: threading.Event | None = None
+  ) -> None:
+    """Returns as it does, and at the latest when all is deleted.
+
+    Args:
+      works: at which look it does; 0 for never.
+    """
+
+    def look() -> bool:
+      self.looks += 1
+      return self.looks == works
+
+    def wait(seconds: float | None) -> bool:
+      if seconds is None:
+        self.release.finish(SECONDS)
+      return (told or threading.Event()).wait(seconds or 0)
+
+    staying.hold(self.release, patience, look, pause=0.01, told=wait)
+
+  def is_there(self) -> bool:
+    return all(self.server.get(place, JOB) for place in (SETS, JOBS))
+
+  def test_for_too_long(self) -> None:
+    """It frees the machines, and nothing is looked at after that."""
+    self.hold(0.1)
+    self.assertFalse(self.is_there())
+    self.assertGreater(self.looks, 0)
+
+  def test_for_a_while(self) -> None:
+    """Then it returns, for another start, and nothing is deleted."""
+    self.hold(SECONDS, works=3)
+    self.assertEqual(self.looks, 3)
+    self.assertEmpty(self.server.requests)
+
+  def test_told_to_stop(self) -> None:
+    """It returns at once."""
+    told = threading.Event()
+    told.set()
+    self.hold(SECONDS, told=told)
+    self.assertEmpty(self.server.requests)
+
+
 if __name__ == "__main__":
   absltest.main()

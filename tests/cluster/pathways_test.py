@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from absl.testing import absltest
 from kubernetes import client
@@ -30,11 +31,15 @@ from keras_remote.backend.k8s.sets import release_name
 from keras_remote.backend.pathways import PathwaysBackend
 from keras_remote.home import Home, ensure
 from keras_remote.job.spec import Image, JobSpec, Target
+from keras_remote.packaging.runner_archive import runner_archive
 from tests.cluster.calls import wait_until
+from tests.cluster.job_image import job_image
 from tests.cluster.namespace import REQUEST_SECONDS, NamespaceTest
 from tests.fakes.environment import environment
 from tests.fakes.specs import JOB_ID, job_spec
 
+# A pod may need minutes to start, and then waits for one before it gives up.
+_SECONDS = 400.0
 _KINDS = (JOBS, SETS, ACCOUNTS, ROLES, BINDINGS, SECRETS)
 _OTHER = JOB_ID.replace("train", "other")
 
@@ -51,17 +56,25 @@ class PathwaysTest(NamespaceTest):
     wanted = Wanted(self.cluster.context, self.namespace)
     return PathwaysBackend(self.home, wanted, None)
 
-  def submit(self, job_id: str = JOB_ID, hosts: int = 2) -> JobSpec:
-    """Has there be a group; its image is none."""
+  def submit(
+    self,
+    job_id: str = JOB_ID,
+    hosts: int = 2,
+    image: str = "nowhere.invalid/image:1",
+    store: str | None = None,
+  ) -> JobSpec:
+    """Has there be a group; its image is none, unless one is named."""
     used = self.backend()
     used.check_call(self.cluster.bucket, {})
     spec = dataclasses.replace(
       job_spec(job_id, accelerator="cpu", hosts=hosts),
-      target=Target("pathways", self.cluster.bucket, used.place),
-      image=Image("nowhere.invalid/image:1"),
+      target=Target("pathways", store or self.cluster.bucket, used.place),
+      image=Image(image),
     )
-    runner = self.folder / "runner"
-    runner.write_bytes(b"zip")
+    spec = dataclasses.replace(
+      spec, resources=dataclasses.replace(spec.resources, cpu="0.1")
+    )
+    runner = runner_archive(self.folder).path
     used.submit_job(Submission(spec, "2" * 64, runner, {}, b"key"))
     return spec
 
@@ -90,6 +103,29 @@ class PathwaysTest(NamespaceTest):
     wait_until(lambda: self.pods() == hosts, "the set has other pods")
     self.backend().cancel_job(spec)
     wait_until(lambda: not self.left(), "something is left")
+
+  @pytest.mark.timeout(600)
+  def test_hosts_that_cannot_begin(self) -> None:
+    """They free their machines, with no client, and are not started again."""
+    self.submit(image=job_image(), store="s3://bucket")
+    seen = set[str]()
+
+    def is_over() -> bool:
+      found = self.core.list_namespaced_pod(
+        self.namespace,
+        label_selector=pods.selector(JOB_ID),
+        _request_timeout=REQUEST_SECONDS,
+      ).items
+      for pod in found:
+        for status in pod.status.container_statuses or ():
+          self.assertEqual(status.restart_count, 0)
+          if status.started:
+            seen.add(pod.metadata.uid)
+      return not found and not self.left()
+
+    wait_until(is_over, "something is left", _SECONDS)
+    self.assertNotEmpty(seen)
+    self.assertLessEqual(len(seen), 2)
 
   def test_where_nobody_may_be_root(self) -> None:
     """All hosts of a group are let in there, too."""

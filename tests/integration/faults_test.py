@@ -560,7 +560,10 @@ class TamperTest(JobTestCase):
     self.assertFalse(_exploded(self))
 
   def test_a_result_with_an_outcome_to_match(self) -> None:
-    """An outcome that the job did not sign counts as absent."""
+    """An outcome that the job did not sign counts as absent.
+
+    What its host has signed says how it ended all the same.
+    """
     job = self.submit(lambda: 7)
     outcome = job.outcome(timeout=30)
     self.assert_nothing_left(job)
@@ -571,6 +574,11 @@ class TamperTest(JobTestCase):
 
     forged = dataclasses.replace(outcome, result=digest)
     self._overwrite(job, layout.OUTCOME, wire.encode(forged))
+    self.assertEqual(job.result(timeout=30), 7)
+    self.assertFalse(_exploded(self))
+    self._overwrite(job, layout.OUTCOME, wire.encode(forged))
+    report = layout.attempt(1, layout.host_report(0))
+    self._overwrite(job, report, b"{}")
     self.assert_ends(job, State.LOST, errors.JobLostError)
     self.assertFalse(_exploded(self))
 
@@ -599,12 +607,16 @@ class TamperTest(JobTestCase):
     self.assertFalse(_exploded(self))
 
   def test_an_outcome_that_is_cut_short_counts_as_absent(self) -> None:
-    """Whoever looks stores that the job was lost; nothing is made up."""
+    """Whoever looks stores it anew, or that the job was lost where its host has
+    not said how it ended; nothing is made up."""
     job = self.submit(lambda: 7)
     self.assertEqual(job.result(timeout=30), 7)
     self.assert_nothing_left(job)
     key = layout.job(job.id, layout.OUTCOME)
     whole = job._directory.store.read(key)
+    self._overwrite(job, layout.OUTCOME, whole[:-1])
+    self.assertEqual(job.result(timeout=30), 7)
+    self._overwrite(job, layout.attempt(1, layout.host_report(0)), b"{}")
     for length in (0, 1, len(whole) // 2, len(whole) - 1):
       self._overwrite(job, layout.OUTCOME, whole[:length])
       self.assert_ends(job, State.LOST, errors.JobLostError)

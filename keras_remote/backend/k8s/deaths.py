@@ -17,7 +17,7 @@ from keras_remote.backend.k8s.status import (
   host_of,
   is_leaving,
 )
-from keras_remote.job.launch import ENDED_EXIT
+from keras_remote.job.launch import ENDED_EXIT, FAILED_EXIT
 
 # What a process ends with that was told to.
 _STOPPED_EXITS = (0, ENDED_EXIT, 143)
@@ -73,7 +73,9 @@ def death(pod: Json) -> Death | None:
       return None
     why = diagnosis.taken(pod) or "its pod was deleted"
     return Death(_TAKEN if taken else _DELETED, "", host, why)
-  stopped = leaving or diagnosis.exit_code(ended) in _STOPPED_EXITS
+  code = diagnosis.exit_code(ended)
+  # Who cannot begin has its group deleted, and says why.
+  stopped = code in _STOPPED_EXITS or (leaving and code != FAILED_EXIT)
   at, why = diagnosis.ended_at(ended), diagnosis.death(ended)
   echo = _TAKEN if taken else _DELETED if stopped else _OWN
   return Death(echo, at, host, why)

@@ -97,6 +97,13 @@ class DeathsTest(parameterized.TestCase):
     self.deaths.heed(pods, [_recreates(pod)])
     self.assertEqual(str(self.deaths.cause), f"host {host}'s pod was deleted")
 
+  def test_who_has_its_group_deleted(self) -> None:
+    """Where it could not begin that is why, and not that it was deleted."""
+    self.deaths.heed([_pod(0, leaving=True), _pod(1, leaving=True)])
+    ended = {"terminated": {**_ended(1)["terminated"], "message": "no bucket"}}
+    self.deaths.heed([_pod(0, leaving=True), _pod(1, ended, leaving=True)])
+    self.assertEqual(str(self.deaths.cause), "host 1: no bucket")
+
   def test_pods_that_are_gone(self) -> None:
     """What they died of is kept, until hosts of a later start die."""
     self.deaths.heed([_pod(0), _pod(1, _ended(139))])

@@ -97,8 +97,8 @@ def refused(
   if f"{JOBS.plural}.{JOBS.api_group}" in str(error):
     return error
   return errors.ClusterAccessError(
-    f"{error}. The leader of a group ends it with a role that may do just "
-    "that, which is made for each job, and only of rights that its maker has. "
+    f"{error}. The hosts of a group end it with a role that may do just that, "
+    "which is made for each job, and only of rights that its maker has. "
     f"Who owns the cluster can give you all of them: {grants(cluster)}. Or "
     'call with backend="gke", which makes Jobs alone',
     status=error.status,
