@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 
 from keras_remote.accelerators.config import Accelerator, GpuConfig, TpuConfig
@@ -22,25 +22,31 @@ class Offers:
 
   Attributes:
     date: when it was written, as in 2026-11-22.
-    by_name: zones by a TPU's generation or a GPU's name.
+    certain: zones by a TPU's generation or a GPU's name.
+    perhaps: the same of zones where it may be, as one source says only.
   """
 
   date: str
-  by_name: Mapping[str, tuple[str, ...]]
+  certain: Mapping[str, tuple[str, ...]]
+  perhaps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
   def zones(self, accelerator: Accelerator) -> tuple[str, ...]:
     """The zones that are known to have it; none where nothing is known."""
-    if isinstance(accelerator, TpuConfig):
-      return self.by_name.get(accelerator.generation, ())
-    if isinstance(accelerator, GpuConfig):
-      return self.by_name.get(accelerator.name, ())
-    return ()
+    return self.certain.get(_name(accelerator), ())
 
   def lacks(self, zone: str, accelerator: Accelerator) -> bool:
     """Whether the zone is known, and known not to have it."""
-    zones = self.zones(accelerator)
-    known = any(zone in each for each in self.by_name.values())
-    return bool(zones) and known and zone not in zones
+    known = any(zone in each for each in self.certain.values())
+    having = self.zones(accelerator)
+    perhaps = self.perhaps.get(_name(accelerator), ())
+    return known and bool(having) and zone not in (*having, *perhaps)
+
+
+def _name(accelerator: Accelerator) -> str:
+  """What the table calls it, whatever its size."""
+  if isinstance(accelerator, TpuConfig):
+    return accelerator.generation
+  return accelerator.name if isinstance(accelerator, GpuConfig) else ""
 
 
 @functools.cache
@@ -48,8 +54,11 @@ def offers() -> Offers:
   """The table that comes with keras_remote, `zones.json`."""
   package = resources.files("keras_remote.accelerators")
   table = json.loads(package.joinpath(_TABLE).read_text("utf-8"))
-  by_name = {name: tuple(zones) for name, zones in table["zones"].items()}
-  return Offers(table["date"], by_name)
+  certain, perhaps = (
+    {name: tuple(zones) for name, zones in table[part].items()}
+    for part in ("zones", "perhaps")
+  )
+  return Offers(table["date"], certain, perhaps)
 
 
 def get_default_zone() -> str:
@@ -63,8 +72,8 @@ def zone_to_region(zone: str) -> str:
   >>> zone_to_region("us-central1-a")
   'us-central1'
   """
-  area, _, letter = zone.rpartition("-")
-  return area if len(letter) == 1 else zone
+  # A continent, a place there, and a letter, or such as "ai1b".
+  return "-".join(zone.split("-")[:2])
 
 
 def zone_to_ar_location(zone: str) -> str:

@@ -10,6 +10,7 @@ from keras_remote.accelerators.registry import GPUS, TPUS
 class ZonesTest(parameterized.TestCase):
   @parameterized.parameters(
     ("us-central1-a", "us-central1", "us"),
+    ("us-south1-ai1b", "us-south1", "us"),
     ("europe-west4", "europe-west4", "europe"),
     ("asia-northeast1-b", "asia-northeast1", "asia"),
     ("me-west1-c", "me-west1", "me-west1"),
@@ -35,7 +36,10 @@ class OffersTest(parameterized.TestCase):
     ("us-central1-c", "tpu7x-8", False),
     # Of zones elsewhere, and of these accelerators, the table knows nothing.
     ("europe-west4-b", "v5e-8", False),
-    ("us-central1-a", "t4", False),
+    ("us-central1-a", "p100", False),
+    # One source says that it is there.
+    ("us-west1-c", "v6e-8", False),
+    ("us-west1-a", "v6e-8", True),
     ("us-central2-b", "cpu", False),
   )
   def test_what_a_zone_lacks(self, zone: str, name: str, lacks: bool) -> None:
@@ -49,18 +53,26 @@ class OffersTest(parameterized.TestCase):
     self.assertEqual(
       table.zones(parse_accelerator("v5p-8")), ("us-central1-a", "us-east5-a")
     )
-    self.assertEqual(table.zones(parse_accelerator("t4")), ())
+    self.assertEqual(table.zones(parse_accelerator("p100")), ())
     self.assertEqual(table.zones(parse_accelerator("cpu")), ())
 
   def test_the_table_fits_the_registry(self) -> None:
     """It is dated, and each name and zone in it is one."""
     table = zones.offers()
     datetime.date.fromisoformat(table.date)
-    self.assertContainsSubset(table.by_name, [*TPUS, *GPUS])
-    for each in table.by_name.values():
-      self.assertLen(set(each), len(each))
-      for zone in each:
-        self.assertRegex(zone, "^us-[a-z]+[0-9]-[a-f]$")
+    for part in (table.certain, table.perhaps):
+      self.assertContainsSubset(part, [*TPUS, *GPUS])
+      for name, each in part.items():
+        self.assertEqual(list(each), sorted(set(each)), name)
+        for zone in each:
+          self.assertRegex(zone, "^us-[a-z]+[0-9]-([a-f]|ai[0-9][a-z])$")
+          self.assertStartsWith(zone, zones.zone_to_region(zone))
+
+  def test_no_zone_is_both(self) -> None:
+    """What is certain is not said to be perhaps."""
+    table = zones.offers()
+    for name, each in table.perhaps.items():
+      self.assertNoCommonElements(each, table.certain[name])
 
 
 if __name__ == "__main__":

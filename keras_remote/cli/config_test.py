@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_remote import errors
-from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.accelerators.registry import accelerators
 from keras_remote.accelerators.zones import Offers
 from keras_remote.cli import config
@@ -45,69 +44,6 @@ def _configs(draw: st.DrawFn) -> InfraConfig:
   return made
 
 
-class NodePoolTest(parameterized.TestCase):
-  @parameterized.parameters(
-    (NodePool("v5e-8"), "tpu-v5e-8"),
-    (NodePool("tpu7x-8:spot"), "tpu7x-8-spot"),
-    (NodePool("l4"), "gpu-l4"),
-    (NodePool("a100-80gbx4:spot", number=2), "gpu-a100-80gbx4-spot-2"),
-    (NodePool("cpu", min_nodes=1), "cpu"),
-    (NodePool("cpu:spot"), "cpu-spot"),
-  )
-  def test_its_name(self, pool: NodePool, name: str) -> None:
-    """The accelerator's, with what else tells it apart."""
-    self.assertEqual(pool.name, name)
-
-  def test_names_are_labels(self) -> None:
-    """Of every accelerator, each another one, and GKE takes them."""
-    names = [NodePool(each, number=999).name for each in _NAMES]
-    self.assertLen(set(names), len(names))
-    for name in names:
-      self.assertRegex(name, f"^{_LABEL}$")
-      self.assertLessEqual(len(name), 40)
-
-  @parameterized.parameters(
-    ("v5e-8", {}, 4),
-    ("v5e-16", {}, 4),
-    ("v5e-32", {}, 8),
-    ("v5e-32", {"max_nodes": 8}, 8),
-    ("v5e-32", {"min_nodes": 8}, 8),
-    ("l4", {"max_nodes": 20}, 20),
-  )
-  def test_how_many(self, name: str, fields: Any, most: int) -> None:
-    """As many as is said; of a slice all of its hosts."""
-    self.assertEqual(NodePool(name, **fields).most, most)
-
-  @parameterized.parameters(
-    ("TPU:v5e-8", {}, "write 'v5e-8'"),
-    ("cpu:8", {}, "write 'cpu'"),
-    ("v5e-32", {"max_nodes": 3}, "one slice, whose 8 hosts"),
-    ("v5e-32", {"min_nodes": 1}, "add the pool once more"),
-    ("l4", {"min_nodes": 5}, "5 to 4 machines"),
-    ("l4", {"min_nodes": -1}, "the least is 0 or more"),
-    ("l4", {"max_nodes": 0}, "1 to 1000"),
-    ("l4:spot", {"reservation": "ours"}, "ask for 'l4'"),
-    ("l4", {"reservation": "Ours"}, "projects/PROJECT/reservations/NAME"),
-    ("l4", {"number": 0}, "use 1 to 999"),
-  )
-  def test_bad_pools_are_refused(
-    self, name: str, fields: Any, words: str
-  ) -> None:
-    """With what to write in place of it."""
-    with self.assertRaisesRegex(errors.ConfigError, re.escape(words)):
-      NodePool(name, **fields)
-
-  def test_unknown_accelerators_are_refused(self) -> None:
-    """As everywhere, with the nearest one."""
-    with self.assertRaisesRegex(errors.AcceleratorError, "did you mean"):
-      NodePool("v5d-8")
-
-  @parameterized.parameters("ours", "projects/theirs/reservations/ours")
-  def test_reservations(self, name: str) -> None:
-    """A project's own, and another's."""
-    self.assertEqual(NodePool("l4", reservation=name).reservation, name)
-
-
 class NamesTest(parameterized.TestCase):
   def test_names(self) -> None:
     """All that is made is called after project and cluster."""
@@ -134,12 +70,14 @@ class NamesTest(parameterized.TestCase):
     self.assertEqual(made.repository, builder.REPOSITORY)
     self.assertEqual(made.repository_location, "europe")
 
-  @parameterized.parameters((False, "us-east5-a"), (True, "us-east5"))
-  def test_where_the_cluster_is(self, regional: bool, location: str) -> None:
+  @parameterized.parameters("us-east5-a", "us-south1-ai1b")
+  def test_where_the_cluster_is(self, zone: str) -> None:
     """In its zone, or in its region."""
-    made = _config(zone="us-east5-a", regional=regional)
-    self.assertEqual(made.location, location)
-    self.assertEqual(made.region, "us-east5")
+    made = _config(zone=zone)
+    self.assertEqual(made.location, zone)
+    self.assertEqual(made.region, zone.rpartition("-")[0])
+    regional = _config(zone=zone, regional=True)
+    self.assertEqual(regional.location, made.region)
 
   def test_projects_of_a_domain(self) -> None:
     """Their colon is in no bucket's name, and an address turns them round."""
@@ -214,6 +152,7 @@ class CheckTest(parameterized.TestCase):
     ({"project": "123456789012"}, "is the number of a project"),
     ({"zone": "us-central1"}, "such as 'us-central1-a'"),
     ({"zone": "moon"}, "no zone is called 'moon'"),
+    ({"zone": "us-central1-a-b"}, "no zone is called"),
     ({"cluster": "Keras"}, "no cluster can be called 'Keras'"),
     ({"cluster": "a" * 41}, "up to 40"),
     ({"cluster": "a-"}, "no dash last"),
@@ -243,7 +182,7 @@ class CheckTest(parameterized.TestCase):
     # What the table knows, and what it does not.
     for zone in ("us-a1-a", "asia-b1-b"):
       _config(zone=zone, pools=pools).check_zone(table)
-    _config(zone="us-b1-b", pools=(NodePool("t4"),)).check_zone(table)
+    _config(zone="us-b1-b", pools=(NodePool("p100"),)).check_zone(table)
 
   def test_our_table(self) -> None:
     """It is looked at where no other is given."""
@@ -276,12 +215,6 @@ class JsonTest(absltest.TestCase):
     self.assertLen({_config(), _config()}, 1)
     with self.assertRaises(dataclasses.FrozenInstanceError):
       _config().zone = "x"  # pyrefly: ignore[read-only]
-
-  def test_pools_keep_their_accelerator(self) -> None:
-    """Every name of the registry is a pool's."""
-    for name in _NAMES:
-      kind = NodePool(name, min_nodes=0).kind
-      self.assertEqual(kind, parse_accelerator(name))
 
 
 if __name__ == "__main__":

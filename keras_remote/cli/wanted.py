@@ -24,6 +24,11 @@ _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 _PLACE = ("project", "zone", "cluster", "namespace")
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 CLUSTER = "keras-remote"
+_HINT = (
+  "What jobs can ask for, such as v5e-8, l4 or h100x8; with :spot, machines",
+  "that may be taken away; cpu for nothing else. All of them: `keras-remote",
+  "accelerators`",
+)
 # What is taken over as it is asked for.
 _ALONE = ("regional", "private_nodes", "retention_days", "release_channel")
 
@@ -242,11 +247,8 @@ def pools_asked() -> tuple[NodePool, ...]:
       "no accelerator is named: set --accelerator, to cpu for none; "
       "`keras-remote accelerators` lists them"
     )
-  click.echo(
-    "An accelerator such as v5e-8, l4 or h100x8, with :spot for machines that "
-    "may be taken away; cpu for none. `keras-remote accelerators` lists them.",
-    err=True,
-  )
+  for line in _HINT:
+    click.echo(line, err=True)
   return (
     asking.ask(
       "The accelerator", lambda text: pool_of(text, None, None), "cpu"

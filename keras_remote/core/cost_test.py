@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 from pathlib import Path
+from typing import Any
 
 from absl.testing import absltest, parameterized
 
@@ -31,7 +32,7 @@ class CostTest(parameterized.TestCase):
       wanted = Wanted(context=context)
       return open_backend(name, Home(Path(folder)), wanted)
 
-  def spec(self, timeout: float | None = _DAY, **fields: object) -> JobSpec:
+  def spec(self, timeout: float | None = _DAY, **fields: Any) -> JobSpec:
     spec = job_spec(submitted="2026-01-02T12:05:00.000+00:00")
     return dataclasses.replace(
       spec,

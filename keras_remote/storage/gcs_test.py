@@ -242,7 +242,7 @@ class GcsStoreTest(_OnEmulator):
     (Fault(401), errors.StoreAccessError, "application-default login"),
     (
       Fault(404, body=b"The specified bucket does not exist."),
-      errors.StoreError,
+      errors.BucketNotFoundError,
       "buckets create",
     ),
   )

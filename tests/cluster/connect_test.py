@@ -16,7 +16,7 @@ from absl.testing import absltest
 from kubernetes import client
 
 from keras_remote import clock
-from keras_remote.backend.k8s import links
+from keras_remote.backend.k8s import rights
 from tests.cluster.api_proxy import ApiProxy
 from tests.cluster.call_case import CallTest
 from tests.cluster.namespace import POD_SECONDS, REQUEST_SECONDS
@@ -60,15 +60,6 @@ except keras_remote.KerasRemoteError as error:
 """
 
 
-def _rule(right: links.Right) -> dict[str, list[str]]:
-  part = f"/{right.part}" if right.part else ""
-  return {
-    "apiGroups": [right.kind.api_group],
-    "resources": [right.kind.plural + part],
-    "verbs": [right.verb],
-  }
-
-
 class GkeCase(CallTest):
   """A project `p` whose cluster `train` is the real one, through a proxy."""
 
@@ -78,9 +69,9 @@ class GkeCase(CallTest):
     self.cloud = self.enter_context(GoogleCloud())
     authority = Path(self.folder, "proxy.crt").read_text()
     self.cloud.add("p", _ZONE, "train", self.proxy.url, authority)
-    self.cloud.token = self.token
+    self.cloud.token = self.bound_token
     self.given: list[str] = []
-    self.user()
+    self.make_user()
     del self.environ["KERAS_REMOTE_CONTEXT"]
     self.environ |= {
       **self.cloud.login(self.folder),
@@ -90,38 +81,19 @@ class GkeCase(CallTest):
       "KERAS_REMOTE_CLUSTER": "train",
     }
 
-  def user(self) -> None:
+  def make_user(self) -> None:
     """A service account with the rights that `doctor` asks for, and no more."""
-    self.core.create_namespaced_service_account(
-      self.namespace,
-      {"metadata": {"name": "user"}},
-      _request_timeout=REQUEST_SECONDS,
-    )
     rules: Any = client.RbacAuthorizationV1Api(self.api)
-    rules.create_namespaced_role(
-      self.namespace,
-      {
-        "metadata": {"name": "user"},
-        "rules": [_rule(right) for right in (*links.RIGHTS, *links.FURTHER)],
-      },
-      _request_timeout=REQUEST_SECONDS,
-    )
     role = {
-      "apiGroup": "rbac.authorization.k8s.io",
-      "kind": "Role",
-      "name": "user",
+      "metadata": {"name": "user"},
+      "rules": rights.rules((*rights.RIGHTS, *rights.FURTHER)),
     }
-    rules.create_namespaced_role_binding(
-      self.namespace,
-      {
-        "metadata": {"name": "user"},
-        "roleRef": role,
-        "subjects": [{"kind": "ServiceAccount", "name": "user"}],
-      },
-      _request_timeout=REQUEST_SECONDS,
+    rules.create_namespaced_role(
+      self.namespace, role, _request_timeout=REQUEST_SECONDS
     )
+    self.user("user", "Role", "user")
 
-  def token(self) -> str:
+  def bound_token(self) -> str:
     """A token that counts for as long as a Secret of its own is there."""
     name = f"token-{len(self.given)}"
     self.given.append(name)

@@ -89,9 +89,7 @@ def lws() -> Path:
   def make(folder: Path) -> None:
     folder.mkdir()
     _compile("lws", folder / "manager", package=f"{_LWS}/cmd")
-    source = SOURCES / "lws"
-    listed = ("go", "list", "-C", source, "-m", "-f", "{{.Dir}}", _LWS)
-    module = Path(run(*listed).strip())
+    module = lws_module()
     objects = [
       each
       for name in _LWS_MANIFESTS
@@ -101,6 +99,13 @@ def lws() -> Path:
     (folder / "manifests.json").write_text(json.dumps(objects))
 
   return built("lws", _inputs("lws", repr(_LWS_MANIFESTS)), make)
+
+
+def lws_module() -> Path:
+  """The sources of LeaderWorkerSets, with the manifest of their release."""
+  source = SOURCES / "lws"
+  listed = ("go", "list", "-C", source, "-m", "-f", "{{.Dir}}", _LWS)
+  return Path(run(*listed).strip())
 
 
 def fake_gcs() -> Path:

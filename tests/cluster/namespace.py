@@ -1,7 +1,9 @@
 """A namespace for each test, and pods in it."""
 
+import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from absl.testing import absltest
@@ -49,6 +51,51 @@ class NamespaceTest(absltest.TestCase):
       self.core.list_namespaced_service_account,
       lambda account: account.metadata.name == "default",
     )
+
+  def user(self, name: str, kind: str, role: str) -> Path:
+    """The kubeconfig of a new service account with a role.
+
+    Args:
+      kind: Role or ClusterRole.
+    """
+    account = {"metadata": {"name": name}}
+    self.core.create_namespaced_service_account(
+      self.namespace, account, _request_timeout=REQUEST_SECONDS
+    )
+    group = "rbac.authorization.k8s.io"
+    binding = {
+      "metadata": {"name": name},
+      "roleRef": {"apiGroup": group, "kind": kind, "name": role},
+      "subjects": [{"kind": "ServiceAccount", "name": name}],
+    }
+    rbac: Any = client.RbacAuthorizationV1Api(self.api)
+    rbac.create_namespaced_role_binding(
+      self.namespace, binding, _request_timeout=REQUEST_SECONDS
+    )
+    settings, context = self.api.configuration, self.cluster.context
+    server = {
+      "server": settings.host,
+      "certificate-authority": settings.ssl_ca_cert,
+    }
+    document = {
+      "apiVersion": "v1",
+      "kind": "Config",
+      "current-context": context,
+      "clusters": [{"name": "cluster", "cluster": server}],
+      "users": [{"name": name, "user": {"token": self.token(name)}}],
+      "contexts": [
+        {"name": context, "context": {"cluster": "cluster", "user": name}}
+      ],
+    }
+    path = Path(self.create_tempdir().full_path, f"{name}.json")
+    path.write_text(json.dumps(document))
+    return path
+
+  def token(self, account: str) -> str:
+    """A token of the namespace's service account."""
+    return self.core.create_namespaced_service_account_token(
+      account, self.namespace, {"spec": {}}, _request_timeout=REQUEST_SECONDS
+    ).status.token
 
   def create_pod(
     self,

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from absl.testing import absltest
-from kubernetes import client
 
 from keras_remote import errors
 from keras_remote.backend.base import Submission, Wanted
@@ -142,7 +140,7 @@ class PathwaysTest(NamespaceTest):
     """Whoever has the leader's Secret: this one, and nothing else."""
     self.submit()
     self.submit(_OTHER)
-    token = self.token()
+    token = self.proof()
     self.assertEqual(self.asked("GET", SECRETS, JOB_ID, token), 403)
     for kind in (SETS, JOBS):
       self.assertEqual(self.asked("GET", kind, JOB_ID, token), 403)
@@ -154,7 +152,7 @@ class PathwaysTest(NamespaceTest):
 
   def test_who_may_make_it(self) -> None:
     """Not who may edit a namespace, but who was given what the error says."""
-    user = self.user()
+    user = self.user("maker", "ClusterRole", "edit")
     with (
       environment(KUBECONFIG=str(user)),
       self.assertRaises(errors.ClusterAccessError) as raised,
@@ -178,7 +176,7 @@ class PathwaysTest(NamespaceTest):
     except FileNotFoundError:
       self.skipTest("kubectl is not installed")
 
-  def token(self) -> str:
+  def proof(self) -> str:
     """What the leader's Secret proves, once the cluster has filled it in."""
 
     def found() -> Any:
@@ -209,48 +207,6 @@ class PathwaysTest(NamespaceTest):
   @property
   def maker(self) -> str:
     return f"system:serviceaccount:{self.namespace}:maker"
-
-  def user(self) -> Path:
-    """The kubeconfig of one who may edit the namespace."""
-    rbac: Any = client.RbacAuthorizationV1Api(self.api)
-    self.core.create_namespaced_service_account(
-      self.namespace,
-      {"metadata": {"name": "maker"}},
-      _request_timeout=REQUEST_SECONDS,
-    )
-    binding = {
-      "metadata": {"name": "maker"},
-      "roleRef": {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "ClusterRole",
-        "name": "edit",
-      },
-      "subjects": [{"kind": "ServiceAccount", "name": "maker"}],
-    }
-    rbac.create_namespaced_role_binding(
-      self.namespace, binding, _request_timeout=REQUEST_SECONDS
-    )
-    settings, name = self.api.configuration, self.cluster.context
-    token = self.core.create_namespaced_service_account_token(
-      "maker", self.namespace, {"spec": {}}, _request_timeout=REQUEST_SECONDS
-    ).status.token
-    server = {
-      "server": settings.host,
-      "certificate-authority": settings.ssl_ca_cert,
-    }
-    document = {
-      "apiVersion": "v1",
-      "kind": "Config",
-      "current-context": name,
-      "clusters": [{"name": "cluster", "cluster": server}],
-      "users": [{"name": "maker", "user": {"token": token}}],
-      "contexts": [
-        {"name": name, "context": {"cluster": "cluster", "user": "maker"}}
-      ],
-    }
-    path = self.folder / "maker.yaml"
-    path.write_text(yaml.safe_dump(document))
-    return path
 
 
 if __name__ == "__main__":

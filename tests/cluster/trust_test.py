@@ -9,7 +9,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from absl.testing import absltest, parameterized
 from kubernetes import client
 
@@ -206,12 +205,6 @@ class TrustTest(CallTest, parameterized.TestCase):
       )
     self.assertEqual(raised.exception.status, 422)
 
-  def token(self, account: str) -> str:
-    """A token of the namespace's service account."""
-    return self.core.create_namespaced_service_account_token(
-      account, self.namespace, {"spec": {}}, _request_timeout=REQUEST_SECONDS
-    ).status.token
-
   def asked(self, method: str, path: str, token: str) -> int:
     """The status of the API server's answer to who has the token."""
     settings = self.api.configuration
@@ -297,11 +290,6 @@ class TrustTest(CallTest, parameterized.TestCase):
   def viewer(self) -> Path:
     """The kubeconfig of one who may look at Jobs, pods and their logs."""
     rbac: Any = client.RbacAuthorizationV1Api(self.api)
-    self.core.create_namespaced_service_account(
-      self.namespace,
-      {"metadata": {"name": "viewer"}},
-      _request_timeout=REQUEST_SECONDS,
-    )
     look = ["get", "list", "watch"]
     rules = [
       {
@@ -315,36 +303,7 @@ class TrustTest(CallTest, parameterized.TestCase):
       {"metadata": {"name": "viewer"}, "rules": rules},
       _request_timeout=REQUEST_SECONDS,
     )
-    binding = {
-      "metadata": {"name": "viewer"},
-      "roleRef": {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "Role",
-        "name": "viewer",
-      },
-      "subjects": [{"kind": "ServiceAccount", "name": "viewer"}],
-    }
-    rbac.create_namespaced_role_binding(
-      self.namespace, binding, _request_timeout=REQUEST_SECONDS
-    )
-    settings, name = self.api.configuration, self.cluster.context
-    server = {
-      "server": settings.host,
-      "certificate-authority": settings.ssl_ca_cert,
-    }
-    document = {
-      "apiVersion": "v1",
-      "kind": "Config",
-      "current-context": name,
-      "clusters": [{"name": "cluster", "cluster": server}],
-      "users": [{"name": "viewer", "user": {"token": self.token("viewer")}}],
-      "contexts": [
-        {"name": name, "context": {"cluster": "cluster", "user": "viewer"}}
-      ],
-    }
-    path = self.folder / "viewer.yaml"
-    path.write_text(yaml.safe_dump(document))
-    return path
+    return self.user("viewer", "Role", "viewer")
 
 
 if __name__ == "__main__":

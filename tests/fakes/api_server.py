@@ -22,6 +22,24 @@ Object = dict[str, Any]
 Place = tuple[str, str]
 
 _LOOK = 0.02
+_APPLIES = "application/apply-patch+yaml"
+# What it says that there is; whether in a namespace.
+_RESOURCES = {
+  "api/v1": {
+    "Namespace": ("namespaces", False),
+    "ServiceAccount": ("serviceaccounts", True),
+    "ResourceQuota": ("resourcequotas", True),
+  },
+  "apis/rbac.authorization.k8s.io/v1": {
+    "Role": ("roles", True),
+    "RoleBinding": ("rolebindings", True),
+    "ClusterRole": ("clusterroles", False),
+    "ClusterRoleBinding": ("clusterrolebindings", False),
+  },
+  "apis/apiextensions.k8s.io/v1": {
+    "CustomResourceDefinition": ("customresourcedefinitions", False),
+  },
+}
 
 
 @dataclass(frozen=True)
@@ -142,6 +160,8 @@ class ApiServer(LocalServer):
         if "dryRun" in request.query:
           return 201, request.body
         return 201, self.put(path, request.body)
+      case "PATCH" if request.headers["Content-Type"] == _APPLIES:
+        return self._applied(path, name, request)
       case "PATCH":
         found = self.get(path, name)
         if not found:
@@ -169,9 +189,15 @@ class ApiServer(LocalServer):
         return 200, {"gitVersion": "v1.34.0"}
       case ("GET", "api", "v1", "namespaces"):
         there = name in self.namespaces
+        metadata = {"name": name, "resourceVersion": "1"}
         return (
-          (200, {"kind": "Namespace"}) if there else (404, _status("not found"))
+          (200, {"kind": "Namespace", "metadata": metadata})
+          if there
+          else (404, _status("not found"))
         )
+      case ("PATCH", "api", "v1", "namespaces"):
+        self.namespaces.add(name)
+        return 200, {"metadata": {"name": name, "resourceVersion": "1"}}
       case ("POST", "api", "v1") if name == "namespaces":
         self.namespaces.add(request.body["metadata"]["name"])
         return 201, {}
@@ -180,14 +206,33 @@ class ApiServer(LocalServer):
         right = f"{asked['verb']} {asked['resource']}"
         right += f"/{asked['subresource']}" if asked["subresource"] else ""
         return 201, {"status": {"allowed": right not in self.forbidden}}
-      case ("GET", "apis", group):
-        there = f"{group}/{name}" in self.groups
-        return (
-          (200, {"kind": "APIResourceList"})
-          if there
-          else (404, _status("not found"))
-        )
+      case ("GET", *group) if group and group[0] in ("api", "apis"):
+        return self._group("/".join((*group, name)))
     return None
+
+  def _group(self, path: str) -> tuple[int, Object] | None:
+    """What there is of a group's version; None where it is none's path."""
+    if path.count("/") != path.startswith("apis/") + 1:
+      return None
+    known = _RESOURCES.get(path, {})
+    if not known and path.removeprefix("apis/") not in self.groups:
+      return 404, _status("not found")
+    resources = [
+      {"kind": kind, "name": plural, "namespaced": namespaced}
+      for kind, (plural, namespaced) in known.items()
+    ]
+    return 200, {"kind": "APIResourceList", "resources": resources}
+
+  def _applied(
+    self, path: str, name: str, request: Request
+  ) -> tuple[int, Object]:
+    """A server-side apply; of fields that went it knows those of lists."""
+    managers = {"managedFields": [{"manager": request.query["fieldManager"]}]}
+    body = _merged(request.body, {"metadata": managers})
+    found = self.get(path, name)
+    merged = _merged(found or {}, body)
+    same = found is not None and merged == found
+    return 200, found if same and found else self.put(path, merged)
 
   def watch(self, request: Request, send: Callable[[bytes], None]) -> None:
     """Sends changes until it is cut off."""

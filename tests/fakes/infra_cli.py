@@ -3,15 +3,15 @@
 import sys
 from pathlib import Path
 
+from keras_remote.cli.infra.program import import_ids, program
 from keras_remote.cli.infra.tools import Tools
 from keras_remote.cli.main import cli
-from tests.fakes.programs import ids, large
 from tests.fakes.pulumi_engine import Cloud, opener
 
 
 def tools(path: Path) -> Tools:
   """What commands take to work on that cloud."""
-  return Tools(opener(Cloud(path)), large, ids)
+  return Tools(opener(Cloud(path)), program, import_ids)
 
 
 if __name__ == "__main__":

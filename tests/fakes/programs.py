@@ -12,10 +12,7 @@ from keras_remote.cli.infra.kinds import (
   CLUSTER,
   POOL,
   REPOSITORY,
-  SERVICE,
 )
-
-_RIGHT = "gcp:projects/iAMMember:IAMMember"
 
 
 class _Resource(pulumi.CustomResource):
@@ -60,18 +57,3 @@ def ids(config: InfraConfig) -> dict[str, str]:
   """What Google may know before, by the names here."""
   names = ("cluster", "jobs", "images", *(p.name for p in config.every_pool))
   return {name: f"{config.project}/{name}" for name in names}
-
-
-def large(
-  config: InfraConfig, *, adopted: Mapping[str, str] | None = None
-) -> Program:
-  """The same with several of what nobody reads one by one."""
-
-  def program() -> None:
-    small(config, adopted=adopted)()
-    for name in ("compute", "container"):
-      _Resource(SERVICE, name, {"service": f"{name}.googleapis.com"})
-    for role in ("roles/logging.logWriter", "roles/monitoring.viewer"):
-      _Resource(_RIGHT, role, {"role": role, "member": "nodes"})
-
-  return program

@@ -1,21 +1,16 @@
 """An engine without Pulumi's program, and the cloud that it works on.
 
-Programs are really run, under Pulumi's own mocks. What the engine and the
+Programs are really run, by `pulumi_monitor`. What the engine and the
 cloud have is one JSON file, so that a test's processes share it: it passes
 `tests/engine_contract.py` as Pulumi does.
 """
 
-import asyncio
 import contextlib
 import dataclasses
 import json
 from collections.abc import Collection, Generator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import pulumi
-from pulumi.runtime.stack import run_pulumi_func
 
 from keras_remote.cli.infra.engine import (
   Change,
@@ -31,6 +26,8 @@ from keras_remote.cli.infra.engine import (
   StoppedError,
 )
 from keras_remote.cli.infra.words import title
+from tests.fakes import pulumi_monitor
+from tests.fakes.pulumi_monitor import Registered
 
 _LOCKED = (
   "error: the stack is currently locked by 1 lock(s). Either wait for the "
@@ -205,11 +202,12 @@ class FakeEngine:
     self._cloud.locked = ""
     self._cloud.save()
 
-  def _plan(self, wanted: list[Resource]) -> Generator[Change]:
+  def _plan(self, wanted: list[Registered]) -> Generator[Change]:
     known = {resource.key: resource for resource in self._resources()}
-    for resource in wanted:
+    for each in wanted:
+      resource = Resource(each.type, each.name, each.inputs)
       old = known.pop(resource.key, None)
-      yield Change(_op(old, resource), resource)
+      yield Change(_op(old, each), resource)
     for old in reversed(list(known.values())):
       yield Change(Op.DELETE, old)
 
@@ -264,75 +262,39 @@ class FakeEngine:
     self._stack[resource.key] = dataclasses.asdict(resource)
 
 
-def registered(program: Program) -> list[Resource]:
-  """The resources that a program registers, in the order of their keys.
+def registered(program: Program) -> list[Registered]:
+  """The resources that a program registers, each after what it needs.
 
   Raises:
     EngineError: the program raises.
   """
-  mocks = _Mocks()
-  loops: list[asyncio.AbstractEventLoop] = []
-
-  def begin() -> None:
-    # Pulumi makes them itself where there are none, and closes none.
-    loops.append(asyncio.new_event_loop())
-    asyncio.set_event_loop(loops[-1])
-
-  async def run() -> None:
-    threads = ThreadPoolExecutor(4, "mocks", initializer=begin)
-    asyncio.get_running_loop().set_default_executor(threads)
-    pulumi.runtime.set_mocks(mocks, "keras-remote", "stack")
-    await run_pulumi_func(program)
-
   try:
-    asyncio.run(run())
+    found = list(pulumi_monitor.record(program).resources)
   except Exception as error:  # A program may raise anything.
     text = f"error: python inline source runtime error: {error}"
     raise EngineError(text, (Failure(None, text),)) from error
-  finally:
-    for loop in loops:
-      loop.close()
-  return sorted(mocks.found, key=lambda resource: resource.key)
+  ordered: list[Registered] = []
+  while found:
+    open_ends = {each.name for each in found}
+    ready = [each for each in found if open_ends.isdisjoint(each.after)]
+    ordered += ready
+    found = [each for each in found if each not in ready]
+  return ordered
 
 
 class _KilledError(Exception):
   """The process has no time for anything any more."""
 
 
-class _Mocks(pulumi.runtime.Mocks):
-  def __init__(self) -> None:
-    self.found: list[Resource] = []
-
-  def new_resource(
-    self, args: pulumi.runtime.MockResourceArgs
-  ) -> tuple[str | None, dict[Any, Any]]:
-    inputs = json.loads(json.dumps(args.inputs, sort_keys=True, default=str))
-    self.found.append(Resource(args.typ, args.name, inputs))
-    computed = {
-      "email": f"{args.name}@example.iam.gserviceaccount.com",
-      "member": f"serviceAccount:{args.name}@example.iam.gserviceaccount.com",
-      "name": args.name,
-    }
-    return f"{args.name}-id", {**computed, **args.inputs}
-
-  def call(
-    self, args: pulumi.runtime.MockCallArgs
-  ) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-    return {}, None
-
-
-def _op(old: Resource | None, new: Resource) -> Op:
+def _op(old: Resource | None, new: Registered) -> Op:
   if old is None:
     return Op.CREATE
-  names = {*old.inputs, *new.inputs}
-  changed = {n for n in names if _input(old, n) != _input(new, n)}
+  ignored = set(new.options.get("ignoreChanges", ()))
+  names = {*old.inputs, *new.inputs} - ignored
+  changed = {n for n in names if old.inputs.get(n) != new.inputs.get(n)}
   if not changed:
     return Op.SAME
   return Op.REPLACE if changed & _FIXED else Op.UPDATE
-
-
-def _input(resource: Resource, name: str) -> object:
-  return resource.inputs.get(name)
 
 
 def place(resource: Resource) -> str:

@@ -118,7 +118,7 @@ def _whole(text: str) -> float:
   return int(float(text)) if float(text).is_integer() else float(text)
 
 
-def record(program: Callable[[], None]) -> Recorded:
+def record(program: Callable[[], object]) -> Recorded:
   """What the program registers, in the order of their names."""
   monitor = _Monitor()
 
@@ -126,7 +126,11 @@ def record(program: Callable[[], None]) -> Recorded:
     mocks.set_mocks(
       monitor.mocks, PROJECT, STACK, preview=False, monitor=monitor
     )
-    await stack.run_pulumi_func(program)
+
+    def called() -> None:
+      program()
+
+    await stack.run_pulumi_func(called)
     root = settings.get_root_resource()
     assert isinstance(root, stack.Stack)
     return await pulumi.Output.all(**root.outputs).future() or {}

@@ -16,10 +16,12 @@ from keras_remote.cli.main import cli
 from keras_remote.core.settings import Profiles, profiles
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer
+from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
 from tests.fakes.environment import environment
 from tests.fakes.gcs_server import gcs_server
 from tests.fakes.google_cloud import GoogleCloud
 from tests.fakes.infra_cli import tools
+from tests.fakes.memory_store import MemoryStore
 from tests.fakes.pulumi_engine import Cloud
 
 PROJECT, ZONE = "my-project", "us-central1-a"
@@ -101,6 +103,14 @@ class InfraCase(parameterized.TestCase):
     record = State(PROJECT).record(InfraConfig(PROJECT, ZONE, cluster))
     assert record
     return record
+
+  def images(self) -> CloudBuildServer:
+    """What has images; a process that has it must not fork."""
+    server = self.enter_context(
+      CloudBuildServer(MemoryWorker(), lambda uri: MemoryStore())
+    )
+    self.enter_context(environment(CLOUD_BUILD_EMULATOR_HOST=server.address))
+    return server
 
   def kubernetes(self) -> ApiServer:
     """The API of the cluster that was made."""

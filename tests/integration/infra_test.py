@@ -1,9 +1,18 @@
 """Commands that make clusters, typed in a script: nobody is asked anything."""
 
+import grpc
 from absl.testing import absltest, parameterized
+from click.testing import CliRunner
+from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
 from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
+from keras_remote.cli.main import cli
+from keras_remote.job import index
+from keras_remote.job.state import State
+from keras_remote.storage.open import open_store
+from tests.fakes.environment import environment
+from tests.fakes.specs import job_spec
 from tests.integration.infra_case import (
   PROJECT,
   ZONE,
@@ -20,9 +29,9 @@ class UpTest(InfraCase):
   def test_first_up(self) -> None:
     """It makes all, saves a profile that leads there, and says what is next."""
     result = self.type("up", *_V5E, "--yes")
-    self.assertIn("+ make  cluster           keras-remote", result.stdout)
+    self.assertIn("+ make  cluster           keras-remote\n", result.stdout)
     self.assertIn("+ make  node pool         tpu-v5e-8", result.stdout)
-    self.assertIn("+ make  APIs              2", result.stdout)
+    self.assertIn("+ make  APIs              12", result.stdout)
     self.assertIn("costs  at most 38.40 USD an hour", result.stdout)
     self.assertIn(
       "a first job: keras-remote run --accelerator v5e-8 -- python train.py",
@@ -206,6 +215,13 @@ class UpTest(InfraCase):
     self.assertIn("gcloud auth application-default login", said)
     self.assertEqual(self.log, [])
 
+  def test_no_pulumi(self) -> None:
+    """Without Pulumi's program it is said how that is installed."""
+    with environment(PATH="/nowhere", HOME="/nowhere"):
+      result = CliRunner().invoke(cli, ["up", *_V5E], prog_name="keras-remote")
+    self.assertEqual(result.exit_code, 2)
+    self.assertIn("Pulumi program, which makes what", result.stderr)
+
 
 class DownTest(InfraCase):
   def test_down(self) -> None:
@@ -363,6 +379,10 @@ class PoolTest(InfraCase):
 
 
 class StatusTest(InfraCase):
+  def setUp(self) -> None:
+    super().setUp()
+    self.builds = self.images()
+
   def test_all_of_it(self) -> None:
     """Each part says what it is, and the machines what they cost."""
     self.up("--accelerator", "v5e-8")
@@ -375,6 +395,7 @@ class StatusTest(InfraCase):
     self.assertEqual(parts["nodes"]["data"], {"cpu": 1, "tpu-v5e-8": 1})
     self.assertEqual(parts["jobs"]["sentence"], "none now")
     self.assertEqual(parts["bucket"]["data"]["objects"], 0)
+    self.assertEqual(parts["images"]["data"], {"count": 0})
     nodes = {pool["name"]: pool["nodes"] for pool in found["pools"]}
     self.assertEqual(nodes, {"cpu": 1, "tpu-v5e-8": 1})
     self.assertEqual(found["an_hour_now"]["usd"], 9.6)
@@ -386,6 +407,10 @@ class StatusTest(InfraCase):
   def test_what_cannot_be_reached(self) -> None:
     """It says why in its row; the rest is shown, and it is no failure."""
     self.up("--accelerator", "v5e-8")
+    self.builds.fault = lambda method: (
+      grpc.StatusCode.PERMISSION_DENIED,
+      "not you",
+    )
     found = self.document("status", "status")
     self.assertFalse(found["parts"]["cluster"]["ok"])
     self.assertIn(
@@ -396,6 +421,26 @@ class StatusTest(InfraCase):
     text = self.type("status").stdout
     self.assertRegex(text, r"images +Artifact Registry did not tell")
     self.assertRegex(text, r"tpu-v5e-8 +v5e-8 +\? +4 +\?")
+
+  def test_images_and_jobs(self) -> None:
+    """Images are counted by what they are, jobs by how they are."""
+    self.up("--accelerator", "cpu")
+    for digest in ("sha256:1", "sha256:2", "sha256:1"):
+      build = cloud_build.Build()
+      build.results.images.append(cloud_build.BuiltImage(digest=digest))
+      self.builds.builds.append(build)
+    store = open_store("gs://my-project-keras-remote-jobs")
+    for job in ("train-20260101-000001-abcdef", "train-20260101-000002-abcdef"):
+      spec = job_spec(job, submitted="2026-01-01T00:00:00.000+00:00")
+      index.add(store, spec)
+      # A later keras_remote's, which has not ended.
+      store.write(f"jobs/{job}/spec.json", b'{"version": 99}')
+    index.add_ending(store, spec, State.SUCCEEDED)
+    parts = self.document("status", "status")["parts"]
+    self.assertEqual(parts["images"]["data"], {"count": 2})
+    self.assertEqual(parts["jobs"]["sentence"], "1 RUNNING")
+    (job,) = parts["jobs"]["data"]
+    self.assertEqual(job["id"], "train-20260101-000001-abcdef")
 
   def test_while_it_is_changed(self) -> None:
     """It is said who is at it, or was."""

@@ -16,7 +16,13 @@ from keras_remote import errors
 from keras_remote.backend.k8s import connection, container_api
 from keras_remote.backend.k8s.connection import PATIENT, Connection
 from keras_remote.backend.k8s.names import ClusterName, GkeCluster
-from keras_remote.backend.k8s.objects import PODS, Kind, Listing, Object
+from keras_remote.backend.k8s.objects import (
+  PODS,
+  Applied,
+  Kind,
+  Listing,
+  Object,
+)
 from keras_remote.backend.k8s.stream import Stream
 from keras_remote.home import Home
 
@@ -35,6 +41,10 @@ _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA = _METADATA.replace("Metadata;", "MetadataList;")
 _MERGE = "application/merge-patch+json"
+# JSON is YAML.
+_APPLY = "application/apply-patch+yaml"
+# Whose the fields are that `apply` writes.
+MANAGER = "keras-remote"
 
 _TOO_EARLY, _NOT_FOUND = 400, 404
 # Both are 409, and say which in a word.
@@ -71,10 +81,13 @@ class Cluster:
 
   def has(self, kind: Kind, name: str) -> bool:
     """Whether there is the object, however large it is."""
+    return self.metadata(kind, name) is not None
+
+  def metadata(self, kind: Kind, name: str) -> Object | None:
+    """What is said of the object, however large it is, or None."""
     with _allowing(_NOT_FOUND):
-      self._ask("GET", kind, name, accept=_METADATA)
-      return True
-    return False
+      return self._ask("GET", kind, name, accept=_METADATA)["metadata"]
+    return None
 
   def create(self, kind: Kind, body: Object) -> Object | None:
     """The new object; None where there is one of this name."""
@@ -88,9 +101,38 @@ class Cluster:
       return self._ask("POST", kind, body=body, retries=_CONTENDING)
     return None
 
-  def warnings(self, kind: Kind, body: Object) -> tuple[str, ...]:
-    """What the server would warn of if it created the object; it does not."""
-    response = self._send("POST", kind, query={"dryRun": "All"}, body=body)
+  def apply(self, kind: Kind, body: Object) -> Applied:
+    """Has there be the object, with these fields, whoever wrote them before.
+
+    Fields that an earlier call wrote, and this one does not have, go; those
+    that only others have written stay.
+    """
+    name = body["metadata"]["name"]
+    before = self.metadata(kind, name)
+    query = {"fieldManager": MANAGER, "force": "true"}
+    after = self._ask("PATCH", kind, name, query=query, body=body, sends=_APPLY)
+    if before is None:
+      return Applied.MADE
+    # An object that nothing was changed of keeps its version.
+    version = after["metadata"]["resourceVersion"]
+    same = before["resourceVersion"] == version
+    return Applied.SAME if same else Applied.CHANGED
+
+  def warnings(
+    self, kind: Kind, body: Object, *, once: bool = False
+  ) -> tuple[str, ...]:
+    """What the server would warn of if it created the object; it does not.
+
+    Args:
+      once: without trying again.
+    """
+    response = self._send(
+      "POST",
+      kind,
+      query={"dryRun": "All"},
+      body=body,
+      retries=False if once else PATIENT,
+    )
     with contextlib.closing(response), self.connection.translated():
       response.read()
       return tuple(response.headers.getlist("Warning"))
@@ -203,11 +245,12 @@ class Cluster:
     query: Mapping[str, str] | None = None,
     body: Object | None = None,
     accept: str = "application/json",
+    sends: str = "",
     retries: urllib3.Retry | bool = PATIENT,
   ) -> Any:
     within = f"namespaces/{self.namespace}/" if kind.namespaced else ""
     path = f"/{kind.group}/{within}{kind.plural}/{name}"
-    merges = method == "PATCH"
+    usual = _MERGE if method == "PATCH" else "application/json"
     stream = query is not None and not {"watch", "follow"}.isdisjoint(query)
     return self.connection.send(
       method,
@@ -216,7 +259,7 @@ class Cluster:
       body=body,
       headers={
         "Accept": accept,
-        "Content-Type": _MERGE if merges else "application/json",
+        "Content-Type": sends or usual,
       },
       timeout=_STREAM_TIMEOUT if stream else _TIMEOUT,
       retries=retries,

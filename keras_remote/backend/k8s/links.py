@@ -2,24 +2,17 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from keras_remote import clock, credentials, errors
 from keras_remote.backend.k8s import admission, needs
 from keras_remote.backend.k8s.cluster import Cluster
 from keras_remote.backend.k8s.connection import GkeWay
-from keras_remote.backend.k8s.objects import (
-  ACCOUNTS,
-  BINDINGS,
-  CONFIG_MAPS,
-  EVENTS,
-  JOBS,
-  PODS,
-  ROLES,
-  SECRETS,
-  SETS,
-  Kind,
-  Object,
+from keras_remote.backend.k8s.objects import ACCOUNTS, QUOTAS, Object
+from keras_remote.backend.k8s.rights import (
+  FURTHER,
+  GROUP_RIGHTS,
+  RIGHTS,
+  Right,
 )
 from keras_remote.checks import Check, Link, look_at
 from keras_remote.job import quantity
@@ -33,7 +26,6 @@ _RIGHTS = "rights"
 # Seconds for all questions about rights, which are asked side by side.
 _RIGHTS_LIMIT = 12.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_QUOTAS = Kind("api/v1", "resourcequotas")
 # What of quotas concerns jobs.
 _COUNTED = (
   "pods",
@@ -44,47 +36,6 @@ _COUNTED = (
   "memory",
   "gpu",
   "tpu",
-)
-
-
-@dataclass(frozen=True)
-class Right:
-  """What a user has to be let do in a namespace."""
-
-  verb: str
-  kind: Kind
-  part: str = ""
-
-  def __str__(self) -> str:
-    part = f"/{self.part}" if self.part else ""
-    return f"{self.verb} {self.kind.plural}{part}"
-
-
-def _rights_of(*rows: tuple[Kind, str]) -> tuple[Right, ...]:
-  return tuple(
-    Right(verb, kind) for kind, verbs in rows for verb in verbs.split()
-  )
-
-
-# Without these a call cannot be made, or its value not be had.
-RIGHTS = _rights_of(
-  (JOBS, "get list watch create delete"),
-  (PODS, "list watch deletecollection"),
-  (SECRETS, "get create patch delete"),
-  (CONFIG_MAPS, "get create"),
-)
-# Nor without these one of pathways.
-GROUP_RIGHTS = _rights_of(
-  (SETS, "get list create delete"),
-  (ACCOUNTS, "create"),
-  (ROLES, "create"),
-  (BINDINGS, "create"),
-)
-# Without these it is told less.
-FURTHER = (
-  Right("get", PODS, "log"),
-  Right("list", EVENTS),
-  Right("watch", EVENTS),
 )
 
 
@@ -254,7 +205,7 @@ def _account(cluster: Cluster, name: str) -> Check:
 def _quota(cluster: Cluster) -> Check:
   what = "quota"
   try:
-    quotas = cluster.list(_QUOTAS, "").items
+    quotas = cluster.list(QUOTAS, "").items
   except errors.ClusterAccessError:
     return Check(what, None, "you may not look at the namespace's quotas")
   rooms = [

@@ -1,5 +1,6 @@
 """The kinds of objects that a job is made of, as data."""
 
+import enum
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,19 @@ EVENTS = Kind("api/v1", "events")
 JOBS = Kind("apis/batch/v1", "jobs")
 NODES = Kind("api/v1", "nodes", namespaced=False)
 PODS = Kind("api/v1", "pods")
+QUOTAS = Kind("api/v1", "resourcequotas")
 ROLES = Kind("apis/rbac.authorization.k8s.io/v1", "roles")
 SECRETS = Kind("api/v1", "secrets")
 SERVICES = Kind("api/v1", "services")
 SETS = Kind("apis/leaderworkerset.x-k8s.io/v1", "leaderworkersets")
+
+
+class Applied(enum.StrEnum):
+  """What became of an object that was applied."""
+
+  MADE = enum.auto()
+  CHANGED = enum.auto()
+  SAME = enum.auto()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whose a resource is: ours alone, somebody's whom we joined, or kept."""
+"""Whose a resource is: ours, or somebody's whom we joined."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,14 @@ import pulumi
 
 @dataclass(frozen=True)
 class Ownership:
-  """What of the program's resources is not made and ended with the others.
+  """What of the program's resources was there before.
 
   Attributes:
-    adopted: ids of what was there before, by our names for it. It is changed
-      where it can be, never replaced, and left behind in the end.
-    kept: our names of what is left behind too.
+    adopted: its ids, by our names for it. It is changed where it can be, never
+      replaced, and left behind in the end.
   """
 
   adopted: Mapping[str, str] = field(default_factory=dict)
-  kept: frozenset[str] = frozenset()
 
   def options(
     self,
@@ -39,7 +37,7 @@ class Ownership:
       depends_on=list(after),
       ignore_changes=[*settled, *(foreign if adopted else ())],
       import_=self.adopted.get(name),
-      retain_on_delete=adopted or name in self.kept or None,
+      retain_on_delete=adopted or None,
       # Its name is said here, so that another one cannot be there beside it.
       delete_before_replace=True,
     )

@@ -63,7 +63,8 @@ def _pool(
     cluster=cluster.name,
     location=config.location,
     node_locations=[config.zone],
-    initial_node_count=1 if pool == config.cpu_pool else 0,
+    # It counts once: nothing fills a pool up to its minimum by itself.
+    initial_node_count=pool.min_nodes,
     # In one zone this is all of them; a total is refused for TPUs.
     autoscaling=container.NodePoolAutoscalingArgs(
       min_node_count=pool.min_nodes,

@@ -130,6 +130,15 @@ class PodsTest(parameterized.TestCase):
       self.assertEqual(pool.inputs["autoscaling"]["maxNodeCount"], hosts)
       self.assertEqual(pool.inputs["autoscaling"]["minNodeCount"], 0)
 
+  def test_sizes_change_in_place(self) -> None:
+    """A pool begins with its least; later only the autoscaler is told."""
+    pools = (NodePool("l4", min_nodes=2, max_nodes=3),)
+    config = InfraConfig("my-project", "us-central1-a", pools=pools)
+    pool = record(program(config))["pool-gpu-l4"]
+    self.assertEqual(pool.inputs["initialNodeCount"], 2)
+    self.assertEqual(pool.inputs["autoscaling"]["minNodeCount"], 2)
+    self.assertIn("initialNodeCount", pool.options["ignoreChanges"])
+
 
 if __name__ == "__main__":
   absltest.main()

@@ -1,6 +1,6 @@
 """All that a cluster consists of, in order: the program that Pulumi runs."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import pulumi
 
@@ -20,26 +20,16 @@ from keras_remote.cli.infra.services import services
 
 
 def program(
-  config: InfraConfig,
-  *,
-  adopted: Mapping[str, str] | None = None,
-  kept: Collection[str] = (),
+  config: InfraConfig, *, adopted: Mapping[str, str] | None = None
 ) -> Callable[[], None]:
   """The program for a cluster.
 
   Args:
     adopted: what was there before, as some of `import_ids`: it is joined, not
-      made, and not taken down; to be said each time.
-    kept: what is not taken down either, such as "bucket"; as of the next `up`.
-
-  Raises:
-    ValueError: a name is none of `import_ids`.
+      made, and not taken down; to be said each time. What the config does not
+      ask for any more counts for nothing here.
   """
-  ownership = Ownership(adopted or {}, frozenset(kept))
-  known = import_ids(config).keys()
-  for name in (*ownership.adopted, *ownership.kept):
-    if name not in known:
-      raise ValueError(f"{name} is none of {', '.join(known)}")
+  ownership = Ownership(adopted or {})
 
   def run() -> None:
     enabled = services(config)

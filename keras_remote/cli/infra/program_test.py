@@ -169,11 +169,6 @@ class GoldenTest(parameterized.TestCase):
     adopted = {name: ids[name] for name in ("cluster", "bucket", "repository")}
     self.assert_differs("adopted", _record(config, adopted=adopted))
 
-  def test_kept(self) -> None:
-    """What holds data stays when the rest goes."""
-    found = _record(_config(), kept=["bucket", "repository"])
-    self.assert_differs("kept", found)
-
   def assert_differs(self, name: str, found: Recorded) -> None:
     self.assert_golden(name, _difference(self.base, found))
 
@@ -215,12 +210,10 @@ class ProgramTest(absltest.TestCase):
     made = {each.name for each in found.resources}
     self.assertNoCommonElements(made, ["network", "subnet", "webhooks"])
 
-  def test_what_it_does_not_make(self) -> None:
-    """A name that was misspelt is refused: else it would be taken down."""
-    with self.assertRaisesRegex(ValueError, "buckets is none of cluster, "):
-      program(_config(), kept=["buckets"])
-    with self.assertRaisesRegex(ValueError, "pool-l4 is none of cluster, "):
-      program(_config(), adopted={"pool-l4": "x"})
+  def test_what_is_not_asked_for_any_more(self) -> None:
+    """A pool that was adopted, and then removed, is no resource of ours."""
+    found = _record(_config(), adopted={"pool-gpu-l4": "an/id"})
+    self.assertEqual(found, _record(_config()))
 
   def test_everything_is_labelled(self) -> None:
     """What takes no labels says in its description whose it is."""

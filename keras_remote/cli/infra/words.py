@@ -5,6 +5,7 @@ from keras_remote.cli.infra.engine import Resource
 _NOUNS = {
   "gcp:artifactregistry/repository:Repository": "image repository",
   "gcp:artifactregistry/repositoryIamMember:RepositoryIamMember": "right",
+  "gcp:compute/firewall:Firewall": "firewall rule",
   "gcp:compute/network:Network": "network",
   "gcp:compute/resourcePolicy:ResourcePolicy": "placement policy",
   "gcp:compute/router:Router": "router",

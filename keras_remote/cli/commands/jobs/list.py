@@ -73,10 +73,10 @@ def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
 
 
 def _document(job: "Lasting | None") -> dict[str, object] | None:
-  return job and {
-    "seconds": round(job.seconds),
-    "usd_an_hour": job.price and job.price.usd,
-  }
+  if job is None:
+    return None
+  usd_an_hour = job.price.usd if job.price else None
+  return {"seconds": round(job.seconds), "usd_an_hour": usd_an_hour}
 
 
 def _noted(jobs: "Sequence[Lasting]") -> list[str | Table]:

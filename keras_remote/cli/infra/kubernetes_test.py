@@ -1,0 +1,224 @@
+"""The Kubernetes side as data, and how it gets into a cluster."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+from absl.testing import absltest, parameterized
+
+from keras_remote import errors
+from keras_remote.backend.k8s.objects import (
+  BINDINGS,
+  QUOTAS,
+  SETS,
+  Applied,
+  Kind,
+  Object,
+)
+from keras_remote.backend.k8s.rights import EVERY
+from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra import kubernetes
+from keras_remote.progress import Step
+from tests.fakes.api_server import Request
+from tests.fakes.kubernetes_case import NAMESPACE, KubernetesCase
+
+_ROOT = Path(__file__).parents[3]
+_GOLDEN = _ROOT / "tests/golden/infra/kubernetes.yaml"
+_CONFIG = InfraConfig(
+  project="my-project",
+  zone="us-central1-a",
+  cluster="train",
+  namespace=NAMESPACE,
+  members=(
+    "user:ada@example.com",
+    "group:ml@example.com",
+    "serviceAccount:ci@my-project.iam.gserviceaccount.com",
+  ),
+  quota=(("requests.google.com/tpu", "16"), ("count/jobs.batch", "50")),
+)
+_DEFINITION: Object = {
+  "apiVersion": "apiextensions.k8s.io/v1",
+  "kind": "CustomResourceDefinition",
+  "metadata": {"name": "leaderworkersets.leaderworkerset.x-k8s.io"},
+}
+_CONTROLLER: Object = {
+  "apiVersion": "v1",
+  "kind": "ServiceAccount",
+  "metadata": {"name": "controller", "namespace": "lws-system"},
+}
+_SYSTEM: Object = {
+  "apiVersion": "v1",
+  "kind": "Namespace",
+  "metadata": {"name": "lws-system"},
+}
+_DEFINITIONS = Kind(
+  "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False
+)
+
+
+class ObjectsTest(parameterized.TestCase):
+  def test_all(self) -> None:
+    """Each object and each right in it is on a page that somebody looks at."""
+    made = yaml.safe_dump_all(kubernetes.objects(_CONFIG), sort_keys=False)
+    if not _GOLDEN.exists():
+      _GOLDEN.parent.mkdir(parents=True, exist_ok=True)
+      _GOLDEN.write_text(made)
+      self.fail(f"{_GOLDEN} is made anew: look at it")
+    self.assertEqual(made, _GOLDEN.read_text())
+
+  def test_the_least(self) -> None:
+    """With no namespace of its own and no quota there is none of these."""
+    config = dataclasses.replace(_CONFIG, namespace="default", quota=())
+    kinds = {each["kind"] for each in kubernetes.objects(config)}
+    self.assertNoCommonElements(kinds, {"Namespace", "ResourceQuota"})
+
+  def test_members_have_what_calls_take(self) -> None:
+    """No right more, and none that is everybody's."""
+    (role,) = (
+      each for each in kubernetes.objects(_CONFIG) if each["kind"] == "Role"
+    )
+    given = {
+      (group, resource, verb)
+      for rule in role["rules"]
+      for group in rule["apiGroups"]
+      for resource in rule["resources"]
+      for verb in rule["verbs"]
+    }
+    taken = {(r.kind.api_group, r.resource, r.verb) for r in EVERY}
+    self.assertEqual(given, taken)
+    self.assertNotIn("*", {word for right in given for word in right})
+
+  @parameterized.parameters(
+    ("user:ada@example.com", "User", "ada@example.com"),
+    ("group:ml@example.com", "Group", "ml@example.com"),
+    ("serviceAccount:ci@p.iam.gserviceaccount.com", "User", "ci@p.iam"),
+  )
+  def test_whom_a_member_is(self, member: str, kind: str, name: str) -> None:
+    """Google tells the cluster an address, of people and programs alike."""
+    found = kubernetes.subject(member)
+    self.assertEqual(found["kind"], kind)
+    self.assertStartsWith(found["name"], name)
+
+
+class ApplyTest(KubernetesCase):
+  def apply(self, **changed: Any) -> dict[str, Applied]:
+    config = dataclasses.replace(_CONFIG, **changed)
+    done = kubernetes.apply(self.cluster, config)
+    self.said = kubernetes.summary(done)
+    return {each.kind: each.how for each in done}
+
+  def test_twice(self) -> None:
+    """The second time nothing is changed, which is said."""
+    first = self.apply()
+    del first["Namespace"]  # It was there.
+    self.assertEqual(set(first.values()), {Applied.MADE})
+    self.assertIn("6 objects made", self.said)
+    self.assertEqual(set(self.apply().values()), {Applied.SAME})
+    self.assertEqual(self.said, "Kubernetes: all 7 objects are as they were")
+
+  def test_what_is_asked_for_no_more(self) -> None:
+    """Members lose what they had, and the quota goes."""
+    self.apply()
+    changed = self.apply(members=(), quota=())
+    self.assertEqual(changed["RoleBinding"], Applied.CHANGED)
+    self.assertEqual(self.found(BINDINGS, "keras-remote")["subjects"], [])
+    self.assertIsNone(self.found(QUOTAS, "keras-remote"))
+    self.assertNotIn("ResourceQuota", self.apply(members=(), quota=()))
+
+  def test_a_cluster_that_lacks_a_kind(self) -> None:
+    """It is named, rather than a path that is not found."""
+    odd = {**_CONTROLLER, "apiVersion": "odd.example/v1", "kind": "Odd"}
+    with self.assertRaisesRegex(errors.ClusterError, "no Odd of odd.example/v"):
+      kubernetes.install(self.cluster, [odd])
+
+  def manifest(self, *bodies: Object) -> str:
+    """The path of a manifest."""
+    text = yaml.safe_dump_all(bodies)
+    return self.create_tempfile(content=text).full_path
+
+  def sets(self, source: str) -> list[str]:
+    """What is told while they are installed."""
+    steps: list[Step] = []
+    self.done = kubernetes.have_sets(self.cluster, source, steps.append)
+    return [step.what.removeprefix("applying ") for step in steps]
+
+  def test_sets(self) -> None:
+    """What others are in comes first, each in the namespace that it names."""
+    source = self.manifest(_CONTROLLER, _DEFINITION, _SYSTEM)
+    self.assertEqual(
+      self.sets(source)[1:],
+      [
+        "Namespace lws-system",
+        f"CustomResourceDefinition {_DEFINITION['metadata']['name']}",
+        "ServiceAccount controller",
+      ],
+    )
+    path = "/api/v1/namespaces/lws-system/serviceaccounts"
+    self.assertIsNotNone(self.server.get(path, "controller"))
+    # Nothing is fetched, and nothing applied.
+    self.assertEqual((self.sets(source), self.done), ([], ()))
+    self.server.remove(path, "controller")
+    other = self.manifest(_CONTROLLER, _DEFINITION)
+    self.sets(other)
+    self.assertIsNotNone(self.server.get(path, "controller"))
+
+  def test_sets_that_do_not_answer(self) -> None:
+    """All of them is applied again: something of them may be gone."""
+    source = self.manifest(_DEFINITION, _CONTROLLER)
+    self.sets(source)
+    left = [500]
+    self.server.fault = lambda request: (
+      left.pop() if left and _of_sets(request) else None
+    )
+    self.assertLen(self.sets(source), 3)
+    self.assertEqual({each.how for each in self.done}, {Applied.SAME})
+
+  def test_sets_that_somebody_else_has_installed(self) -> None:
+    """They are left as they are: another version may be in use."""
+    managed = {"managedFields": [{"manager": "helm"}]}
+    body = {"metadata": {**_DEFINITION["metadata"], **managed}}
+    self.server.put(f"/{_DEFINITIONS.group}/{_DEFINITIONS.plural}", body)
+    (told,) = self.sets(self.manifest(_DEFINITION))
+    self.assertIn("left as they are", told)
+
+  def test_all(self) -> None:
+    """What jobs need, and then their sets."""
+    done = kubernetes.provision(
+      self.cluster, _CONFIG, source=self.manifest(_DEFINITION)
+    )
+    self.assertEqual(done[0].kind, "Namespace")
+    self.assertEqual(done[-1].kind, "CustomResourceDefinition")
+
+  def test_a_controller_that_comes(self) -> None:
+    """It is waited for, and each time it is said for how long."""
+    left = [500, 404, 500]
+    self.server.fault = lambda request: (
+      _of_sets(request) and (left.pop() if left else None)
+    )
+    steps: list[Step] = []
+    kubernetes.wait_for_sets(
+      self.cluster, steps.append, sleep=lambda seconds: None
+    )
+    self.assertEmpty(left)
+    self.assertLen(steps, 3)
+
+  def test_a_controller_that_does_not(self) -> None:
+    """The error says where to look, and that the command can be repeated."""
+    self.server.fault = lambda request: 500 if _of_sets(request) else None
+    with self.assertRaisesRegex(errors.ClusterError, "lws-system get pods"):
+      kubernetes.wait_for_sets(self.cluster, patience=-1)
+
+  def test_who_may_not(self) -> None:
+    """Nobody waits for a right."""
+    self.server.fault = lambda request: 403 if _of_sets(request) else None
+    with self.assertRaises(errors.ClusterAccessError):
+      kubernetes.wait_for_sets(self.cluster)
+
+
+def _of_sets(request: Request) -> bool:
+  return request.path.endswith(SETS.plural)
+
+
+if __name__ == "__main__":
+  absltest.main()
