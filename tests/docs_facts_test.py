@@ -17,7 +17,9 @@ from absl.testing import absltest, parameterized
 import keras_remote
 from docs import hook
 from keras_remote import constants, errors
-from keras_remote.cli import parameters
+from keras_remote.accelerators.zones import get_default_zone
+from keras_remote.cli import parameters, wanted
+from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS, find
 from keras_remote.core.settings import PROFILE_VARIABLE
@@ -46,6 +48,11 @@ def _parse(arguments: list[str]) -> None:
   if isinstance(command, click.Group):
     raise click.UsageError(f"{name} is no command by itself")
   parameters.parsed({k: v for k, v in given.items() if k in OPTIONS})
+  if name in ("up", "add"):
+    kinds = given.get("accelerators") or (given.get("accelerator", "cpu"),)
+    pools = tuple(wanted.pool_of(kind, None, None) for kind in kinds)
+    zone = given["zone"] or get_default_zone()
+    InfraConfig("my-project", zone, pools=pools).check_zone()
   if name == "set":
     option = find(given["name"], where=name)
     value = option.parse(option.split(given["value"]), where=name)
@@ -117,6 +124,8 @@ class DocsFactsTest(parameterized.TestCase):
       "jobs prune",
       "run --accelerator v5e-9 -- true",
       "config set tiemout 5m",
+      "up --accelerator v5e-9",
+      "up --zone us-east1-d --accelerator v5e-8",
       "config set timeout soon",
     ):
       with (
