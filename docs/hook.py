@@ -22,6 +22,7 @@ from keras_remote.core.options import OPTIONS
 
 _SCHEMAS = Path(__file__).with_name("schemas")
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
+_MOST_NAMES = 9
 _SAID_ABOVE = {"--json", "--help"}
 
 
@@ -43,10 +44,10 @@ def accelerators() -> str:
   """Each kind with the names of its sizes."""
   rows = [("kind", "names", "memory"), ("---", "---", "---")]
   for tpu in TPUS.values():
-    names = _code(map(str, tpu.sizes.values()))
+    names = _some([str(one) for one in tpu.sizes.values()])
     rows.append((f"TPU {tpu.name}", names, f"{tpu.hbm_gib} GiB a chip"))
   for gpu in GPUS.values():
-    names = _code(map(str, gpu.counts.values()))
+    names = _some([str(one) for one in gpu.counts.values()])
     rows.append((f"GPU {gpu.name}", names, f"{gpu.memory_gib} GiB"))
   rows.append(("CPU", "`cpu`, `cpu:8` for eight devices, …", ""))
   return _table(rows)
@@ -185,6 +186,13 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _code(names: Iterable[str]) -> str:
   return ", ".join(f"`{name}`" for name in names)
+
+
+def _some(names: list[str]) -> str:
+  """The names, of many the first ones and the last."""
+  if len(names) <= _MOST_NAMES:
+    return _code(names)
+  return f"{_code(names[: _MOST_NAMES - 1])}, … {_code(names[-1:])}"
 
 
 def _escaped(text: str) -> str:

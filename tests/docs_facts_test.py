@@ -1,6 +1,7 @@
 """What the docs name is there: commands, flags, options, names, messages."""
 
 import ast
+import dataclasses
 import json
 import re
 import shlex
@@ -17,6 +18,7 @@ from absl.testing import absltest, parameterized
 import keras_remote
 from docs import hook
 from keras_remote import constants, errors
+from keras_remote.accelerators.registry import GPUS, TPUS
 from keras_remote.accelerators.zones import get_default_zone
 from keras_remote.cli import parameters, wanted
 from keras_remote.cli.config import InfraConfig
@@ -30,6 +32,9 @@ _SHELL = re.compile(r"\bkeras-remote( [^|>()\n]*)?")
 _VARIABLE = re.compile(r"\bKERAS_REMOTE_[A-Z_]*[A-Z]\b")
 _FLAG = re.compile(r"--[a-z][a-z-]*")
 _ARGUMENT = re.compile(r"([a-z_]+)=")
+_OURS = re.compile(r"(?:with )?keras_remote\.(\w+)(?!\w*[./])")
+_OF_JOB = re.compile(r"(?:await )?job\.(\w+)")
+_CURRENT_JOB = [f.name for f in dataclasses.fields(keras_remote.CurrentJob)]
 _ELSEWHERE = re.compile(
   r"<(?:script|link|img|iframe|source)[^>]*"
   r"(?:src|href)=[\"']?(?:https?:)?//[^\"'>]*"
@@ -154,6 +159,11 @@ class DocsFactsTest(parameterized.TestCase):
           self.assertIn(flag[0], every)
         elif argument := _ARGUMENT.match(code):
           self.assertIn(argument[1], OPTIONS)
+        elif name := _OURS.match(code):
+          self.assertIn(name[1], keras_remote.__all__)
+        elif name := _OF_JOB.match(code):
+          known = {*dir(keras_remote.JobHandle), *dir(keras_remote.CurrentJob)}
+          self.assertIn(name[1], known | set(_CURRENT_JOB))
 
   @parameterized.named_parameters((label(page), page) for page in PAGES)
   def test_variables(self, page: Path) -> None:
@@ -210,6 +220,15 @@ class DocsFactsTest(parameterized.TestCase):
       for flag in _flags(context.command) - {"--json", "--help", "-h"}:
         if flag.startswith("--") and flag != "--":
           self.assertIn(flag, section, context.command_path)
+
+  def test_generated_accelerators(self) -> None:
+    """The reference of accelerators has each kind, its least and its most."""
+    text = hook.accelerators()
+    sizes = [[*tpu.sizes.values()] for tpu in TPUS.values()]
+    counts = [[*gpu.counts.values()] for gpu in GPUS.values()]
+    for kind in (*sizes, *counts):
+      self.assertIn(f"`{kind[0]}`", text)
+      self.assertIn(f"`{kind[-1]}`", text)
 
   def test_documents(self) -> None:
     """Each command that prints JSON is named by one schema."""
