@@ -30,6 +30,8 @@ class How:
     refresh: look first at what others changed.
     replace: the cluster or its bucket may be made anew.
     unlock: take away the lock of a process that died.
+    sets: the manifest that LeaderWorkerSets are installed of: a file or a URL;
+      "" for their project's.
   """
 
   profile: str = ""
@@ -39,6 +41,7 @@ class How:
   refresh: bool = False
   replace: bool = False
   unlock: bool = False
+  sets: str = ""
 
 
 def ready(tools: Tools | None) -> Tools:
@@ -105,7 +108,7 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
   nothing = known and not (changing or how.refresh)
   _show_plan(out, config, changing, nothing=nothing)
   if how.preview:
-    out.show(_document(config, changes, how, profile=None))
+    out.show(_document(config, changes, how, profile=None, inside=None))
     return
   made: Sequence[Change] = changes
   if changing and not asking.agree("Do this", yes=how.yes):
@@ -119,12 +122,30 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
         refresh=how.refresh,
         replace=how.replace,
       )
+  inside = None
   if how.profile:
+    inside = _provision(out, tools, config, how)
     join(config, how.profile)
   out.show(
-    _document(config, made, how, profile=how.profile or None),
+    _document(config, made, how, profile=how.profile or None, inside=inside),
     *_next(config, how),
   )
+
+
+def _provision(
+  out: Output, tools: Tools, config: InfraConfig, how: How
+) -> dict[str, int]:
+  """What became of what is in the cluster: how often it was made, and so on.
+
+  It is looked at each time: an earlier `up` may have failed there.
+  """
+  from keras_remote.cli.infra import kubernetes
+
+  console = Console()
+  with console.busy(f"preparing {config.cluster} for jobs"):
+    done = tools.provision(config, console.report, source=how.sets)
+  out.tell(kubernetes.summary(done))
+  return kubernetes.count(done)
 
 
 def join(config: InfraConfig, profile: str) -> None:
@@ -200,6 +221,7 @@ def _document(
   how: How,
   *,
   profile: str | None,
+  inside: dict[str, int] | None,
 ) -> dict[str, Any]:
   return {
     "project": config.project,
@@ -210,6 +232,7 @@ def _document(
     "preview": how.preview,
     "changed": bool(plans.changing(changes)),
     "changes": plans.document(plans.changing(changes)),
+    "kubernetes": inside,
     "most_an_hour": _most(config).document(),
     "profile": profile,
     "first_job": first_job(config),

@@ -7,6 +7,7 @@ from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
 from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
+from keras_remote.cli.infra.tools import provision as real_provision
 from keras_remote.cli.main import cli
 from keras_remote.job import index
 from keras_remote.job.state import State
@@ -22,6 +23,12 @@ from tests.integration.infra_case import (
 )
 
 _QUOTA = "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."
+_SETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: leaderworkersets.leaderworkerset.x-k8s.io
+"""
 _V5E = ("--project", PROJECT, "--accelerator", "v5e-8")
 
 
@@ -74,6 +81,39 @@ class UpTest(InfraCase):
     self.assertLen([c for c in found["changes"] if c["kind"] == CLUSTER], 1)
     self.assertEqual(found["most_an_hour"]["usd"], 38.4)
     self.assertFalse(self.document("up", "up", *_V5E)["changed"])
+
+  def test_what_is_in_the_cluster(self) -> None:
+    """It is applied each time, also where nothing else is to be done."""
+    api = self.kubernetes()
+    self.provision = real_provision
+    source = self.create_tempfile(content=_SETS).full_path
+    arguments = ("--sets-manifest", source, "--yes")
+    result = self.type("up", *_V5E, *arguments)
+    self.assertIn("Kubernetes: 6 objects made, 0 changed", result.stdout)
+    path = "/api/v1/namespaces/default/serviceaccounts"
+    self.assertIsNotNone(api.get(path, "keras-remote"))
+    result = self.type("up", *_V5E, *arguments)
+    self.assertIn("Kubernetes: all 5 objects are as they were", result.stdout)
+    api.remove(path, "keras-remote")
+    found = self.document("up", "up", *_V5E, *arguments)
+    self.assertEqual(found["kubernetes"], {"made": 1, "changed": 0, "same": 4})
+
+  def test_what_cannot_be_put_into_the_cluster(self) -> None:
+    """The error is told, no profile is saved, and the next `up` goes on."""
+    api = self.kubernetes()
+    self.provision = real_provision
+    said = self.refused("up", *_V5E, "--yes", "--sets-manifest", "/nowhere")
+    self.assertIn("/nowhere cannot be read", said)
+    self.assertEqual(self.profiles.active, "default")
+    source = self.create_tempfile(content=_SETS).full_path
+    api.fault = lambda request: (
+      403 if request.path.endswith("rolebindings/keras-remote") else None
+    )
+    said = self.refused("up", *_V5E, "--yes", "--sets-manifest", source, code=1)
+    self.assertIn("does not let you", said)
+    api.fault = lambda request: None
+    self.type("up", *_V5E, "--yes", "--sets-manifest", source)
+    self.assertEqual(self.profiles.active, "keras-remote")
 
   def test_preview_changes_nothing(self) -> None:
     """There is no bucket, no profile and no cluster afterwards."""

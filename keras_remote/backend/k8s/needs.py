@@ -12,10 +12,7 @@ from keras_remote.home import Home
 _SEEN = "leader-worker-sets"
 # What an API server says that cannot ask a controller.
 _WEBHOOK = "failed calling webhook"
-INSTALL = (
-  "its page, https://lws.sigs.k8s.io, says how to install it, as `keras-remote "
-  "up` of a later version does"
-)
+INSTALL = "`keras-remote up` installs it, or see https://lws.sigs.k8s.io"
 CURE = (
   f'{INSTALL}; or call with backend="gke", which needs nothing but Jobs, and '
   "starts no group again"

@@ -81,6 +81,11 @@ if TYPE_CHECKING:
   metavar="NAME",
   help="The profile that is saved; else it has the cluster's name.",
 )
+@click.option(
+  "--sets-manifest",
+  metavar="FILE|URL",
+  help="What LeaderWorkerSets are installed of; else their release.",
+)
 @click.option("--preview", is_flag=True, help="Only say what would be done.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
 @click.option(
@@ -123,6 +128,7 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
     config,
     clusters.How(
       profile=flags["profile"] or config.cluster,
+      sets=flags["sets_manifest"] or "",
       **{
         name: flags[name]
         for name in (

@@ -6,6 +6,7 @@ needs nothing here: GKE installs it on each machine that has GPUs.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -170,16 +171,20 @@ def install(
   return tuple(_applied(cluster, Kinds(cluster), ordered, report))
 
 
+def count(done: Iterable[Done]) -> dict[str, int]:
+  """How many objects were made, how many changed, how many left."""
+  found = Counter(each.how for each in done)
+  return {str(how): found[how] for how in Applied}
+
+
 def summary(done: Iterable[Done]) -> str:
-  """What was done, in a sentence."""
-  count = {how: 0 for how in Applied}
-  for each in done:
-    count[each.how] += 1
-  if not count[Applied.MADE] and not count[Applied.CHANGED]:
-    return f"Kubernetes: all {count[Applied.SAME]} objects are as they were"
+  """The same in a sentence."""
+  number = count(done)
+  if not number["made"] and not number["changed"]:
+    return f"Kubernetes: all {number['same']} objects are as they were"
   return (
-    f"Kubernetes: {count[Applied.MADE]} objects made, "
-    f"{count[Applied.CHANGED]} changed, {count[Applied.SAME]} as they were"
+    f"Kubernetes: {number['made']} objects made, {number['changed']} changed, "
+    f"{number['same']} as they were"
   )
 
 
@@ -258,10 +263,10 @@ class Kinds:
 def _applied(
   cluster: Cluster, kinds: Kinds, bodies: Sequence[Object], report: Report
 ) -> Iterable[Done]:
-  for number, body in enumerate(bodies):
+  for number, body in enumerate(bodies, start=1):
     kind, metadata = kinds.of(body), body["metadata"]
     what = f"{body['kind']} {metadata['name']}"
-    report(Step(f"applying {what}", number, len(bodies), "objects"))
+    report(Step(f"applying {what} ({number} of {len(bodies)})"))
     namespace = metadata.get("namespace") or cluster.namespace
     there = replace(cluster, namespace=namespace)
     how = there.apply(kind, body)

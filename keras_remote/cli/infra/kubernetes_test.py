@@ -149,9 +149,9 @@ class ApplyTest(KubernetesCase):
     self.assertEqual(
       self.sets(source)[1:],
       [
-        "Namespace lws-system",
-        f"CustomResourceDefinition {_DEFINITION['metadata']['name']}",
-        "ServiceAccount controller",
+        "Namespace lws-system (1 of 3)",
+        f"CustomResourceDefinition {_DEFINITION['metadata']['name']} (2 of 3)",
+        "ServiceAccount controller (3 of 3)",
       ],
     )
     path = "/api/v1/namespaces/lws-system/serviceaccounts"

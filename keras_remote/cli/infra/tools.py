@@ -1,15 +1,29 @@
 """What commands make clusters with: Pulumi, unless a test brings its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.engine import Engine, Program
+from keras_remote.progress import Report
+
+if TYPE_CHECKING:
+  from keras_remote.cli.infra.kubernetes import Done
 
 # What installs Pulumi's library, and what it takes.
 INSTALL = "pip install 'keras-remote[cli,gcp]'"
+
+
+class Provision(Protocol):
+  """Has there be in a cluster what jobs need there."""
+
+  def __call__(
+    self, config: InfraConfig, report: Report, *, source: str = ""
+  ) -> "Sequence[Done]":
+    """What became of each object; see kubernetes.py."""
+    ...
 
 
 class MakeProgram(Protocol):
@@ -36,11 +50,13 @@ class Tools:
     program: what it is made of.
     ids: what Google knows the resources by that may be there before, by the
       program's names.
+    provision: has what jobs need be in the cluster.
   """
 
   engine: Callable[[str, str, str], Engine]
   program: MakeProgram
   ids: Callable[[InfraConfig], Mapping[str, str]]
+  provision: Provision
 
 
 def default_tools() -> Tools:
@@ -55,4 +71,17 @@ def default_tools() -> Tools:
     raise errors.ConfigError(
       f"{error.name}, with which clusters are made, is not installed: {INSTALL}"
     ) from error
-  return Tools(pulumi_engine.opened, program.program, program.import_ids)
+  return Tools(
+    pulumi_engine.opened, program.program, program.import_ids, provision
+  )
+
+
+def provision(
+  config: InfraConfig, report: Report, *, source: str = ""
+) -> "Sequence[Done]":
+  """What became of what jobs need in the cluster of GKE."""
+  from keras_remote.cli import live
+  from keras_remote.cli.infra import kubernetes
+
+  cluster = live.cluster_of(config)
+  return kubernetes.provision(cluster, config, report, source=source)
