@@ -25,7 +25,15 @@ from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS, find
 from keras_remote.core.settings import PROFILE_VARIABLE
-from tests.docs_pages import DOCS, PAGES, ROOT, blocks, inline, label
+from tests.docs_pages import (
+  DOCS,
+  PAGES,
+  README,
+  ROOT,
+  blocks,
+  inline,
+  label,
+)
 
 _REFERENCE = DOCS / "reference"
 _SHELL = re.compile(r"\bkeras-remote( [^|>()\n]*)?")
@@ -261,6 +269,13 @@ class DocsFactsTest(parameterized.TestCase):
         self.assertTrue(
           any(message in text for text in texts), f"nobody says: {message}"
         )
+
+  def test_links(self) -> None:
+    """README, which is no page of the site, links to files that are there."""
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
+    self.assertNotEmpty(links)
+    for link in links:
+      self.assertTrue((ROOT / link).is_file(), link)
 
   def test_site(self) -> None:
     """It is built without a warning, and fetches nothing from elsewhere."""
