@@ -1,7 +1,8 @@
 """What GKE makes of a node pool: labels, taints and devices of its nodes.
 
-Written from GKE's documentation, not from our registry: a pool that our
-registry describes wrongly is another one here than the pods ask for.
+Written out again from the project's facts pages on accelerators and on
+provisioning, 2026-11, not from our registry: a pool that the registry
+describes wrongly is another one here than the pods ask for.
 """
 
 from collections.abc import Mapping

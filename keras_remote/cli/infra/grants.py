@@ -1,7 +1,7 @@
 """Who may do what: every binding, as a table, and as resources."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -39,7 +39,7 @@ class Grant:
   @property
   def name(self) -> str:
     """What the program calls it."""
-    role = self.role.removeprefix("roles/")
+    role = self.role.rpartition("roles/")[2]
     return f"grant-{self.on.value}-{role}-{self.member}"
 
 
@@ -51,6 +51,8 @@ _READS_OBJECTS = "roles/storage.objectViewer"
 _USES_OBJECTS = "roles/storage.objectUser"
 _WRITES_LOGS = "roles/logging.logWriter"
 _IS_ACCOUNT = "roles/iam.workloadIdentityUser"
+# What the control plane's name asks for beside what its addresses do.
+CONNECT = "container.clusters.connect"
 # Of somebody who runs jobs, and only that.
 _MEMBER = (
   (On.PROJECT, "roles/container.clusterViewer"),
@@ -79,6 +81,13 @@ def table(config: InfraConfig) -> Iterator[Grant]:
   for member in sorted(set(config.members)):
     for on, role in _MEMBER:
       yield Grant(on, role, member)
+    if config.private_nodes:
+      yield Grant(On.PROJECT, _connects(config), member)
+
+
+def _connects(config: InfraConfig) -> str:
+  """The role of those who reach a cluster that has a name only."""
+  return f"projects/{config.project}/roles/{config.role}"
 
 
 def _account(config: InfraConfig, account: str) -> str:
@@ -103,14 +112,43 @@ class Granted:
 
 def grants(config: InfraConfig, there: Granted) -> list[pulumi.Resource]:
   """Every right of the table; none of somebody else is touched."""
-  return [_grant(config, there, each) for each in table(config)]
+  first = _first(config, there)
+  if config.private_nodes and config.members:
+    # Google's own roles with it may read all that is in all clusters too.
+    first[_connects(config)] = projects.IAMCustomRole(
+      "role-connect",
+      project=config.project,
+      role_id=config.role,
+      title=f"keras_remote: reach {config.cluster}",
+      description=config.description,
+      permissions=[CONNECT],
+      opts=pulumi.ResourceOptions(depends_on=[there.accounts.nodes]),
+    )
+  return [_grant(config, there, each, first) for each in table(config)]
+
+
+def _first(config: InfraConfig, there: Granted) -> dict[str, pulumi.Resource]:
+  """What must be there for a member, or for a role."""
+  accounts = there.accounts
+  return {
+    _account(config, config.node_account): accounts.nodes,
+    _account(config, config.job_account): accounts.jobs,
+    _account(config, config.build_account): accounts.builds,
+    # The pool of identities that it is of comes with a first cluster.
+    _in_cluster(config): there.cluster,
+  }
 
 
 def _grant(
-  config: InfraConfig, there: Granted, grant: Grant
+  config: InfraConfig,
+  there: Granted,
+  grant: Grant,
+  first: Mapping[str, pulumi.Resource],
 ) -> pulumi.Resource:
   name, role, member = grant.name, grant.role, grant.member
-  opts = pulumi.ResourceOptions(depends_on=_first(config, there, grant))
+  before = [first[each] for each in (member, role) if each in first]
+  # An account is there once the project's services are enabled.
+  opts = pulumi.ResourceOptions(depends_on=[*before, there.accounts.nodes])
   if grant.on is On.PROJECT:
     return projects.IAMMember(
       name, project=config.project, role=role, member=member, opts=opts
@@ -143,23 +181,3 @@ def _grant(
     member=member,
     opts=opts,
   )
-
-
-def _first(
-  config: InfraConfig, there: Granted, grant: Grant
-) -> list[pulumi.Resource]:
-  """What must be there, beside what the right is to."""
-  accounts = there.accounts
-  members: dict[str, pulumi.Resource] = {
-    _account(config, config.node_account): accounts.nodes,
-    _account(config, config.job_account): accounts.jobs,
-    _account(config, config.build_account): accounts.builds,
-    # The pool of identities that it is of comes with a first cluster.
-    _in_cluster(config): there.cluster,
-  }
-  # A project's rights are somebody else's until its services are enabled.
-  services = [accounts.nodes] if grant.on is On.PROJECT else []
-  return [
-    *services,
-    *([members[grant.member]] if grant.member in members else []),
-  ]

@@ -189,7 +189,9 @@ class ProgramTest(absltest.TestCase):
 
   def test_services_come_first(self) -> None:
     """Nothing is made, directly or not, before all services are enabled."""
-    found = _record(_config("tpu7x-16", private_nodes=True))
+    members = ("user:ada@example.com",)
+    config = _config("tpu7x-16", private_nodes=True, members=members)
+    found = _record(config)
     after = {each.name: each.after for each in found.resources}
 
     def all_before(name: str) -> set[str]:
