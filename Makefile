@@ -14,7 +14,7 @@ UV := export UV_COMPILE_BYTECODE=1 $$($(BIN)/pip config list | sort -r | sed -n 
   -e "s/.*\.find-links='\(.*\)'/UV_FIND_LINKS=\1/p" \
   -e "s/.*\.cert='\(.*\)'/SSL_CERT_FILE=\1/p"); $(BIN)/uv
 
-.PHONY: demo test check docs bench constraints clean \
+.PHONY: demo test check docs bench constraints clean pulumi \
   cluster-able cluster-up cluster-down cluster-shell test-cluster
 
 demo: .venv/.installed
@@ -49,6 +49,14 @@ ALONE := tests/cluster/restarts_test.py tests/cluster/lifecycle_test.py
 test-cluster: cluster-up
 	$(TWICE) tests/cluster $(ALONE:%=--ignore=%)
 	$(TWICE) -n 0 $(ALONE)
+
+# Pulumi's program, with Go, in ten minutes: what tests of engines run too.
+PULUMI := github.com/pulumi/pulumi
+pulumi:
+	cd tests/pulumi && version=$$(go list -m -f '{{.Version}}' $(PULUMI)/pkg/v3) \
+	  && CGO_ENABLED=0 go build -trimpath -o ~/.cache/keras_remote-pulumi/pulumi \
+	  -ldflags "-s -w -X $(PULUMI)/sdk/v3/go/common/version.Version=$$version" \
+	  $(PULUMI)/pkg/v3/cmd/pulumi
 
 # The newest versions that fit pyproject.toml, without any address.
 constraints: .venv/.installed

@@ -30,8 +30,7 @@ class How:
     refresh: look first at what others changed.
     replace: the cluster or its bucket may be made anew.
     unlock: take away the lock of a process that died.
-    sets: the manifest that LeaderWorkerSets are installed of: a file or a URL;
-      "" for their project's.
+    sets: where the manifest of LeaderWorkerSets is; "" for its project's page.
   """
 
   profile: str = ""
@@ -72,12 +71,17 @@ def log_in() -> None:
 
 
 def parts(
-  tools: Tools, config: InfraConfig, *, backend: str | None = None
+  tools: Tools,
+  config: InfraConfig,
+  *,
+  backend: str | None = None,
+  sets: str = "",
 ) -> stack.Parts:
   """The stack of a cluster.
 
   Args:
     backend: where its state is; None for the project's bucket.
+    sets: where the manifest of LeaderWorkerSets is, or "".
 
   Raises:
     ConfigError: the engine is not installed.
@@ -92,6 +96,7 @@ def parts(
     tools.ids(config),
     engine,
     state,
+    lambda report: tools.finish(config, report, sets),
   )
 
 
@@ -108,7 +113,7 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
   nothing = known and not (changing or how.refresh)
   _show_plan(out, config, changing, nothing=nothing)
   if how.preview:
-    out.show(_document(config, changes, how, profile=None, inside=None))
+    out.show(_document(config, changes, how, profile=None))
     return
   made: Sequence[Change] = changes
   if changing and not asking.agree("Do this", yes=how.yes):
@@ -116,36 +121,18 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
   if not nothing:
     with showing(f"making {config.cluster}", len(changing)) as report:
       made = stack.up(
-        parts(tools, config),
+        parts(tools, config, sets=how.sets),
         report,
         adopt=how.adopt,
         refresh=how.refresh,
         replace=how.replace,
       )
-  inside = None
   if how.profile:
-    inside = _provision(out, tools, config, how)
     join(config, how.profile)
   out.show(
-    _document(config, made, how, profile=how.profile or None, inside=inside),
+    _document(config, made, how, profile=how.profile or None),
     *_next(config, how),
   )
-
-
-def _provision(
-  out: Output, tools: Tools, config: InfraConfig, how: How
-) -> dict[str, int]:
-  """What became of what is in the cluster: how often it was made, and so on.
-
-  It is looked at each time: an earlier `up` may have failed there.
-  """
-  from keras_remote.cli.infra import kubernetes
-
-  console = Console()
-  with console.busy(f"preparing {config.cluster} for jobs"):
-    done = tools.provision(config, console.report, source=how.sets)
-  out.tell(kubernetes.summary(done))
-  return kubernetes.count(done)
 
 
 def join(config: InfraConfig, profile: str) -> None:
@@ -221,7 +208,6 @@ def _document(
   how: How,
   *,
   profile: str | None,
-  inside: dict[str, int] | None,
 ) -> dict[str, Any]:
   return {
     "project": config.project,
@@ -232,7 +218,6 @@ def _document(
     "preview": how.preview,
     "changed": bool(plans.changing(changes)),
     "changes": plans.document(plans.changing(changes)),
-    "kubernetes": inside,
     "most_an_hour": _most(config).document(),
     "profile": profile,
     "first_job": first_job(config),

@@ -14,6 +14,8 @@ from keras_remote.core import options
 F = TypeVar("F", bound=Callable[..., Any])
 _Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
 _MOST_OFFERED = 50
+# Which options of a call say where a cluster is.
+PLACE = ("project", "zone", "cluster", "namespace")
 
 
 def option_flags(without: Collection[str] = ()) -> Callable[[F], F]:
@@ -34,6 +36,11 @@ def option_flags(without: Collection[str] = ()) -> Callable[[F], F]:
     return command
 
   return decorate
+
+
+def place_flags(command: F) -> F:
+  """`--project`, `--zone`, `--cluster` and `--namespace`, as of a call."""
+  return option_flags(without=set(options.OPTIONS) - set(PLACE))(command)
 
 
 def parsed(texts: Mapping[str, Any]) -> options.OptionArguments:

@@ -71,13 +71,16 @@ class _Shown:
     now: Callable[[], float] = clock.monotonic,
   ) -> None:
     self._rich, self._status, self._now = rich, status, now
-    self._what, self._total = what, total
+    self._total = total
     self._open: dict[Change, float] = {}
     self._done = 0
+    self._step = what
 
   def __call__(self, told: Event | Step) -> None:
     if isinstance(told, Step):
-      self._line(told.what, "yellow" if told.warning else "")
+      self._step = told.what
+      if told.warning:
+        self._line(told.what, "yellow")
     elif told.change.op is not Op.SAME:
       self._event(told.change, told.stage)
     self._status.update(self._text())
@@ -109,7 +112,7 @@ class _Shown:
       for change in list(self._open)[:_MOST_SHOWN]
     ]
     more = len(self._open) - len(doing)
-    text = ", ".join(doing) or self._what
+    text = ", ".join(doing) or self._step
     of = f" of {self._total}" if self._total else ""
     return escape(
       f"{self._done}{of}: {text}{f' and {more} more' if more else ''}"

@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -14,14 +14,11 @@ from keras_remote.accelerators.parse import parse_accelerator
 from keras_remote.cli import asking, parameters
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra.state import Phase, Record, State
-from keras_remote.core.options import OPTIONS, Options
+from keras_remote.core.options import Options
 from keras_remote.core.settings import resolve
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 # As Google's own tools read it.
 _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
-_PLACE = ("project", "zone", "cluster", "namespace")
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 CLUSTER = "keras-remote"
 _HINT = (
@@ -52,18 +49,13 @@ class Asked:
   release_channel: str | None = None
 
 
-def place_flags(command: F) -> F:
-  """`--project`, `--zone`, `--cluster` and `--namespace`, as of a call."""
-  return parameters.option_flags(without=set(OPTIONS) - set(_PLACE))(command)
-
-
 def place_of(texts: Mapping[str, Any]) -> Options:
   """The settings with those flags.
 
   Raises:
     ConfigError: a source of settings is wrong.
   """
-  given = {name: texts[name] for name in _PLACE}
+  given = {name: texts[name] for name in parameters.PLACE}
   return resolve(parameters.parsed(given)).options
 
 

@@ -12,7 +12,6 @@ from keras_remote.backend.k8s import shared
 from keras_remote.backend.k8s.objects import NODES, PODS
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.state import Record, State
-from keras_remote.cli.infra.tools import Provision
 from keras_remote.cli.main import cli
 from keras_remote.core.settings import Profiles, profiles
 from tests.fakes import tls
@@ -21,7 +20,7 @@ from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
 from tests.fakes.environment import environment
 from tests.fakes.gcs_server import gcs_server
 from tests.fakes.google_cloud import GoogleCloud
-from tests.fakes.infra_cli import provided, tools
+from tests.fakes.infra_cli import tools
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.pulumi_engine import Cloud
 
@@ -37,10 +36,7 @@ class InfraCase(parameterized.TestCase):
     cloud: what the engine makes, and what goes wrong there.
     google: where clusters are found.
     path: the file that has the cloud.
-    provision: what has what jobs need be in the cluster.
   """
-
-  provision: Provision = staticmethod(provided)
 
   def setUp(self) -> None:
     super().setUp()
@@ -62,10 +58,7 @@ class InfraCase(parameterized.TestCase):
   def type(self, *arguments: str, code: int = 0) -> Result:
     """What `keras-remote` with these arguments does, ending with that code."""
     result = CliRunner().invoke(
-      cli,
-      arguments,
-      prog_name="keras-remote",
-      obj=tools(self.path, self.provision),
+      cli, arguments, prog_name="keras-remote", obj=tools(self.path)
     )
     self.assertEqual(result.exit_code, code, result.output)
     return result

@@ -1,18 +1,21 @@
 """Commands that make clusters, typed in a script: nobody is asked anything."""
 
+import dataclasses
+
 import grpc
 from absl.testing import absltest, parameterized
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
 from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
-from keras_remote.cli.infra.tools import provision as real_provision
+from keras_remote.cli.infra.tools import provision
 from keras_remote.cli.main import cli
 from keras_remote.job import index
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from tests.fakes.environment import environment
+from tests.fakes.infra_cli import tools
 from tests.fakes.specs import job_spec
 from tests.integration.infra_case import (
   PROJECT,
@@ -23,13 +26,15 @@ from tests.integration.infra_case import (
 )
 
 _QUOTA = "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."
+_V5E = ("--project", PROJECT, "--accelerator", "v5e-8")
+
+
 _SETS = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata:
   name: leaderworkersets.leaderworkerset.x-k8s.io
 """
-_V5E = ("--project", PROJECT, "--accelerator", "v5e-8")
 
 
 class UpTest(InfraCase):
@@ -81,39 +86,6 @@ class UpTest(InfraCase):
     self.assertLen([c for c in found["changes"] if c["kind"] == CLUSTER], 1)
     self.assertEqual(found["most_an_hour"]["usd"], 38.4)
     self.assertFalse(self.document("up", "up", *_V5E)["changed"])
-
-  def test_what_is_in_the_cluster(self) -> None:
-    """It is applied each time, also where nothing else is to be done."""
-    api = self.kubernetes()
-    self.provision = real_provision
-    source = self.create_tempfile(content=_SETS).full_path
-    arguments = ("--sets-manifest", source, "--yes")
-    result = self.type("up", *_V5E, *arguments)
-    self.assertIn("Kubernetes: 6 objects made, 0 changed", result.stdout)
-    path = "/api/v1/namespaces/default/serviceaccounts"
-    self.assertIsNotNone(api.get(path, "keras-remote"))
-    result = self.type("up", *_V5E, *arguments)
-    self.assertIn("Kubernetes: all 5 objects are as they were", result.stdout)
-    api.remove(path, "keras-remote")
-    found = self.document("up", "up", *_V5E, *arguments)
-    self.assertEqual(found["kubernetes"], {"made": 1, "changed": 0, "same": 4})
-
-  def test_what_cannot_be_put_into_the_cluster(self) -> None:
-    """The error is told, no profile is saved, and the next `up` goes on."""
-    api = self.kubernetes()
-    self.provision = real_provision
-    said = self.refused("up", *_V5E, "--yes", "--sets-manifest", "/nowhere")
-    self.assertIn("/nowhere cannot be read", said)
-    self.assertEqual(self.profiles.active, "default")
-    source = self.create_tempfile(content=_SETS).full_path
-    api.fault = lambda request: (
-      403 if request.path.endswith("rolebindings/keras-remote") else None
-    )
-    said = self.refused("up", *_V5E, "--yes", "--sets-manifest", source, code=1)
-    self.assertIn("does not let you", said)
-    api.fault = lambda request: None
-    self.type("up", *_V5E, "--yes", "--sets-manifest", source)
-    self.assertEqual(self.profiles.active, "keras-remote")
 
   def test_preview_changes_nothing(self) -> None:
     """There is no bucket, no profile and no cluster afterwards."""
@@ -254,6 +226,35 @@ class UpTest(InfraCase):
     said = self.refused("up", *_V5E, "--yes", code=1)
     self.assertIn("gcloud auth application-default login", said)
     self.assertEqual(self.log, [])
+
+  def test_kubernetes(self) -> None:
+    """What jobs need in the cluster is there before it counts as ready."""
+    manifest = self.base / "manifests.yaml"
+    manifest.write_text(_SETS)
+    arguments = ["up", *_V5E, "--yes", "--sets-manifest", str(manifest)]
+    whole = dataclasses.replace(tools(self.path), finish=provision)
+
+    def typed() -> Result:
+      return CliRunner().invoke(
+        cli, arguments, prog_name="keras-remote", obj=whole
+      )
+
+    failed = typed()
+    self.assertEqual(failed.exit_code, 2)
+    self.assertIn("no project 'my-project'", failed.stderr)
+    self.assertEqual(self.record().phase, Phase.UPDATING)
+    api = self.kubernetes()
+    done = typed()
+    self.assertEqual(done.exit_code, 0, done.output)
+    self.assertIn("what is known of it is brought up to date", done.stdout)
+    self.assertEqual(self.record().phase, Phase.READY)
+    account = api.get(
+      "/api/v1/namespaces/default/serviceaccounts", "keras-remote"
+    )
+    self.assertIn(
+      "keras-remote-jobs@my-project.iam.gserviceaccount.com", str(account)
+    )
+    self.assertIn("nothing has changed", typed().stdout)
 
   def test_no_pulumi(self) -> None:
     """Without Pulumi's program it is said how that is installed."""

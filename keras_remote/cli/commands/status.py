@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keras_remote.cli.output import Output, Table, heading, prints
-from keras_remote.cli.wanted import place_flags
+from keras_remote.cli.parameters import place_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig

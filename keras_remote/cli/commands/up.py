@@ -7,7 +7,7 @@ import click
 
 from keras_remote import errors
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.wanted import place_flags
+from keras_remote.cli.parameters import place_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
@@ -77,14 +77,16 @@ if TYPE_CHECKING:
   help="When GKE upgrades it: RAPID, REGULAR, STABLE or EXTENDED.",
 )
 @click.option(
+  "--sets-manifest",
+  "sets",
+  default="",
+  metavar="FILE|URL",
+  help="The manifest of LeaderWorkerSets; else of its project's page.",
+)
+@click.option(
   "--profile",
   metavar="NAME",
   help="The profile that is saved; else it has the cluster's name.",
-)
-@click.option(
-  "--sets-manifest",
-  metavar="FILE|URL",
-  help="What LeaderWorkerSets are installed of; else their release.",
 )
 @click.option("--preview", is_flag=True, help="Only say what would be done.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
@@ -128,11 +130,10 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
     config,
     clusters.How(
       profile=flags["profile"] or config.cluster,
-      sets=flags["sets_manifest"] or "",
       **{
         name: flags[name]
         for name in (
-          *("preview", "yes", "adopt", "refresh", "replace", "unlock"),
+          *("preview", "yes", "adopt", "refresh", "replace", "unlock", "sets"),
         )
       },
     ),

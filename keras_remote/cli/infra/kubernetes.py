@@ -171,20 +171,15 @@ def install(
   return tuple(_applied(cluster, Kinds(cluster), ordered, report))
 
 
-def count(done: Iterable[Done]) -> dict[str, int]:
-  """How many objects were made, how many changed, how many left."""
-  found = Counter(each.how for each in done)
-  return {str(how): found[how] for how in Applied}
-
-
 def summary(done: Iterable[Done]) -> str:
-  """The same in a sentence."""
-  number = count(done)
-  if not number["made"] and not number["changed"]:
-    return f"Kubernetes: all {number['same']} objects are as they were"
+  """How many objects were made, how many changed, how many left."""
+  count = Counter(each.how for each in done)
+  same = count[Applied.SAME]
+  if not count[Applied.MADE] and not count[Applied.CHANGED]:
+    return f"Kubernetes: all {same} objects are as they were"
   return (
-    f"Kubernetes: {number['made']} objects made, {number['changed']} changed, "
-    f"{number['same']} as they were"
+    f"Kubernetes: {count[Applied.MADE]} objects made, "
+    f"{count[Applied.CHANGED]} changed, {same} as they were"
   )
 
 

@@ -15,14 +15,11 @@ from typing import Any, TypeVar
 
 from pulumi import automation
 from pulumi.automation import errors as pulumi_errors
-from pulumi.automation import events
 
 from keras_remote import errors
 from keras_remote.cli.infra.engine import (
   Change,
   EngineError,
-  Event,
-  Failure,
   LockedError,
   Op,
   Program,
@@ -31,7 +28,13 @@ from keras_remote.cli.infra.engine import (
   Stage,
   StoppedError,
 )
-from keras_remote.progress import Step, silent
+from keras_remote.cli.infra.pulumi_events import (
+  INTERNAL,
+  Listener,
+  name_of,
+  plain,
+)
+from keras_remote.progress import silent
 
 T = TypeVar("T")
 
@@ -44,21 +47,7 @@ _INSTALL = {
   "linux": "`curl -fsSL https://get.pulumi.com | sh`",
 }
 _ELSEWHERE = "see https://www.pulumi.com/docs/install/"
-# Of Pulumi's own: the stack itself, and providers.
-_INTERNAL = "pulumi:"
-_STYLE = re.compile(r"<\{%.*?%\}>")
 _STOPPED = re.compile(r"update cancell?ed|BAIL: canceled", re.I)
-_OPS = {
-  "create": Op.CREATE,
-  "update": Op.UPDATE,
-  "delete": Op.DELETE,
-  "replace": Op.REPLACE,
-  "create-replacement": Op.REPLACE,
-  "delete-replaced": Op.REPLACE,
-  "import": Op.ADOPT,
-  "import-replacement": Op.ADOPT,
-  "same": Op.SAME,
-}
 
 
 class PulumiEngine:
@@ -89,19 +78,19 @@ class PulumiEngine:
     self._command  # noqa: B018 It is looked for.
 
   def preview(self, program: Program) -> tuple[Change, ...]:
-    listener = _Listener(silent)
+    listener = Listener(silent)
     with _translated(listener):
       self._stack(program).preview(on_event=listener)
     return listener.changes
 
   def up(self, program: Program, report: Report) -> tuple[Change, ...]:
-    listener = _Listener(report)
+    listener = Listener(report)
     stack = self._stack(program)
     self._run(listener, lambda: stack.up(on_event=listener, show_secrets=False))
     return listener.changes
 
   def refresh(self) -> tuple[Change, ...]:
-    listener = _Listener(silent)
+    listener = Listener(silent)
     stack = self._stack()
     self._run(
       listener,
@@ -119,7 +108,7 @@ class PulumiEngine:
       return ()
     if keep:
       self._retain(stack, keep)
-    listener = _Listener(report)
+    listener = Listener(report)
     self._run(
       listener,
       lambda: stack.destroy(on_event=listener, remove=True, show_secrets=False),
@@ -127,7 +116,7 @@ class PulumiEngine:
     return listener.changes
 
   def adopt(self, resource: Resource, identity: str, report: Report) -> None:
-    listener = _Listener(report)
+    listener = Listener(report)
     listener.told(Op.ADOPT, resource, Stage.BEGUN)
     wanted: Any = {
       "type": resource.kind,
@@ -234,7 +223,7 @@ class PulumiEngine:
       except pulumi_errors.StackNotFoundError:
         return None
 
-  def _run(self, listener: "_Listener", work: Callable[[], T]) -> T:
+  def _run(self, listener: "Listener", work: Callable[[], T]) -> T:
     """Its value; the first interrupt lets what has begun come to an end.
 
     A terminal's Ctrl-C reaches the Pulumi program too, which then begins
@@ -290,72 +279,8 @@ def _provider_version(kind: str) -> str:
   return metadata.version(f"pulumi-{kind.partition(':')[0]}")
 
 
-class _Listener:
-  """Takes what Pulumi tells, and tells it on."""
-
-  def __init__(self, report: Report | Callable[[Any], None]) -> None:
-    self._report = report
-    self._changes: dict[str, Change] = {}
-    self._errors: dict[str, list[str]] = {}
-    self._failed: dict[str, Change] = {}
-
-  def __call__(self, event: automation.EngineEvent) -> None:
-    if event.resource_pre_event:
-      self._step(event.resource_pre_event.metadata, Stage.BEGUN)
-    elif event.res_outputs_event:
-      self._step(event.res_outputs_event.metadata, Stage.DONE)
-    elif event.res_op_failed_event:
-      self._step(event.res_op_failed_event.metadata, Stage.FAILED)
-    elif event.diagnostic_event and event.diagnostic_event.severity == "error":
-      diagnostic = event.diagnostic_event
-      text = _STYLE.sub("", diagnostic.message).strip()
-      self._errors.setdefault(diagnostic.urn or "", []).append(text)
-
-  @property
-  def changes(self) -> tuple[Change, ...]:
-    """What happened, or would, to each resource, in the order of its steps."""
-    return tuple(self._changes.values())
-
-  @property
-  def failures(self) -> tuple[Failure, ...]:
-    """What went wrong, that of resources first."""
-    found = [
-      Failure(change, "\n".join(self._errors.get(urn, [])))
-      for urn, change in self._failed.items()
-    ]
-    rest = [
-      text
-      for urn, texts in self._errors.items()
-      if urn not in self._failed
-      for text in texts
-    ]
-    return (*found, *(Failure(None, text) for text in rest))
-
-  def say(self, sentence: str) -> None:
-    self._report(Step(sentence, warning=True))
-
-  def told(self, op: Op, resource: Resource, stage: Stage) -> Change:
-    change = Change(op, resource)
-    self._report(Event(change, stage))
-    return change
-
-  def _step(self, step: events.StepEventMetadata, stage: Stage) -> None:
-    op = _OPS.get(str(getattr(step.op, "value", step.op)))
-    if op is None or step.type.startswith(_INTERNAL):
-      return
-    state = step.new or step.old
-    inputs: Any = (state.inputs if state else None) or {}
-    resource = Resource(step.type, _name(step.urn), dict(inputs))
-    change = self.told(op, resource, stage)
-    known = self._changes.get(step.urn)
-    if known is None or known.op is Op.SAME:
-      self._changes[step.urn] = change
-    if stage is Stage.FAILED:
-      self._failed[step.urn] = change
-
-
 @contextlib.contextmanager
-def _translated(listener: _Listener | None = None) -> Generator[None]:
+def _translated(listener: Listener | None = None) -> Generator[None]:
   """Raises what Pulumi raises as the seam's errors."""
   try:
     yield
@@ -369,11 +294,7 @@ def _translated(listener: _Listener | None = None) -> Generator[None]:
 
 
 def _said(error: pulumi_errors.CommandError) -> str:
-  return _STYLE.sub("", str(error)).strip()
-
-
-def _name(urn: str) -> str:
-  return urn.rpartition("::")[2]
+  return plain(str(error)).strip()
 
 
 def _urns(stack: automation.Stack) -> list[tuple[str, str]]:
@@ -385,12 +306,12 @@ def _custom(stack: automation.Stack) -> list[Mapping[str, Any]]:
   with _translated():
     deployment = stack.export_stack().deployment or {}
   found = deployment.get("resources") or ()
-  return [r for r in found if not r["type"].startswith(_INTERNAL)]
+  return [r for r in found if not r["type"].startswith(INTERNAL)]
 
 
 def _exported(resource: Mapping[str, Any]) -> Resource:
   inputs = resource.get("inputs") or {}
-  return Resource(resource["type"], _name(resource["urn"]), inputs)
+  return Resource(resource["type"], name_of(resource["urn"]), inputs)
 
 
 def opened(backend: str, name: str, project: str) -> PulumiEngine:

@@ -1,10 +1,15 @@
-"""The engine with Pulumi's own program, where there is one on PATH."""
+"""The engine with Pulumi's own program, where there is one.
 
+On PATH, or where `make pulumi` puts it.
+"""
+
+import gc
 import os
 import shutil
 import sys
 import threading
 import unittest
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +66,11 @@ class _Thing(dynamic.Resource):
     super().__init__(_Provider(), name, props)
 
 
-@unittest.skipUnless(shutil.which("pulumi"), "there is no `pulumi` on PATH")
+_BUILT = Path("~/.cache/keras_remote-pulumi/pulumi").expanduser()
+_PULUMI = shutil.which("pulumi") or (str(_BUILT) if _BUILT.exists() else None)
+
+
+@unittest.skipUnless(_PULUMI, "there is no `pulumi`: `make pulumi` builds it")
 class PulumiEngineTest(engine_contract.EngineContract):
   """Pulumi does what the seam says."""
 
@@ -73,10 +82,18 @@ class PulumiEngineTest(engine_contract.EngineContract):
     plugin.write_text(_SCRIPT.format(python=sys.executable))
     plugin.chmod(0o755)
     (self.base / "state").mkdir()
-    path = f"{plugin.parent}{os.pathsep}{os.environ['PATH']}"
+    folders = [str(plugin.parent), os.path.dirname(str(_PULUMI))]
+    path = os.pathsep.join([*folders, os.environ["PATH"]])
     self.enter_context(
       environment(PATH=path, PULUMI_HOME=str(self.base / "home"))
     )
+
+  def tearDown(self) -> None:
+    with warnings.catch_warnings():
+      # Of a program that is killed Pulumi's library leaves its loop open.
+      warnings.simplefilter("ignore", ResourceWarning)
+      gc.collect()
+    super().tearDown()
 
   def engine(self) -> PulumiEngine:
     return PulumiEngine(f"file://{self.base}/state", "there.us-central1-a")

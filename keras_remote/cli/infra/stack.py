@@ -31,6 +31,10 @@ _PRECIOUS = (CLUSTER, BUCKET)
 _DATA = (BUCKET, REPOSITORY)
 
 
+def _nothing(report: Report) -> None:
+  """Leaves it at that."""
+
+
 @dataclass(frozen=True)
 class Parts:
   """What a cluster is made and known with.
@@ -40,6 +44,7 @@ class Parts:
       names and ids of those that are somebody else's.
     ids: what Google knows those by that may be there before, by the program's
       names.
+    finish: does what is left when all resources are there.
   """
 
   config: InfraConfig
@@ -47,6 +52,7 @@ class Parts:
   ids: Mapping[str, str]
   engine: Engine
   state: State
+  finish: Callable[[Report], None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ def up(
 
   Raises:
     InfraError: it could not; the next `up` goes on.
+    ClusterError: what is left could not be done; the same.
     ConfigError: what is to be adopted cannot become what is asked for.
     StoreError: the state cannot be kept.
   """
@@ -137,6 +144,7 @@ def up(
             _join(parts, resource, adopted, seen, replace=replace)
           else:
             raise
+  parts.finish(report)
   state.save(config, Phase.READY, adopted)
   return tuple(seen.done.get(c.resource.key, c) for c in changes)
 
@@ -194,7 +202,9 @@ def _make_state(parts: Parts, report: Report) -> None:
   config, state = parts.config, parts.state
   try:
     if state.make(config.region):
-      report(Step(f"made the bucket {state.uri} for what is known of clusters"))
+      name = {"name": config.state_bucket}
+      made = Change(Op.CREATE, Resource(BUCKET, "state", name))
+      report(Event(made, Stage.DONE))
   except errors.StoreError as error:
     said = known(Failure(None, str(error)), config)
     raise type(error)(f"{error}: {said}" if said else str(error)) from error

@@ -1,5 +1,6 @@
 """What `up` and `down` do, on an engine whose cloud is a file."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from absl.testing import absltest
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
-from keras_remote.cli.infra.engine import Change, Event, Op
+from keras_remote.cli.infra.engine import Change, Event, Op, Report
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
@@ -85,7 +86,8 @@ class StackTest(absltest.TestCase):
     made = self.up()
     self.assertSameElements(made.values(), [Op.CREATE])
     self.assertLen(made, 6)
-    self.assertIn("gs://my-project-keras-remote-state", self.said[0])
+    first = self.events[0].change.resource.inputs["name"]
+    self.assertEqual(first, "my-project-keras-remote-state")
     self.assertEqual(self.phase(), Phase.READY)
     record = State("my-project").record(_CONFIG)
     assert record
@@ -97,6 +99,20 @@ class StackTest(absltest.TestCase):
     before = list(self.cloud.log)
     self.assertSameElements(self.up().values(), [Op.SAME])
     self.assertEqual(self.cloud.log, before)
+
+  def test_what_is_left_fails(self) -> None:
+    """The cluster is not ready before all is done; the next `up` does it."""
+
+    def fail(report: Report) -> None:
+      raise errors.ClusterError("it does not answer")
+
+    with self.assertRaises(errors.ClusterError):
+      stack.up(dataclasses.replace(self.parts(), finish=fail), self.report)
+    self.assertEqual(self.phase(), Phase.UPDATING)
+    done: list[Report] = []
+    stack.up(dataclasses.replace(self.parts(), finish=done.append), self.report)
+    self.assertLen(done, 1)
+    self.assertEqual(self.phase(), Phase.READY)
 
   def test_changed_pool(self) -> None:
     """Only that pool is changed."""

@@ -1,29 +1,16 @@
 """What commands make clusters with: Pulumi, unless a test brings its own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.engine import Engine, Program
-from keras_remote.progress import Report
-
-if TYPE_CHECKING:
-  from keras_remote.cli.infra.kubernetes import Done
+from keras_remote.cli.infra.engine import Engine, Program, Report
+from keras_remote.progress import Step
 
 # What installs Pulumi's library, and what it takes.
 INSTALL = "pip install 'keras-remote[cli,gcp]'"
-
-
-class Provision(Protocol):
-  """Has there be in a cluster what jobs need there."""
-
-  def __call__(
-    self, config: InfraConfig, report: Report, *, source: str = ""
-  ) -> "Sequence[Done]":
-    """What became of each object; see kubernetes.py."""
-    ...
 
 
 class MakeProgram(Protocol):
@@ -50,13 +37,14 @@ class Tools:
     program: what it is made of.
     ids: what Google knows the resources by that may be there before, by the
       program's names.
-    provision: has what jobs need be in the cluster.
+    finish: does what is left when all resources are there; it is also given
+      where the manifest of LeaderWorkerSets is, or "".
   """
 
   engine: Callable[[str, str, str], Engine]
   program: MakeProgram
   ids: Callable[[InfraConfig], Mapping[str, str]]
-  provision: Provision
+  finish: Callable[[InfraConfig, Report, str], None]
 
 
 def default_tools() -> Tools:
@@ -76,12 +64,16 @@ def default_tools() -> Tools:
   )
 
 
-def provision(
-  config: InfraConfig, report: Report, *, source: str = ""
-) -> "Sequence[Done]":
-  """What became of what jobs need in the cluster of GKE."""
+def provision(config: InfraConfig, report: Report, source: str) -> None:
+  """Has all that jobs need be in the cluster itself.
+
+  Raises:
+    ClusterError: it cannot be reached, or refuses.
+    ConfigError: the manifest of LeaderWorkerSets cannot be had.
+  """
   from keras_remote.cli import live
   from keras_remote.cli.infra import kubernetes
 
   cluster = live.cluster_of(config)
-  return kubernetes.provision(cluster, config, report, source=source)
+  done = kubernetes.provision(cluster, config, report, source=source)
+  report(Step(kubernetes.summary(done)))

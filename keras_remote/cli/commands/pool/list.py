@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from keras_remote.cli.output import Output, Table, prints
-from keras_remote.cli.wanted import place_flags
+from keras_remote.cli.parameters import place_flags
 
 _HEADER = ("POOL", "ACCELERATOR", "LEAST", "MOST", "RESERVATION")
 

@@ -7,7 +7,7 @@ import click
 
 from keras_remote import errors
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.wanted import place_flags
+from keras_remote.cli.parameters import place_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
