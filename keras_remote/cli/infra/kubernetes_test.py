@@ -1,11 +1,10 @@
-"""The Kubernetes side as data, and how it gets into a cluster."""
+"""How it gets into a cluster, and what is told meanwhile."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import yaml
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.backend.k8s.objects import (
@@ -16,15 +15,12 @@ from keras_remote.backend.k8s.objects import (
   Kind,
   Object,
 )
-from keras_remote.backend.k8s.rights import EVERY
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import kubernetes
 from keras_remote.progress import Step
 from tests.fakes.api_server import Request
 from tests.fakes.kubernetes_case import NAMESPACE, KubernetesCase
 
-_ROOT = Path(__file__).parents[3]
-_GOLDEN = _ROOT / "tests/golden/infra/kubernetes.yaml"
 _CONFIG = InfraConfig(
   project="my-project",
   zone="us-central1-a",
@@ -55,50 +51,6 @@ _SYSTEM: Object = {
 _DEFINITIONS = Kind(
   "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False
 )
-
-
-class ObjectsTest(parameterized.TestCase):
-  def test_all(self) -> None:
-    """Each object and each right in it is on a page that somebody looks at."""
-    made = yaml.safe_dump_all(kubernetes.objects(_CONFIG), sort_keys=False)
-    if not _GOLDEN.exists():
-      _GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-      _GOLDEN.write_text(made)
-      self.fail(f"{_GOLDEN} is made anew: look at it")
-    self.assertEqual(made, _GOLDEN.read_text())
-
-  def test_the_least(self) -> None:
-    """With no namespace of its own and no quota there is none of these."""
-    config = dataclasses.replace(_CONFIG, namespace="default", quota=())
-    kinds = {each["kind"] for each in kubernetes.objects(config)}
-    self.assertNoCommonElements(kinds, {"Namespace", "ResourceQuota"})
-
-  def test_members_have_what_calls_take(self) -> None:
-    """No right more, and none that is everybody's."""
-    (role,) = (
-      each for each in kubernetes.objects(_CONFIG) if each["kind"] == "Role"
-    )
-    given = {
-      (group, resource, verb)
-      for rule in role["rules"]
-      for group in rule["apiGroups"]
-      for resource in rule["resources"]
-      for verb in rule["verbs"]
-    }
-    taken = {(r.kind.api_group, r.resource, r.verb) for r in EVERY}
-    self.assertEqual(given, taken)
-    self.assertNotIn("*", {word for right in given for word in right})
-
-  @parameterized.parameters(
-    ("user:ada@example.com", "User", "ada@example.com"),
-    ("group:ml@example.com", "Group", "ml@example.com"),
-    ("serviceAccount:ci@p.iam.gserviceaccount.com", "User", "ci@p.iam"),
-  )
-  def test_whom_a_member_is(self, member: str, kind: str, name: str) -> None:
-    """Google tells the cluster an address, of people and programs alike."""
-    found = kubernetes.subject(member)
-    self.assertEqual(found["kind"], kind)
-    self.assertStartsWith(found["name"], name)
 
 
 class ApplyTest(KubernetesCase):

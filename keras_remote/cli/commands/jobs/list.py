@@ -90,12 +90,12 @@ def _noted(jobs: "Sequence[Lasting]") -> list[str | Table]:
     (
       job.id,
       f"{str(job.state).lower()} for {times.span(job.seconds)}",
-      f"about {usd(job.price.usd)} an hour" if job.price else "",
+      f"{usd(job.price.usd)}/h" if job.price else "",
     )
     for job in jobs
   ]
   origins = sorted({job.price.origin for job in jobs if job.price})
-  prices = [f"Prices, while machines are there: {'; '.join(origins)}."]
+  prices = [f"About, by prices of {'; '.join(origins)}."]
   return [
     "\nFor long now:",
     Table((), [(f"  {name}", *others) for name, *others in rows], fold=2),
