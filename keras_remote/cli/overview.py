@@ -15,6 +15,8 @@ from keras_remote.storage.open import open_store
 _MOST_OBJECTS = 20_000
 _MOST_JOBS = 1_000
 _SECONDS = 10.0
+# For which a part is waited for, also by who has a busy machine.
+_LIMIT = 40.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def overview(config: InfraConfig) -> Mapping[str, Part]:
     check.what: Part(
       check.sentence, bool(check.ok), looking.found.get(check.what)
     )
-    for check in checks.look_at(links)
+    for check in checks.look_at(links, limit=_LIMIT)
   }
 
 

@@ -172,7 +172,7 @@ class PulumiEngineTest(engine_contract.EngineContract):
         else:
           self.assertEqual(line, f"{'Keyboard' if twice else 'Stopped'}\n")
     self.assertEqual(self.exists("a"), not twice)
-    pending = [] if not twice else ["a"]
+    pending = ["a"] * twice
     self.engine().unlock()
     self.assertEqual([r.name for r in self.engine().pending()], pending)
 
