@@ -154,6 +154,7 @@ def profile_values(config: InfraConfig) -> dict[str, str]:
     "namespace": config.namespace,
     "store": f"gs://{config.bucket}",
     "service_account": config.kubernetes_account,
+    "build_service_account": config.email(config.build_account),
   }
 
 

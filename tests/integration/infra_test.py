@@ -61,6 +61,9 @@ class UpTest(InfraCase):
         "namespace": "default",
         "store": "gs://my-project-keras-remote-jobs",
         "service_account": "keras-remote",
+        "build_service_account": (
+          "keras-remote-builds@my-project.iam.gserviceaccount.com"
+        ),
       },
     )
     self.assertEqual(self.record().phase, Phase.READY)

@@ -49,6 +49,8 @@ _READS_IMAGES = "roles/artifactregistry.reader"
 _WRITES_IMAGES = "roles/artifactregistry.writer"
 _READS_OBJECTS = "roles/storage.objectViewer"
 _USES_OBJECTS = "roles/storage.objectUser"
+# Cloud Build looks at the bucket itself before it writes a log there.
+_SEES_BUCKET = "roles/storage.legacyBucketReader"
 _WRITES_LOGS = "roles/logging.logWriter"
 _IS_ACCOUNT = "roles/iam.workloadIdentityUser"
 # What the control plane's name asks for beside what its addresses do.
@@ -77,6 +79,7 @@ def table(config: InfraConfig) -> Iterator[Grant]:
   yield Grant(On.JOBS, _IS_ACCOUNT, _in_cluster(config))
   yield Grant(On.REPOSITORY, _WRITES_IMAGES, builds)
   yield Grant(On.BUCKET, _USES_OBJECTS, builds)
+  yield Grant(On.BUCKET, _SEES_BUCKET, builds)
   yield Grant(On.PROJECT, _WRITES_LOGS, builds)
   for member in sorted(set(config.members)):
     for on, role in _MEMBER:

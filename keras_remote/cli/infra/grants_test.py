@@ -25,6 +25,11 @@ _OURS = {
   ("account keras-remote-jobs", "roles/iam.workloadIdentityUser", _POD),
   ("repository us/keras-remote", "roles/artifactregistry.writer", _BUILDS),
   ("bucket my-project-keras-remote-jobs", "roles/storage.objectUser", _BUILDS),
+  (
+    "bucket my-project-keras-remote-jobs",
+    "roles/storage.legacyBucketReader",
+    _BUILDS,
+  ),
   ("my-project", "roles/logging.logWriter", _BUILDS),
 }
 _OF_A_MEMBER = {
