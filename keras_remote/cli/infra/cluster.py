@@ -15,8 +15,8 @@ from keras_remote.cli.infra.network import (
 from keras_remote.cli.infra.ownership import Ownership
 
 NAME = "cluster"
-# The machines that it is made with, and that go at once.
-_FIRST = ("initial_node_count", "node_config", "remove_default_node_pool")
+# Of the machines that it is made with, and that go at once.
+_FIRST = ("initial_node_count", "node_config")
 # What cannot be changed, or is nobody's but its maker's.
 _FOREIGN = (
   "cluster_autoscaling",
@@ -28,6 +28,8 @@ _FOREIGN = (
   "node_locations",
   "private_cluster_config",
   "release_channel",
+  # Of one of ours that was interrupted before that, it goes now.
+  "remove_default_node_pool",
   "subnetwork",
 )
 

@@ -47,9 +47,14 @@ class ClusterTest(absltest.TestCase):
   def test_the_first_machine_counts_once(self) -> None:
     """It goes when the cluster is there, and is no change later."""
     ignored = _cluster().options["ignoreChanges"]
-    self.assertContainsSubset(
-      ["initialNodeCount", "nodeConfig", "removeDefaultNodePool"], ignored
-    )
+    self.assertContainsSubset(["initialNodeCount", "nodeConfig"], ignored)
+
+  def test_the_first_pool_goes_also_of_one_that_was_interrupted(self) -> None:
+    """Taken over, ours is told to have it removed; of others' none is."""
+    self.assertTrue(_cluster().inputs["removeDefaultNodePool"])
+    for adopt in (False, True):
+      ignored = _cluster(adopt=adopt).options["ignoreChanges"]
+      self.assertEqual("removeDefaultNodePool" in ignored, adopt)
 
   def test_one_of_somebody_else_stays_where_it_is(self) -> None:
     """Nothing is asked of it that would make it anew."""
