@@ -272,11 +272,6 @@ class InfraConfig:
     whole = f"{name}.{domain}" if domain else name
     return f"{account}@{whole}.iam.gserviceaccount.com"
 
-  @property
-  def role(self) -> str:
-    """The id of the role of those who reach a cluster with private machines."""
-    return f"keras_remote_{self.cluster.replace('-', '_')}"
-
   def policy_name(self, pool: NodePool) -> str:
     """What a pool's placement policy is called, of which the region has one."""
     return _short(self.cluster, f"-{pool.name}")

@@ -93,7 +93,6 @@ class NamesTest(parameterized.TestCase):
     self.assertRegex(made.bucket, "^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")
     for account in (made.node_account, made.job_account, made.build_account):
       self.assertRegex(account, "^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
-    self.assertRegex(made.role, "^[a-z0-9_]{3,64}$")
 
   def test_long_names_stay_apart(self) -> None:
     """Two clusters with one beginning do not share an account or a bucket."""
