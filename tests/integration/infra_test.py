@@ -90,6 +90,15 @@ class UpTest(InfraCase):
     self.assertEqual(found["most_an_hour"]["usd"], 38.4)
     self.assertFalse(self.document("up", "up", *_V5E)["changed"])
 
+  def test_members_that_are_groups(self) -> None:
+    """It is said what only the administrator of their domain can do."""
+    person = self.type("up", *_V5E, "--yes", "--member", "user:ada@example.com")
+    self.assertNotIn("gke-security-groups", person.stdout)
+    result = self.type("up", *_V5E, "--yes", "--member", "group:ml@example.com")
+    self.assertIn(
+      "knows ml@example.com by gke-security-groups@example.com:", result.stdout
+    )
+
   def test_preview_changes_nothing(self) -> None:
     """There is no bucket, no profile and no cluster afterwards."""
     self.type("up", *_V5E, "--preview")

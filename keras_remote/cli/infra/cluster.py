@@ -70,6 +70,7 @@ def cluster(
     workload_identity_config=container.ClusterWorkloadIdentityConfigArgs(
       workload_pool=config.workload_pool
     ),
+    authenticator_groups_config=_groups(config),
     addons_config=container.ClusterAddonsConfigArgs(
       gcs_fuse_csi_driver_config=(
         container.ClusterAddonsConfigGcsFuseCsiDriverConfigArgs(enabled=True)
@@ -106,6 +107,17 @@ def cluster(
       settled=_FIRST,
       foreign=_FOREIGN,
     ),
+  )
+
+
+def _groups(
+  config: InfraConfig,
+) -> container.ClusterAuthenticatorGroupsConfigArgs | None:
+  """What tells the cluster of which groups somebody is."""
+  if not config.security_group:
+    return None
+  return container.ClusterAuthenticatorGroupsConfigArgs(
+    security_group=config.security_group
   )
 
 

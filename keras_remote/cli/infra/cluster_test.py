@@ -28,6 +28,15 @@ class ClusterTest(absltest.TestCase):
       self.assertTrue(ways["dnsEndpointConfig"]["allowExternalTraffic"])
       self.assertEqual(ways["ipEndpointsConfig"]["enabled"], not private)
 
+  def test_groups_are_asked_for(self) -> None:
+    """Where a member is one; a cluster knows people alone otherwise."""
+    people = ("user:ada@example.com",)
+    option = "authenticatorGroupsConfig"
+    self.assertNotIn(option, _cluster(members=people).inputs)
+    asked = _cluster(members=(*people, "group:ml@example.com")).inputs[option]
+    group = "gke-security-groups@example.com"
+    self.assertEqual(asked, {"securityGroup": group})
+
   def test_what_is_on(self) -> None:
     """Buckets as folders, images that stream, costs by namespace."""
     inputs = _cluster().inputs
