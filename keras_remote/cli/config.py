@@ -150,6 +150,21 @@ class InfraConfig:
         "others each, as 'user:ada@example.com'"
       )
 
+  def check_change(self, new: "InfraConfig") -> None:
+    """Passes where a cluster that is this one can become that.
+
+    What only a new cluster can be is told by the plan, which replaces it.
+
+    Raises:
+      ConfigError: it cannot: GKE would leave it as it is, and its machines
+        would lose what they reach the internet by.
+    """
+    if self.private_nodes and not new.private_nodes:
+      raise errors.ConfigError(
+        f"the machines of {self.cluster} are private and stay so: leave "
+        "--public-nodes out, or give --cluster another name"
+      )
+
   def check_zone(self, table: zones.Offers | None = None) -> None:
     """Passes unless the zone is known to lack an accelerator.
 

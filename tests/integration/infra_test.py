@@ -213,6 +213,15 @@ class UpTest(InfraCase):
     self.type("up", "--private-nodes", "--yes", "--replace")
     self.assertIn("replace keras-remote", self.log)
 
+  def test_private_for_ever(self) -> None:
+    """Machines that lose their way out would be of no use; all else stays."""
+    self.type("up", *_V5E, "--private-nodes", "--yes")
+    before = self.log
+    said = self.refused("up", "--public-nodes", "--yes")
+    self.assertIn("are private and stay so", said)
+    self.assertEqual(self.log, before)
+    self.type("up", *_V5E, "--retention-days", "7", "--yes")
+
   def test_another_zone(self) -> None:
     """A cluster does not move; its name is not taken twice."""
     self.up("--accelerator", "cpu")
