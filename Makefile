@@ -8,7 +8,7 @@ PROJECT := -c constraints.txt -e '.[dev]'
 
 # uv reads neither pip.conf nor PIP_*, so it is told what pip says of where
 # packages come from (sorted: the environment last, as it wins there too).
-UV := export UV_COMPILE_BYTECODE=1 $$($(BIN)/pip config list | sort -r | sed -n \
+UV := export UV_PYTHON_DOWNLOADS=never $$($(BIN)/pip config list | sort -r | sed -n \
   -e "s/.*\.index-url='\(.*\)'/UV_DEFAULT_INDEX=\1/p" \
   -e "s/.*\.extra-index-url='\(.*\)'/UV_INDEX=\1/p" \
   -e "s/.*\.find-links='\(.*\)'/UV_FIND_LINKS=\1/p" \
