@@ -192,4 +192,6 @@ def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
     asked = wanted.zone_asked(asked)
   config = wanted.config_of(asked, project, before)
   config.check_zone()
+  if record and record.phase is not Phase.KEPT:
+    record.config.check_change(config)
   return config
