@@ -178,6 +178,7 @@ def profile_values(config: InfraConfig) -> dict[str, str]:
     "namespace": config.namespace,
     "store": f"gs://{config.bucket}",
     "service_account": config.kubernetes_account,
+    "build_service_account": config.email(config.build_account),
   }
 
 
@@ -270,10 +271,24 @@ def pools_document(config: InfraConfig) -> list[dict[str, Any]]:
 
 
 def _next(config: InfraConfig, how: How) -> list[str]:
+  told = _of_groups(config)
   if not how.profile:
-    return []
+    return told
   return [
+    *told,
     "",
     f"profile '{how.profile}' is active: calls run on {config.cluster}",
     f"a first job: {first_job(config)}",
+  ]
+
+
+def _of_groups(config: InfraConfig) -> list[str]:
+  """What only who administers the domain can do for members that are groups."""
+  if not config.groups:
+    return []
+  return [
+    "",
+    f"the cluster knows {' and '.join(config.groups)} by {config.security_group}:",
+    "  that has to be a group with these for members, and each has to let its",
+    "  members view its members; https://groups.google.com makes and shows it",
   ]

@@ -63,6 +63,9 @@ class UpTest(InfraCase):
         "namespace": "default",
         "store": "gs://my-project-keras-remote-jobs",
         "service_account": "keras-remote",
+        "build_service_account": (
+          "keras-remote-builds@my-project.iam.gserviceaccount.com"
+        ),
       },
     )
     self.assertEqual(self.record().phase, Phase.READY)
@@ -88,6 +91,15 @@ class UpTest(InfraCase):
     self.assertLen([c for c in found["changes"] if c["kind"] == CLUSTER], 1)
     self.assertEqual(found["most_an_hour"]["usd"], 38.4)
     self.assertFalse(self.document("up", "up", *_V5E)["changed"])
+
+  def test_members_that_are_groups(self) -> None:
+    """It is said what only the administrator of their domain can do."""
+    person = self.type("up", *_V5E, "--yes", "--member", "user:ada@example.com")
+    self.assertNotIn("gke-security-groups", person.stdout)
+    result = self.type("up", *_V5E, "--yes", "--member", "group:ml@example.com")
+    self.assertIn(
+      "knows ml@example.com by gke-security-groups@example.com:", result.stdout
+    )
 
   def test_preview_changes_nothing(self) -> None:
     """There is no bucket, no profile and no cluster afterwards."""
@@ -291,6 +303,15 @@ class UpTest(InfraCase):
     self.assertIn("the cluster keras-remote would be removed and made", said)
     self.type("up", "--private-nodes", "--yes", "--replace")
     self.assertIn("replace keras-remote", self.log)
+
+  def test_private_for_ever(self) -> None:
+    """Machines that lose their way out would be of no use; all else stays."""
+    self.type("up", *_V5E, "--private-nodes", "--yes")
+    before = self.log
+    said = self.refused("up", "--public-nodes", "--yes")
+    self.assertIn("are private and stay so", said)
+    self.assertEqual(self.log, before)
+    self.type("up", *_V5E, "--retention-days", "7", "--yes")
 
   def test_another_zone(self) -> None:
     """A cluster does not move; its name is not taken twice."""

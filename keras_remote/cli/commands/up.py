@@ -207,4 +207,6 @@ def _config(
     asked = wanted.zone_asked(asked)
   config = less.without(wanted.config_of(asked, project, before), asked)
   config.check_zone()
+  if record and record.phase is not Phase.KEPT:
+    record.config.check_change(config)
   return config

@@ -29,7 +29,9 @@ _LOG_IN = (
 # As Pulumi's own backends write who holds a lock.
 _HOLDER = re.compile(r"created by (\S+) \(pid (\d+)\) at (\S+)")
 TAKEN = re.compile(
-  r"\b409\b|already\s?exists|bucket name is not available|already own it", re.I
+  r"\b409\b|already\s?exists|bucket name is not available|already own it|"
+  r"existing object already found",
+  re.I,
 )
 
 
