@@ -13,6 +13,7 @@ from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
 from keras_remote.cli.infra.tools import provision
 from keras_remote.cli.main import cli
+from keras_remote.home import ENDPOINTS, IMAGES, Home, home
 from keras_remote.job import index
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
@@ -45,6 +46,7 @@ class UpTest(InfraCase):
     result = self.type("up", *_V5E, "--yes")
     self.assertIn("+ make  cluster           keras-remote\n", result.stdout)
     self.assertIn("+ make  node pool         tpu-v5e-8", result.stdout)
+    self.assertIn("made the node pool tpu-v5e-8\n", result.stderr)
     self.assertIn("+ make  APIs              12", result.stdout)
     self.assertIn("costs  at most 38.40 USD an hour", result.stdout)
     self.assertIn(
@@ -225,6 +227,7 @@ class UpTest(InfraCase):
     arguments = ("up", "--project", PROJECT, "--accelerator", "l4", "--yes")
     said = self.refused(*arguments, code=1)
     self.assertIn("the quota NVIDIA_L4_GPUS, which is 1.0, is not eno", said)
+    self.assertIn("and costs, until `keras-remote down` removes it", said)
     self.assertEqual(self.profiles.active, "default")
     self.change(faults={})
     made = self.document("up", *arguments)["changes"]
@@ -279,6 +282,20 @@ class UpTest(InfraCase):
     )
     self.assertIn("nothing has changed", self.type("up").stdout)
 
+  def test_what_counts_before_the_profile(self) -> None:
+    """Where calls go elsewhere it is said, and by what."""
+    arguments = ("--project", PROJECT, "--accelerator", "cpu", "--yes")
+    with environment(KERAS_REMOTE_STORE="gs://mine"):
+      said = self.type("up", *arguments).stdout
+      self.assertIn("store is gs://mine: KERAS_REMOTE_STORE", said)
+      self.assertNotIn("calls run on", said)
+      said = self.type("init", "--project", PROJECT).stdout
+      self.assertIn("store is gs://mine: KERAS_REMOTE_STORE", said)
+    with environment(KERAS_REMOTE_PROFILE="default"):
+      said = self.type("up", *arguments).stdout
+      self.assertIn("KERAS_REMOTE_PROFILE chooses 'default'", said)
+    self.assertIn("calls run on keras-remote", self.type("up").stdout)
+
   def test_named_profile(self) -> None:
     """The profile has the name that is given."""
     self.up("--accelerator", "cpu", "--profile", "team")
@@ -332,10 +349,15 @@ class DownTest(InfraCase):
   def test_down(self) -> None:
     """All goes, the profile too; what stays is said."""
     self.up("--accelerator", "v5e-8")
+    memory = Home(home())
+    memory.remember(IMAGES, "an image", b"sha256:1")
+    memory.remember(ENDPOINTS, "the cluster")
     result = self.type("down", "--yes")
+    self.assertIsNone(memory.recall(IMAGES, "an image"))
+    self.assertIsNone(memory.recall(ENDPOINTS, "the cluster"))
     self.assertIn("keep    gs://my-project-keras-remote-state", result.stdout)
     self.assertIn("keras-remote is removed", result.stdout)
-    self.assertIn("profile 'keras-remote' is removed", result.stdout)
+    self.assertIn("profile 'keras-remote' leads there no more", result.stdout)
     self.cloud.load()
     self.assertEqual(self.cloud.there, {})
     self.assertEqual(self.profiles.active, "default")

@@ -29,7 +29,8 @@ _LOG_IN = (
 # As Pulumi's own backends write who holds a lock.
 _HOLDER = re.compile(r"created by (\S+) \(pid (\d+)\) at (\S+)")
 TAKEN = re.compile(
-  r"\b409\b|already\s?exists|bucket name is not available|already own it", re.I
+  r"\b409\b(?!.*concurrent)|already\s?exists|bucket name is not available|already own it",
+  re.I,
 )
 
 
@@ -53,8 +54,8 @@ def explained(
     return errors.InfraError(_locked(error, config, command))
   if isinstance(error, StoppedError):
     return errors.InfraError(
-      f"it was interrupted: what is there stays, and `{command}` goes on from "
-      "there"
+      f"it was interrupted: what is there stays{_costs(command)}, and "
+      f"`{command}` goes on from there"
     )
   failures = error.failures or (Failure(None, error.text),)
   sentences = dict.fromkeys(explain(each, config) for each in failures)
@@ -68,8 +69,15 @@ def explained(
   if len(sentences) == 1:
     told = next(iter(sentences))
   return errors.InfraError(
-    f"{told}\nWhat is there stays; `{command}` goes on from there."
+    f"{told}\nWhat is there stays{_costs(command)}; `{command}` goes on from "
+    "there."
   )
+
+
+def _costs(command: str) -> str:
+  if command.endswith(" down"):
+    return ""
+  return " and costs, until `keras-remote down` removes it"
 
 
 def explain(failure: Failure, config: InfraConfig) -> str:
@@ -195,6 +203,13 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
+def _at_once(failure: Failure, config: InfraConfig, _: object) -> str:
+  return (
+    f"{_what(failure)}: somebody else changed rights of project "
+    f"{config.project} at the same moment: type this again"
+  )
+
+
 def _taken(failure: Failure, config: InfraConfig, _: object) -> str:
   change = failure.change
   if change and change.resource.kind == BUCKET:
@@ -231,14 +246,6 @@ def _forbidden(
 
 def _logged_out(failure: Failure, config: InfraConfig, _: object) -> str:
   return _LOG_IN
-
-
-def _no_network(failure: Failure, config: InfraConfig, _: object) -> str:
-  return (
-    f"{_what(failure)}: the project {config.project} has no network "
-    "'default': `gcloud compute networks create default "
-    f"--project={config.project}` makes it"
-  )
 
 
 def _no_state(failure: Failure, config: InfraConfig, _: object) -> str:
@@ -364,6 +371,7 @@ _CASES = (
     r"acceleratorTypes/\S+ was not found|machine type .{0,80}not found",
     _no_such_machine,
   ),
+  _case(r"concurrent policy changes", _at_once),
   _case(TAKEN.pattern, _taken),
   _case(
     r"bucket.{0,60}(doesn't exist|does not exist)|"
@@ -371,7 +379,6 @@ _CASES = (
     _no_state,
   ),
   _case(r"force_?destroy|bucket.{0,40}not empty", _not_empty),
-  _case(r"networks?[ /]\W{0,3}default\W.{0,40}not (found|exist)", _no_network),
   _case(
     r"no resource plugin|could not (find|download|install) .{0,40}plugin|"
     r"failed to (install|download|load).{0,60}plugin",

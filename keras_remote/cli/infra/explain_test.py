@@ -148,10 +148,11 @@ class ExplainTest(parameterized.TestCase):
       "nobody is logged in.*gcloud auth application-default login",
     ),
     (
-      "no network",
+      "two at once",
       _CLUSTER,
-      'Error 400: Network "default" does not exist., badRequest',
-      "gcloud compute networks create default --project=my-project",
+      "googleapi: Error 409: There were concurrent policy changes. Please "
+      "retry the whole read-modify-write with exponential backoff., aborted",
+      "somebody else changed rights .* type this again",
     ),
     (
       "the state's bucket",

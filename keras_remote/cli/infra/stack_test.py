@@ -16,6 +16,7 @@ from keras_remote.cli.infra.engine import Change, Event, Op, Program, Report
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
+  IMAGES,
   POOL,
   REPOSITORY,
 )
@@ -271,6 +272,7 @@ class StackTest(absltest.TestCase):
     """It is said how it can be taken over, and `adopt` does it."""
     self.cloud.add(
       CLUSTER,
+      IMAGES,
       name="keras-remote",
       location="us-central1-a",
     )
@@ -289,6 +291,7 @@ class StackTest(absltest.TestCase):
     """What could only be made anew is left alone, and not known later."""
     self.cloud.add(
       CLUSTER,
+      IMAGES,
       name="keras-remote",
       location="us-central1",
       network="theirs",
@@ -302,7 +305,7 @@ class StackTest(absltest.TestCase):
   def test_repository_of_a_build(self) -> None:
     """That a build has made is taken over, without being asked to."""
     self.cloud.add(REPOSITORY, repositoryId="keras-remote", location="us")
-    self.assertEqual(self.up()["images"], Op.ADOPT)
+    self.assertEqual(self.up()[IMAGES], Op.ADOPT)
     self.assertTrue(stack.images_stay(*self.known()))
     removed = stack.down(self.parts(), self.report)
     self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
@@ -311,6 +314,7 @@ class StackTest(absltest.TestCase):
     """What `up` made is its own again, by the labels on it."""
     self.cloud.add(
       CLUSTER,
+      IMAGES,
       name="keras-remote",
       location="us-central1-a",
       network="public",
