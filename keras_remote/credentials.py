@@ -16,7 +16,10 @@ from keras_remote.checks import Check, Link, look_at
 if TYPE_CHECKING:
   import requests
 
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_SCOPES = "https://www.googleapis.com/auth"
+_PLATFORM = f"{_SCOPES}/cloud-platform"
+# Without it a cluster is not told the address, by which RBAC names people.
+_ADDRESS = f"{_SCOPES}/userinfo.email"
 # Seconds for which Google's server of tokens may take.
 _TIMEOUT = 20.0
 # The link of whoever needs to be logged in.
@@ -32,14 +35,18 @@ GoogleAuthError = exceptions.GoogleAuthError
 LOGGED_OUT = (exceptions.DefaultCredentialsError, exceptions.RefreshError)
 
 
-def google_credentials() -> Credentials:
+def google_credentials(*, address: bool = False) -> Credentials:
   """The application default credentials of whoever runs this.
+
+  Args:
+    address: they say also who that is.
 
   Raises:
     CredentialsError: there are none.
   """
   try:
-    found, _ = google.auth.default(scopes=[_SCOPE])
+    scopes = [_PLATFORM, *([_ADDRESS] if address else ())]
+    found, _ = google.auth.default(scopes=scopes)
   except exceptions.DefaultCredentialsError as error:
     raise errors.CredentialsError(CURE) from error
   return found
@@ -55,7 +62,7 @@ class AccessToken:
   """
 
   def __init__(self) -> None:
-    self._credentials: Any = google_credentials()
+    self._credentials: Any = google_credentials(address=True)
     self._lock = threading.Lock()
 
   @property

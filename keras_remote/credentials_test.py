@@ -75,6 +75,14 @@ class AccessTokenTest(GoogleCase):
     self.assertEqual(token.text(), "token-1")
     self.assertEqual(token.who, WHO)
 
+  def test_a_token_says_who(self) -> None:
+    """Else a cluster knows a number, and no right of an address counts."""
+    self.log_in()
+    AccessToken().text()
+    (scopes,) = self.cloud.scopes
+    asked = {scope.rpartition("/")[2] for scope in scopes}
+    self.assertEqual(asked, {"cloud-platform", "userinfo.email"})
+
   def test_a_token_near_its_end(self) -> None:
     """It is not used any more."""
     self.log_in()

@@ -127,7 +127,12 @@ def raise_up(
     stack.check_plan(changes, config)
   changing = plans.changing(changes)
   nothing = known and not (changing or how.refresh)
-  _show_plan(out, config, changing, nothing=nothing)
+  inside = ""
+  if nothing and not how.preview:
+    # Another version may need more there, or somebody has changed it.
+    with showing(f"looking at what is in {config.cluster}") as report:
+      inside = tools.finish(config, report, how.sets)
+  _show_plan(out, config, changing, nothing=nothing, inside=inside)
   if how.preview:
     out.show(_document(config, changes, how, profile=None))
     return
@@ -150,7 +155,7 @@ def raise_up(
   if how.profile:
     join(config, how.profile)
   out.show(
-    _document(config, made, how, profile=how.profile or None),
+    _document(config, made, how, profile=how.profile or None, inside=inside),
     *_next(config, how),
   )
 
@@ -174,6 +179,7 @@ def profile_values(config: InfraConfig) -> dict[str, str]:
     "namespace": config.namespace,
     "store": f"gs://{config.bucket}",
     "service_account": config.kubernetes_account,
+    "build_service_account": config.email(config.build_account),
   }
 
 
@@ -203,16 +209,24 @@ def _plan(
 
 
 def _show_plan(
-  out: Output, config: InfraConfig, changing: Sequence[Change], *, nothing: bool
+  out: Output,
+  config: InfraConfig,
+  changing: Sequence[Change],
+  *,
+  nothing: bool,
+  inside: str = "",
 ) -> None:
   where = f"{config.cluster} in {config.location}, project {config.project}"
   if nothing:
-    out.tell(f"{where}: nothing has changed, and nothing is to be done")
+    nothing_at_all = "nothing has changed, and nothing is to be done"
+    out.tell(f"{where}: {inside or nothing_at_all}")
     return
   if not changing:
     out.tell(f"{where}: what is known of it is brought up to date")
     return
-  costs_most = Table((), [("costs", _most(config).at_most)], fold=1)
+  costs_most = Table(
+    (), [("costs", _most(config).at_most), ("", costs.BESIDE)], fold=1
+  )
   out.tell(heading(where), plans.table(changing), "", costs_most)
 
 
@@ -226,6 +240,7 @@ def _document(
   how: How,
   *,
   profile: str | None,
+  inside: str = "",
 ) -> dict[str, Any]:
   return {
     "project": config.project,
@@ -234,7 +249,7 @@ def _document(
     "namespace": config.namespace,
     "pools": pools_document(config),
     "preview": how.preview,
-    "changed": bool(plans.changing(changes)),
+    "changed": bool(plans.changing(changes) or inside),
     "changes": plans.document(plans.changing(changes)),
     "most_an_hour": _most(config).document(),
     "profile": profile,
@@ -257,9 +272,10 @@ def pools_document(config: InfraConfig) -> list[dict[str, Any]]:
 
 
 def _next(config: InfraConfig, how: How) -> list[str]:
+  told = _of_groups(config)
   if not how.profile:
-    return []
-  return ["", *leads(config, how.profile)]
+    return told
+  return [*told, "", *leads(config, how.profile)]
 
 
 def leads(config: InfraConfig, profile: str) -> list[str]:
@@ -292,4 +308,16 @@ def leads(config: InfraConfig, profile: str) -> list[str]:
   return [
     f"profile '{profile}' is active: calls run on {config.cluster}",
     first,
+  ]
+
+
+def _of_groups(config: InfraConfig) -> list[str]:
+  """What only who administers the domain can do for members that are groups."""
+  if not config.groups:
+    return []
+  return [
+    "",
+    f"the cluster knows {' and '.join(config.groups)} by {config.security_group}:",
+    "  that has to be a group with these for members, and each has to let its",
+    "  members view its members; https://groups.google.com makes and shows it",
   ]

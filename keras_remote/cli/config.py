@@ -96,6 +96,7 @@ class InfraConfig:
     self._check_quota()
     for member in self.members:
       _check_member(member)
+    self._check_groups()
     if self.release_channel not in RELEASE_CHANNELS:
       raise errors.ConfigError(
         f"GKE has no release channel {self.release_channel!r}: use "
@@ -138,6 +139,30 @@ class InfraConfig:
     if len(dict(self.quota)) < len(self.quota):
       raise errors.ConfigError(
         "the quota names a resource twice: say once how much there may be"
+      )
+
+  def _check_groups(self) -> None:
+    domains = sorted({_domain(group) for group in self.groups})
+    if len(domains) > 1:
+      raise errors.ConfigError(
+        f"the groups among the members are of {' and '.join(domains)}, but a "
+        "cluster knows groups of one domain only: name those people of the "
+        "others each, as 'user:ada@example.com'"
+      )
+
+  def check_change(self, new: "InfraConfig") -> None:
+    """Passes where a cluster that is this one can become that.
+
+    What only a new cluster can be is told by the plan, which replaces it.
+
+    Raises:
+      ConfigError: it cannot: GKE would leave it as it is, and its machines
+        would lose what they reach the internet by.
+    """
+    if self.private_nodes and not new.private_nodes:
+      raise errors.ConfigError(
+        f"the machines of {self.cluster} are private and stay so: leave "
+        "--public-nodes out, or give --cluster another name"
       )
 
   def check_zone(self, table: zones.Offers | None = None) -> None:
@@ -262,6 +287,26 @@ class InfraConfig:
     return f"Made by keras_remote for the cluster {self.cluster}"
 
   @property
+  def groups(self) -> tuple[str, ...]:
+    """The addresses of the groups among its members."""
+    kind = "group:"
+    return tuple(
+      member.removeprefix(kind)
+      for member in self.members
+      if member.startswith(kind)
+    )
+
+  @property
+  def security_group(self) -> str:
+    """The group whose groups the cluster knows; "" where it needs none.
+
+    Google has it be called so, in each domain.
+    """
+    return (
+      f"gke-security-groups@{_domain(self.groups[0])}" if self.groups else ""
+    )
+
+  @property
   def workload_pool(self) -> str:
     """The identities that jobs have in the cluster."""
     return f"{self.project}.svc.id.goog"
@@ -271,11 +316,6 @@ class InfraConfig:
     domain, _, name = self.project.rpartition(":")
     whole = f"{name}.{domain}" if domain else name
     return f"{account}@{whole}.iam.gserviceaccount.com"
-
-  @property
-  def role(self) -> str:
-    """The id of the role of those who reach a cluster with private machines."""
-    return f"keras_remote_{self.cluster.replace('-', '_')}"
 
   def policy_name(self, pool: NodePool) -> str:
     """What a pool's placement policy is called, of which the region has one."""
@@ -346,6 +386,10 @@ def _check_place(zone: str) -> None:
       f"no zone is called {zone!r}: use one such as "
       f"'{zones.get_default_zone()}'"
     )
+
+
+def _domain(address: str) -> str:
+  return address.rpartition("@")[2].lower()
 
 
 def _check_member(member: str) -> None:

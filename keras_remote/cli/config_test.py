@@ -70,6 +70,14 @@ class NamesTest(parameterized.TestCase):
     self.assertEqual(made.repository, builder.REPOSITORY)
     self.assertEqual(made.repository_location, "europe")
 
+  def test_groups_are_known_by_one(self) -> None:
+    """It is of their domain, and there is none without groups."""
+    people = ("user:ada@other.com", "serviceAccount:ci@p.example.com")
+    self.assertEqual(_config(members=people).security_group, "")
+    groups = ("group:ml@example.com", "group:ops@Example.com")
+    made = _config(members=(*people, *groups))
+    self.assertEqual(made.security_group, "gke-security-groups@example.com")
+
   @parameterized.parameters("us-east5-a", "us-south1-ai1b")
   def test_where_the_cluster_is(self, zone: str) -> None:
     """In its zone, or in its region."""
@@ -93,7 +101,6 @@ class NamesTest(parameterized.TestCase):
     self.assertRegex(made.bucket, "^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")
     for account in (made.node_account, made.job_account, made.build_account):
       self.assertRegex(account, "^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
-    self.assertRegex(made.role, "^[a-z0-9_]{3,64}$")
 
   def test_long_names_stay_apart(self) -> None:
     """Two clusters with one beginning do not share an account or a bucket."""
@@ -164,6 +171,10 @@ class CheckTest(parameterized.TestCase):
     ({"quota": (("Requests CPU", "8"),)}, "no resource is called"),
     ({"quota": (("pods", "8"), ("pods", "9"))}, "names a resource twice"),
     ({"members": ("ada@example.com",)}, "write 'user:ada@example.com'"),
+    (
+      {"members": ("group:ml@a.com", "group:ops@b.com")},
+      "of a.com and b.com, but a cluster knows groups of one domain",
+    ),
     ({"members": ("allUsers",)}, "nobody is called 'allUsers'"),
     ({"release_channel": "regular"}, "use RAPID, REGULAR, STABLE"),
   )

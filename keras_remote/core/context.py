@@ -55,7 +55,10 @@ class JobContext:
     """
     if self.plan is None:
       return Image()
-    builder = builder_for(self.backend, self.home, self.store.uri)
+    builder = builder_for(
+      *(self.backend, self.home, self.store.uri),
+      self.options.build_service_account,
+    )
     chosen = choose(self.plan, builder, report)
     return sourced(chosen, self.variables, self.backend)
 

@@ -77,11 +77,14 @@ class Plan:
   notes: tuple[Step, ...] = ()
 
 
-def builder_for(backend: Backend, home: Home, store: str) -> Builder | None:
+def builder_for(
+  backend: Backend, home: Home, store: str, account: str | None
+) -> Builder | None:
   """Who builds images for the backend's jobs; None where nobody does.
 
   Args:
     store: the address of the jobs' store, where builds leave their logs.
+    account: the service account that builds; None for the project's default.
   """
   cloud = backend.cloud
   if cloud is None:
@@ -90,7 +93,7 @@ def builder_for(backend: Backend, home: Home, store: str) -> Builder | None:
 
   location = zone_to_ar_location(cloud.zone)
   logs = None if is_folder(store) else f"{store}/{layout.BUILDS}"
-  return image_builder(cloud.project, location, home, logs)
+  return image_builder(cloud.project, location, home, logs, account)
 
 
 def plan(

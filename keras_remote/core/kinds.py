@@ -27,6 +27,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 # Of an object in Kubernetes, and short enough for a label.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII)
 _LONGEST_NAME = 63
+_ACCOUNT = re.compile(r"[^@\s:/]+@[^@\s:/]+\.[^@\s:/]+")
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,13 @@ def _address(value: object, base: Path) -> str:
   return str(_folder(value, base))
 
 
+def _account(value: object, base: Path) -> str:
+  text = _text(value, base)
+  if not _ACCOUNT.fullmatch(text):
+    raise ValueError(repr(text))
+  return text
+
+
 def _seconds(value: object, base: Path) -> float:
   seconds: float = math.nan
   if isinstance(value, int | float) and not isinstance(value, bool):
@@ -196,6 +204,11 @@ ENVIRONMENT = Kind(
   _environment,
   _pairs,
   many=True,
+)
+ACCOUNT = Kind(
+  "the address of a service account: 'builds@project.iam.gserviceaccount.com'",
+  "ADDRESS",
+  _account,
 )
 FOLDER = Kind("a folder", "FOLDER", _folder)
 ADDRESS = Kind("a folder or gs://bucket", "ADDRESS", _address)

@@ -15,7 +15,7 @@ from keras_remote.core.settings import (
 # What leads to a cluster, or elsewhere.
 _LEADING = (
   *("project", "zone", "cluster", "namespace", "store", "service_account"),
-  *("backend", "context"),
+  *("build_service_account", "backend", "context"),
 )
 
 

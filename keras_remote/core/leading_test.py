@@ -32,6 +32,7 @@ class LeadingTest(absltest.TestCase):
     self.config.write_text(
       '# mine\nactive = "team"\n[profiles.team]\ncontext = "old"\n'
       'backend = "local"\nzone = "z"\ntimeout = "2h"\n'
+      'build_service_account = "builds@old.example.com"\n'
     )
     save_profile("team", _THERE, environ=self.environ)
     expected = {**_THERE, "timeout": "2h"}

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict
 from keras_remote import errors
 from keras_remote.core.kinds import (
   ACCELERATOR,
+  ACCOUNT,
   ADDRESS,
   BACKEND,
   CPU,
@@ -64,6 +65,7 @@ class OptionArguments(TypedDict, total=False):
   queue: str | None
   priority_class: str | None
   service_account: str | None
+  build_service_account: str | None
   image: str | None
   base_image: str | None
   dependencies: list[str] | tuple[str, ...] | str | os.PathLike[str] | None
@@ -289,6 +291,12 @@ class Options:
   service_account: str | None = field(
     default=None,
     metadata=_row(NAME, "The service account that its pods are."),
+  )
+  build_service_account: str | None = field(
+    default=None,
+    metadata=_row(
+      ACCOUNT, "The service account in Google Cloud that builds images."
+    ),
   )
   image: str = field(
     default="auto",

@@ -151,6 +151,8 @@ class ReadTest(parameterized.TestCase):
     ("queue", "Team"),
     ("priority_class", "-a"),
     ("service_account", "a" * 64),
+    ("build_service_account", "builds"),
+    ("build_service_account", "serviceAccount:builds@p.iam.example.com"),
     ("timeout", 0),
     ("timeout", -1),
     ("timeout", float("nan")),

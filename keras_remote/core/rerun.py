@@ -82,7 +82,9 @@ def rerun(job: Job, changed: Mapping[str, object]) -> Job:
     old,
     wanted,
     contains=backend.contains,
-    builder=image.builder_for(backend, place, store.uri),
+    builder=image.builder_for(
+      backend, place, store.uri, options.build_service_account
+    ),
     report=Console().report,
   )
   now = clock.now()

@@ -49,6 +49,7 @@ _WRITTEN: Mapping[str, Callable[[int], Any]] = {
   "queue": lambda rank: f"queue{rank}",
   "priority_class": lambda rank: f"class{rank}",
   "service_account": lambda rank: f"account{rank}",
+  "build_service_account": lambda rank: f"builds{rank}@p.example.com",
   "image": lambda rank: f"image{rank}",
   "base_image": lambda rank: f"base{rank}",
   "dependencies": lambda rank: f"/requirements{rank}.txt",

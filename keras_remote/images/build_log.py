@@ -24,15 +24,15 @@ class BuildLog:
     unread: why it cannot be read; empty where it can.
   """
 
-  def __init__(self, store: Store, key: str) -> None:
+  def __init__(self, store: Store | None, key: str) -> None:
     self.lines: list[str] = []
-    self.unread = ""
+    self.unread = "" if store else "only Cloud Logging has it"
     self._store, self._key = store, key
     self._read, self._rest = 0, b""
 
   def more(self) -> list[str]:
     """The lines that came since the last time."""
-    if self.unread:
+    if self._store is None or self.unread:
       return []
     try:
       data = self._store.read_range(self._key, self._read)

@@ -33,11 +33,17 @@ _AGAIN = 600.0
 
 
 def image_builder(
-  project: str, location: str, memory: home.Home, logs: str | None
+  project: str,
+  location: str,
+  memory: home.Home,
+  logs: str | None,
+  account: str | None = None,
 ) -> "ImageBuilder":
   """The one of this process: calls that need the same image share a build."""
   emulator = os.environ.get(EMULATOR_VARIABLE)
-  return _builder(os.getpid(), project, location, memory, logs, emulator)
+  return _builder(
+    os.getpid(), project, location, memory, logs, account, emulator
+  )
 
 
 @functools.cache
@@ -47,9 +53,12 @@ def _builder(
   location: str,
   memory: home.Home,
   logs: str | None,
+  account: str | None,
   emulator: str | None,
 ) -> "ImageBuilder":
-  return ImageBuilder(project, location, memory, logs=logs, emulator=emulator)
+  return ImageBuilder(
+    *(project, location, memory), logs=logs, account=account, emulator=emulator
+  )
 
 
 class ImageBuilder:
@@ -65,6 +74,7 @@ class ImageBuilder:
     repository: in Artifact Registry; made if it is not there.
     logs: gs://…, the folder that builds write their logs to; None for the
       project's default, which only its viewers can read.
+    account: the service account that builds; None for the project's default.
     emulator: host and port of a stand-in for Google's services.
     look: seconds between two looks at a build.
     patience: seconds for which a request that fails is made again.
@@ -87,6 +97,7 @@ class ImageBuilder:
     *,
     repository: str = REPOSITORY,
     logs: str | None = None,
+    account: str | None = None,
     emulator: str | None = None,
     look: float = _LOOK,
     patience: float = _PATIENCE,
@@ -97,6 +108,7 @@ class ImageBuilder:
     self.image = recipes.image_name(project, location, repository)
     self._project, self._location = project, location
     self._repository, self._logs = repository, logs
+    self._account = account
     self._emulator, self._patience = emulator, patience
     self._memory = memory
     self._look, self._again, self._open_logs = look, again, open_logs
@@ -186,6 +198,7 @@ class ImageBuilder:
     return ContainerBuilder(
       *(self._project, self._location, self._repository),
       logs=self._logs,
+      account=self._account,
       emulator=self._emulator,
       patience=self._patience,
     )
@@ -245,7 +258,8 @@ class ImageBuilder:
   def _follow(self, build: "Build", tag: str, report: Report) -> str:
     """The image, once the build has ended well; shows its log until then."""
     step = Step(f"building the image: {build.url}")
-    log = BuildLog(self._open_logs(build.log), build.log_key)
+    store = self._open_logs(build.log) if build.log else None
+    log = BuildLog(store, build.log_key)
     while True:
       report(step)  # Also the same again: whoever is told may end this call.
       build = self._google.look(build.id)

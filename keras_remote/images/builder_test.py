@@ -22,6 +22,7 @@ from tests.fakes.memory_store import MemoryStore
 
 _ONE = Requirements(("jax==0.10",), ("six",))
 _OTHER = Requirements(("jax==0.10",), ("iniconfig",))
+_BUILDS = "builds@my-project.iam.gserviceaccount.com"
 _NAME = "us-docker.pkg.dev/my-project/keras-remote/job"
 
 _WARM = """
@@ -383,6 +384,27 @@ class FailuresTest(_Case):
       self.builder().ensure("python:3.11-slim", "cpu", _ONE, cancel)
     self.worker.go_on.set()
 
+  @parameterized.parameters("gs://bucket/builds", None)
+  def test_who_builds(self, logs: str | None) -> None:
+    """It is the account that is named: this caller may have no other build."""
+    self.server.accounts = {_BUILDS}
+    with self.assertRaisesRegex(errors.ImageAccessError, "act as.*compute@"):
+      self.builder(logs=logs).ensure("python:3.11-slim", "cpu", _ONE)
+    builder = self.builder(logs=logs, account=_BUILDS)
+    builder.ensure("python:3.11-slim", "cpu", _ONE)
+    (build,) = self.server.builds
+    account = f"projects/my-project/serviceAccounts/{_BUILDS}"
+    self.assertEqual(build.service_account, account)
+
+  def test_a_log_of_cloud_logging(self) -> None:
+    """Without a bucket an account's build is told of all the same."""
+    self.worker.fails = 1
+    builder = self.builder(account=_BUILDS)
+    with self.assertRaisesRegex(
+      errors.ImageBuildError, "(?s)'image' failed.*only Cloud Logging has it"
+    ):
+      builder.ensure("python:3.11-slim", "cpu", _ONE)
+
   def test_a_log_that_cannot_be_read(self) -> None:
     """The error still says which step failed, and why no line is there."""
 
@@ -417,6 +439,18 @@ class FailuresTest(_Case):
       (grpc.StatusCode.PERMISSION_DENIED, "Permission 'x' denied"),
       errors.ImageAccessError,
       "add-iam-policy-binding my-project .*cloudbuild.builds.editor",
+    ),
+    (
+      "may_not_be_the_account",
+      "CreateBuild",
+      (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "caller does not have permission to act as service account "
+        "projects/my-project/serviceAccounts/1-compute@x.example.com",
+      ),
+      errors.ImageAccessError,
+      "service-accounts add-iam-policy-binding 1-compute@x.example.com "
+      "--project=my-project .*iam.serviceAccountUser",
     ),
     (
       "may_not_make_the_repository",

@@ -38,7 +38,8 @@ class Build:
     waits: it has no machine yet.
     ended: it goes on no more.
     failed_lately: it failed by itself within the last day.
-    log: the folder of its log, gs://…, and `log_key` the log's name there.
+    log: the folder of its log, gs://…, and `log_key` the log's name there;
+      empty where only Cloud Logging has it.
     url: where a person sees it.
     digests: of the images that it pushed, by name and tag.
     step: the number of the step that failed, and `step_name` its name; None
@@ -76,6 +77,7 @@ class ContainerBuilder:
     repository: there.
     logs: gs://…, the folder that builds write their logs to; None for the
       project's default, which only its viewers can read.
+    account: the service account that builds; None for the project's default.
     emulator: host and port of a stand-in for Google's services.
     patience: seconds for which a request that fails is made again.
 
@@ -90,12 +92,13 @@ class ContainerBuilder:
     repository: str,
     *,
     logs: str | None = None,
+    account: str | None = None,
     emulator: str | None = None,
     patience: float = PATIENCE,
   ) -> None:
     self._project, self._location = project, location
     self._repository, self._logs = repository, logs
-    self._emulator = emulator
+    self._account, self._emulator = account, emulator
     self._image = recipes.image_name(project, location, repository)
     self._retry = Retry(_TRANSIENT, initial=0.2, maximum=5.0, timeout=patience)
     self._patient: dict[str, Any] = {"retry": self._retry, "timeout": _SECONDS}
@@ -171,10 +174,13 @@ class ContainerBuilder:
     return sorted(found, key=attrgetter("created"), reverse=True)
 
   def _create(self, recipe: Recipe) -> Build:
+    account = None
+    if self._account:
+      account = f"projects/{self._project}/serviceAccounts/{self._account}"
     request = {
       "parent": self._parent,
       "project_id": self._project,
-      "build": recipes.build_request(recipe, self._image, self._logs),
+      "build": recipes.build_request(recipe, self._image, self._logs, account),
     }
     operation: Any = self._cloud_build.create_build(
       request=request, **self._once
@@ -262,7 +268,7 @@ def _build(build: cloudbuild_v1.Build) -> Build:
     waits=waits,
     ended=not waits and build.status != _Status.WORKING,
     failed_lately=_failed_lately(build),
-    log=bucket if "://" in bucket else f"gs://{bucket}",
+    log=bucket if not bucket or "://" in bucket else f"gs://{bucket}",
     log_key=f"log-{build.id}.txt",
     url=build.log_url,
     digests={each.name: each.digest for each in build.results.images},

@@ -106,13 +106,15 @@ def mark(tag: str) -> str:
 
 
 def build_request(
-  recipe: Recipe, image: str, logs: str | None
+  recipe: Recipe, image: str, logs: str | None, account: str | None = None
 ) -> dict[str, Any]:
   """The build, as Cloud Build takes it.
 
   Args:
     image: the image's name, without a tag.
     logs: gs://…, the folder of its log; None for the project's default.
+    account: who builds, as projects/…/serviceAccounts/…; None for the
+      project's default.
   """
   options = {"log_streaming_option": "STREAM_ON"}
   request: dict[str, Any] = {
@@ -125,6 +127,10 @@ def build_request(
   if logs:
     options["logging"] = "GCS_ONLY"
     request["logs_bucket"] = logs
+  elif account:  # The project's default bucket is the default account's alone.
+    options["logging"] = "CLOUD_LOGGING_ONLY"
+  if account:
+    request["service_account"] = account
   return request
 
 

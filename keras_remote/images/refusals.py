@@ -1,5 +1,6 @@
 """What Google's services say when they refuse, as a sentence with a cure."""
 
+import re
 from dataclasses import dataclass
 
 from google.api_core import exceptions as api
@@ -7,6 +8,8 @@ from google.api_core import exceptions as api
 from keras_remote import credentials, errors
 
 INSTALL = 'image="install" runs without a build'
+# What Cloud Build says of a caller who may not have this account build.
+_ACT_AS = re.compile(r"act as service account \S*?([^\s/]+@[^\s/]*\w)")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,15 @@ def translate(
       f"{service.api} --project={project}`; until then {INSTALL}"
     )
   if isinstance(error, api.PermissionDenied):
-    if service.cure:
+    if account := _ACT_AS.search(said):
+      cure = (
+        "who owns the project can allow it: `keras-remote up --member "
+        "user:YOU`, or `gcloud iam service-accounts add-iam-policy-binding "
+        f"{account[1]} --project={project} --member=user:YOU "
+        "--role=roles/iam.serviceAccountUser`; build_service_account= names "
+        "another account"
+      )
+    elif service.cure:
       command = service.cure.format(location=location, project=project)
       cure = f"who may can do it once: `{command}`"
     else:

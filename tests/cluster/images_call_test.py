@@ -16,6 +16,7 @@ from tests.fakes.cloud_build import CloudBuildServer
 from tests.fakes.environment import environment
 
 _DIGITS = Path(__file__).parents[2] / "examples" / "digits.py"
+_BUILDS = "builds@project.iam.gserviceaccount.com"
 _ACCURATE = r"'accuracy': 0\.9[5-9]"
 
 
@@ -35,12 +36,14 @@ class ImagesCallTest(CallTest):
     cls.addClassCleanup(stack.close)
     stack.enter_context(environment(**cluster.environ))
     cls.server = stack.enter_context(cloud_build())
+    cls.server.accounts = {_BUILDS}
 
   def setUp(self) -> None:
     super().setUp()
     del self.environ["KERAS_REMOTE_CONTAINER_IMAGE"]
     self.environ |= {
       EMULATOR_VARIABLE: self.server.address,
+      "KERAS_REMOTE_BUILD_SERVICE_ACCOUNT": _BUILDS,
       "KERAS_REMOTE_BASE_IMAGE": self.cluster.python_image,
       # No test finds what another run has built.
       "KERAS_REMOTE_PROJECT": f"test-{uuid.uuid4().hex[:8]}",

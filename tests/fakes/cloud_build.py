@@ -26,9 +26,12 @@ from keras_remote.storage.store import Store
 _BUILD = "google.devtools.cloudbuild.v1.CloudBuild"
 _ARTIFACTS = "google.devtools.artifactregistry.v1.ArtifactRegistry"
 _FILTER = re.compile(r'tags="([\w.-]+)"')
+_ACCOUNT = re.compile(r"projects/[^/]+/serviceAccounts/[^/@]+@[^/@]+")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_DEFAULT_ACCOUNT = "123-compute@developer.gserviceaccount.com"
 _DEFAULT_LOGS = "gs://123.cloudbuild-logs.googleusercontent.com"
 _Status = cloud_build.Build.Status
+_Logging = cloud_build.BuildOptions.LoggingMode
 
 
 class StepFailedError(Exception):
@@ -104,6 +107,8 @@ class CloudBuildServer:
     requests: the names of the methods that were called, in order.
     builds: all builds, the oldest first.
     repositories: names of those that are there.
+    accounts: addresses of the service accounts that the caller may have build;
+      None for any.
     fault: asked before each method: how it fails, or None; "lost" is a
       request that is served and whose answer does not come.
   """
@@ -112,6 +117,7 @@ class CloudBuildServer:
     self.requests: list[str] = []
     self.builds: list[cloud_build.Build] = []
     self.repositories: set[str] = set()
+    self.accounts: set[str] | None = None
     self.fault: Callable[[str], tuple[grpc.StatusCode, str] | str | None] = (
       lambda method: None
     )
@@ -234,10 +240,19 @@ class CloudBuildServer:
     wrong = _wrong(build)
     if wrong:
       context.abort(grpc.StatusCode.INVALID_ARGUMENT, wrong)
+    account = build.service_account.rpartition("/")[2] or _DEFAULT_ACCOUNT
+    if self.accounts is not None and account not in self.accounts:
+      context.abort(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "caller does not have permission to act as service account "
+        f"{request.parent.partition('/locations/')[0]}/serviceAccounts/"
+        f"{account}",
+      )
     build.id = str(uuid.uuid4())
     build.create_time = clock.now()
     build.status = _Status.QUEUED
-    build.logs_bucket = build.logs_bucket or _DEFAULT_LOGS
+    if build.options.logging != _Logging.CLOUD_LOGGING_ONLY:
+      build.logs_bucket = build.logs_bucket or _DEFAULT_LOGS
     build.log_url = f"https://console.example/builds/{build.id}"
     build.name = f"{request.parent}/builds/{build.id}"
     with self._lock:
@@ -250,10 +265,12 @@ class CloudBuildServer:
 
   def _run(self, build: Any) -> None:
     lines: list[str] = [f'starting build "{build.id}"', ""]
-    store = self._open_logs(build.logs_bucket)
+    store = self._open_logs(build.logs_bucket) if build.logs_bucket else None
 
     def log(line: str) -> None:
       lines.append(line)
+      if store is None:
+        return
       text = "\n".join([*lines, ""])
       store.write(f"log-{build.id}.txt", text.encode())
 
@@ -378,6 +395,15 @@ def _wrong(build: Any) -> str:
   for tag in build.tags:
     if not _TAG.fullmatch(tag):
       return f"invalid build tag {tag!r}"
+  account = build.service_account
+  if account and not _ACCOUNT.fullmatch(account):
+    return f"invalid service account {account!r}"
+  alone = (_Logging.CLOUD_LOGGING_ONLY, _Logging.NONE)
+  if account and not build.logs_bucket and build.options.logging not in alone:
+    return (
+      "if 'build.service_account' is specified, the build must either specify "
+      "'build.logs_bucket' or use either CLOUD_LOGGING_ONLY / NONE logging"
+    )
   if build.logs_bucket and not build.logs_bucket.startswith("gs://"):
     return "logs_bucket is no gs://"
   for step in build.steps:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes import tls
 from tests.fakes.local_server import LocalServer
@@ -33,6 +33,7 @@ class GoogleCloud(LocalServer):
   Attributes:
     projects: the clusters of each, as the API writes them.
     tokens: those that were given, in order.
+    scopes: what each of them was asked for to be good for.
     requests: the paths that were asked for, in order.
     token: makes the next one.
     lifetime: seconds of a token.
@@ -44,6 +45,7 @@ class GoogleCloud(LocalServer):
   def __init__(self) -> None:
     self.projects: dict[str, list[dict[str, Any]]] = {}
     self.tokens: list[str] = []
+    self.scopes: list[set[str]] = []
     self.requests: list[str] = []
     self.token: Callable[[], str] = lambda: f"token-{len(self.tokens)}"
     self.lifetime = 3600
@@ -105,8 +107,8 @@ class GoogleCloud(LocalServer):
     }
     self.projects.setdefault(project, []).append(found)
 
-  def give_token(self) -> tuple[int, object]:
-    """What the server of tokens answers."""
+  def give_token(self, form: str) -> tuple[int, object]:
+    """What the server of tokens answers to a key's signed request."""
     if self.revoked:
       return 400, {
         "error": "invalid_grant",
@@ -114,6 +116,7 @@ class GoogleCloud(LocalServer):
       }
     with self._lock:
       self.tokens.append(self.token())
+      self.scopes.append(_scopes(form))
       return 200, {
         "access_token": self.tokens[-1],
         "expires_in": self.lifetime,
@@ -147,6 +150,13 @@ class GoogleCloud(LocalServer):
     return 404, refusal(f"Not found: {path.removeprefix('/v1/')}.")
 
 
+def _scopes(form: str) -> set[str]:
+  """What the request asks for, in the claims that the key has signed."""
+  claims = parse_qs(form)["assertion"][0].split(".")[1]
+  padded = claims + "=" * (-len(claims) % 4)
+  return set(json.loads(base64.urlsafe_b64decode(padded))["scope"].split())
+
+
 def refusal(
   message: str, reason: str = "", metadata: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
@@ -168,9 +178,9 @@ def _handler(cloud: GoogleCloud) -> type[BaseHTTPRequestHandler]:
       pass
 
     def do_POST(self) -> None:  # noqa: N802
-      self.rfile.read(int(self.headers.get("Content-Length") or 0))
+      form = self.rfile.read(int(self.headers.get("Content-Length") or 0))
       cloud.requests.append(self.path)
-      self._send(*cloud.give_token())
+      self._send(*cloud.give_token(form.decode()))
 
     def do_GET(self) -> None:  # noqa: N802
       cloud.requests.append(self.path)

@@ -16,7 +16,7 @@ def tools(path: Path) -> Tools:
     opener(Cloud(path)),
     program,
     import_ids,
-    lambda config, report, sets: None,
+    lambda config, report, sets: "",
     shared,
   )
 

@@ -57,8 +57,9 @@ class Cloud:
     pending: of each stack, the keys of what was being changed.
     there: the inputs of what the cloud has, by kind and name.
     faults: what the cloud says instead of changing a resource, by its name.
-    stops: the name of the resource at which somebody presses Ctrl-C.
-    dies: the name of the resource at which the process is killed.
+    stops: the resource at which somebody presses Ctrl-C, by its name or the
+      program's for it.
+    dies: the same, at which the process is killed.
     locked: who holds the lock; "" where nobody does.
     log: every change that was made, such as "create cluster".
   """
@@ -232,12 +233,12 @@ class FakeEngine:
     report(Event(change, Stage.DONE))
 
   def _interrupt(self, resource: Resource) -> None:
-    cloud, name = self._cloud, title(resource)
-    if name not in (cloud.stops, cloud.dies):
+    cloud, names = self._cloud, (title(resource), resource.name)
+    if cloud.stops not in names and cloud.dies not in names:
       return
     pending = cloud.pending.setdefault(self._name, {})
     pending[resource.key] = dataclasses.asdict(resource)
-    if name == cloud.dies:
+    if cloud.dies in names:
       cloud.dies = ""
       raise _KilledError
     cloud.stops = ""

@@ -16,6 +16,7 @@ def plain(lr: float, *, epochs: int = 1) -> dict[str, float]:
 @keras_remote.run(
   accelerator="v5e-8",
   backend="local",
+  build_service_account="builds@project.iam.gserviceaccount.com",
   capture_env_vars=["WANDB_*"],
   cpu=4,
   distribution="data_parallel",

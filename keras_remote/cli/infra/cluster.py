@@ -15,8 +15,8 @@ from keras_remote.cli.infra.network import (
 from keras_remote.cli.infra.ownership import Ownership
 
 NAME = "cluster"
-# The machines that it is made with, and that go at once.
-_FIRST = ("initial_node_count", "node_config", "remove_default_node_pool")
+# Of the machines that it is made with, and that go at once.
+_FIRST = ("initial_node_count", "node_config")
 # What cannot be changed, or is nobody's but its maker's.
 _FOREIGN = (
   "cluster_autoscaling",
@@ -28,6 +28,8 @@ _FOREIGN = (
   "node_locations",
   "private_cluster_config",
   "release_channel",
+  # Of one of ours that was interrupted before that, it goes now.
+  "remove_default_node_pool",
   "subnetwork",
 )
 
@@ -68,6 +70,7 @@ def cluster(
     workload_identity_config=container.ClusterWorkloadIdentityConfigArgs(
       workload_pool=config.workload_pool
     ),
+    authenticator_groups_config=_groups(config),
     addons_config=container.ClusterAddonsConfigArgs(
       gcs_fuse_csi_driver_config=(
         container.ClusterAddonsConfigGcsFuseCsiDriverConfigArgs(enabled=True)
@@ -104,6 +107,17 @@ def cluster(
       settled=_FIRST,
       foreign=_FOREIGN,
     ),
+  )
+
+
+def _groups(
+  config: InfraConfig,
+) -> container.ClusterAuthenticatorGroupsConfigArgs | None:
+  """What tells the cluster of which groups somebody is."""
+  if not config.security_group:
+    return None
+  return container.ClusterAuthenticatorGroupsConfigArgs(
+    security_group=config.security_group
   )
 
 

@@ -28,6 +28,15 @@ class ClusterTest(absltest.TestCase):
       self.assertTrue(ways["dnsEndpointConfig"]["allowExternalTraffic"])
       self.assertEqual(ways["ipEndpointsConfig"]["enabled"], not private)
 
+  def test_groups_are_asked_for(self) -> None:
+    """Where a member is one; a cluster knows people alone otherwise."""
+    people = ("user:ada@example.com",)
+    option = "authenticatorGroupsConfig"
+    self.assertNotIn(option, _cluster(members=people).inputs)
+    asked = _cluster(members=(*people, "group:ml@example.com")).inputs[option]
+    group = "gke-security-groups@example.com"
+    self.assertEqual(asked, {"securityGroup": group})
+
   def test_what_is_on(self) -> None:
     """Buckets as folders, images that stream, costs by namespace."""
     inputs = _cluster().inputs
@@ -47,9 +56,14 @@ class ClusterTest(absltest.TestCase):
   def test_the_first_machine_counts_once(self) -> None:
     """It goes when the cluster is there, and is no change later."""
     ignored = _cluster().options["ignoreChanges"]
-    self.assertContainsSubset(
-      ["initialNodeCount", "nodeConfig", "removeDefaultNodePool"], ignored
-    )
+    self.assertContainsSubset(["initialNodeCount", "nodeConfig"], ignored)
+
+  def test_the_first_pool_goes_also_of_one_that_was_interrupted(self) -> None:
+    """Taken over, ours is told to have it removed; of others' none is."""
+    self.assertTrue(_cluster().inputs["removeDefaultNodePool"])
+    for adopt in (False, True):
+      ignored = _cluster(adopt=adopt).options["ignoreChanges"]
+      self.assertEqual("removeDefaultNodePool" in ignored, adopt)
 
   def test_one_of_somebody_else_stays_where_it_is(self) -> None:
     """Nothing is asked of it that would make it anew."""

@@ -29,7 +29,8 @@ _LOG_IN = (
 # As Pulumi's own backends write who holds a lock.
 _HOLDER = re.compile(r"created by (\S+) \(pid (\d+)\) at (\S+)")
 TAKEN = re.compile(
-  r"\b409\b(?!.*concurrent)|already\s?exists|bucket name is not available|already own it",
+  r"\b409\b|already\s?exists|bucket name is not available|already own it|"
+  r"existing object already found",
   re.I,
 )
 
@@ -203,13 +204,6 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
-def _at_once(failure: Failure, config: InfraConfig, _: object) -> str:
-  return (
-    f"{_what(failure)}: somebody else changed rights of project "
-    f"{config.project} at the same moment: type this again"
-  )
-
-
 def _taken(failure: Failure, config: InfraConfig, _: object) -> str:
   change = failure.change
   if change and change.resource.kind == BUCKET:
@@ -371,7 +365,6 @@ _CASES = (
     r"acceleratorTypes/\S+ was not found|machine type .{0,80}not found",
     _no_such_machine,
   ),
-  _case(r"concurrent policy changes", _at_once),
   _case(TAKEN.pattern, _taken),
   _case(
     r"bucket.{0,60}(doesn't exist|does not exist)|"

@@ -148,13 +148,6 @@ class ExplainTest(parameterized.TestCase):
       "nobody is logged in.*gcloud auth application-default login",
     ),
     (
-      "two at once",
-      _CLUSTER,
-      "googleapi: Error 409: There were concurrent policy changes. Please "
-      "retry the whole read-modify-write with exponential backoff., aborted",
-      "somebody else changed rights .* type this again",
-    ),
-    (
       "the state's bucket",
       None,
       "error: could not list bucket: blob (code=NotFound): storage: bucket "

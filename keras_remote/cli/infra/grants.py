@@ -39,7 +39,7 @@ class Grant:
   @property
   def name(self) -> str:
     """What the program calls it."""
-    role = self.role.rpartition("roles/")[2]
+    role = self.role.removeprefix("roles/")
     return f"grant-{self.on.value}-{role}-{self.member}"
 
 
@@ -49,12 +49,13 @@ _READS_IMAGES = "roles/artifactregistry.reader"
 _WRITES_IMAGES = "roles/artifactregistry.writer"
 _READS_OBJECTS = "roles/storage.objectViewer"
 _USES_OBJECTS = "roles/storage.objectUser"
+# Cloud Build looks at the bucket itself before it writes a log there.
+_SEES_BUCKET = "roles/storage.legacyBucketReader"
 _WRITES_LOGS = "roles/logging.logWriter"
 _IS_ACCOUNT = "roles/iam.workloadIdentityUser"
-# What the control plane's name asks for beside what its addresses do.
-CONNECT = "container.clusters.connect"
 # Of somebody who runs jobs, and only that.
 _MEMBER = (
+  # Has container.clusters.connect too, which a control plane's name asks for.
   (On.PROJECT, "roles/container.clusterViewer"),
   (On.PROJECT, "roles/cloudbuild.builds.editor"),
   (On.PROJECT, "roles/serviceusage.serviceUsageConsumer"),
@@ -77,17 +78,11 @@ def table(config: InfraConfig) -> Iterator[Grant]:
   yield Grant(On.JOBS, _IS_ACCOUNT, _in_cluster(config))
   yield Grant(On.REPOSITORY, _WRITES_IMAGES, builds)
   yield Grant(On.BUCKET, _USES_OBJECTS, builds)
+  yield Grant(On.BUCKET, _SEES_BUCKET, builds)
   yield Grant(On.PROJECT, _WRITES_LOGS, builds)
   for member in sorted(set(config.members)):
     for on, role in _MEMBER:
       yield Grant(on, role, member)
-    if config.private_nodes:
-      yield Grant(On.PROJECT, _connects(config), member)
-
-
-def _connects(config: InfraConfig) -> str:
-  """The role of those who reach a cluster that has a name only."""
-  return f"projects/{config.project}/roles/{config.role}"
 
 
 def shared(of: InfraConfig, where: InfraConfig) -> set[str]:
@@ -124,22 +119,11 @@ class Granted:
 def grants(config: InfraConfig, there: Granted) -> list[pulumi.Resource]:
   """Every right of the table; none of somebody else is touched."""
   first = _first(config, there)
-  if config.private_nodes and config.members:
-    # Google's own roles with it may read all that is in all clusters too.
-    first[_connects(config)] = projects.IAMCustomRole(
-      "role-connect",
-      project=config.project,
-      role_id=config.role,
-      title=f"keras_remote: reach {config.cluster}",
-      description=config.description,
-      permissions=[CONNECT],
-      opts=pulumi.ResourceOptions(depends_on=[there.accounts.nodes]),
-    )
   return [_grant(config, there, each, first) for each in table(config)]
 
 
 def _first(config: InfraConfig, there: Granted) -> dict[str, pulumi.Resource]:
-  """What must be there for a member, or for a role."""
+  """What must be there for a member."""
   accounts = there.accounts
   return {
     _account(config, config.node_account): accounts.nodes,
@@ -157,7 +141,7 @@ def _grant(
   first: Mapping[str, pulumi.Resource],
 ) -> pulumi.Resource:
   name, role, member = grant.name, grant.role, grant.member
-  before = [first[each] for each in (member, role) if each in first]
+  before = [first[member]] if member in first else []
   # An account is there once the project's services are enabled.
   opts = pulumi.ResourceOptions(depends_on=[*before, there.accounts.nodes])
   if grant.on is On.PROJECT:

@@ -25,6 +25,11 @@ _OURS = {
   ("account keras-remote-jobs", "roles/iam.workloadIdentityUser", _POD),
   ("repository us/keras-remote", "roles/artifactregistry.writer", _BUILDS),
   ("bucket my-project-keras-remote-jobs", "roles/storage.objectUser", _BUILDS),
+  (
+    "bucket my-project-keras-remote-jobs",
+    "roles/storage.legacyBucketReader",
+    _BUILDS,
+  ),
   ("my-project", "roles/logging.logWriter", _BUILDS),
 }
 _OF_A_MEMBER = {
@@ -77,23 +82,11 @@ class GrantsTest(absltest.TestCase):
     found = _rights(_config(members=(_ADA, _ADA)))
     self.assertEqual(found, _OURS | _OF_A_MEMBER)
 
-  def test_every_right_to_a_private_cluster(self) -> None:
-    """Who runs jobs there may reach it by its name too, and no more."""
+  def test_a_private_cluster(self) -> None:
+    """Who runs jobs there gets no right more, and nobody a role of ours."""
     config = _config(members=(_ADA,), private_nodes=True)
-    role = "projects/my-project/roles/keras_remote_keras_remote"
-    reaching = {("my-project", role, _ADA)}
-    self.assertEqual(_rights(config), _OURS | _OF_A_MEMBER | reaching)
-    made = record(program(config))
-    inputs = made["role-connect"].inputs
-    self.assertEqual(inputs["roleId"], role.rpartition("/")[2])
-    self.assertEqual(inputs["permissions"], ["container.clusters.connect"])
-    grant = made[f"grant-project-{inputs['roleId']}-{_ADA}"]
-    self.assertIn("role-connect", grant.after)
-
-  def test_no_role_of_ours_else(self) -> None:
-    """It is made where somebody gets it."""
-    for config in (_config(members=(_ADA,)), _config(private_nodes=True)):
-      self.assertEmpty(record(program(config)).of("IAMCustomRole"))
+    self.assertEqual(_rights(config), _OURS | _OF_A_MEMBER)
+    self.assertEmpty(record(program(config)).of("IAMCustomRole"))
 
   def test_jobs_of_the_namespace_only(self) -> None:
     """A pod of another namespace is nobody towards Google Cloud."""

@@ -96,7 +96,8 @@ def have_sets(
   """Has LeaderWorkerSets be installed, and wait for their controller.
 
   Those that somebody else has installed are left as they are, and those of
-  the same source that answer are not looked at any further.
+  the same source that answer are not looked at any further. Where no source
+  is named, those of a file or of another page are left, too.
 
   Args:
     source: as of `provision`.
@@ -106,7 +107,7 @@ def have_sets(
   """
   from keras_remote.cli.infra import releases
 
-  source = source or releases.address()
+  wanted, answer = source or releases.address(), False
   found = cluster.metadata(_DEFINITIONS, _SETS_NAME)
   if found is not None:
     if MANAGER not in {
@@ -115,14 +116,25 @@ def have_sets(
       left = "LeaderWorkerSets are there, by somebody else: left as they are"
       report(Step(left))
       return ()
-    same = (found.get("annotations") or {}).get(_SOURCE) == source
-    if same and _refusal_of_sets(cluster) is None:
+    there = (found.get("annotations") or {}).get(_SOURCE, "")
+    if not source and there and not releases.is_released(there):
+      wait_for_sets(cluster, report)
+      return ()
+    answer = _refusal_of_sets(cluster) is None
+    if answer and there == wanted:
       return ()
   report(Step("fetching the manifest of LeaderWorkerSets"))
-  bodies = releases.manifest(source)
+  try:
+    bodies = releases.manifest(wanted)
+  except errors.ConfigError as error:
+    if source or not answer:
+      raise
+    # An older release will do.
+    report(Step(f"LeaderWorkerSets stay as they are: {error}", warning=True))
+    return ()
   for body in bodies:
     if body["metadata"]["name"] == _SETS_NAME:
-      body["metadata"].setdefault("annotations", {})[_SOURCE] = source
+      body["metadata"].setdefault("annotations", {})[_SOURCE] = wanted
   done = install(cluster, bodies, report)
   wait_for_sets(cluster, report)
   return done

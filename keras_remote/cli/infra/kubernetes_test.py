@@ -16,9 +16,10 @@ from keras_remote.backend.k8s.objects import (
   Object,
 )
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra import kubernetes
+from keras_remote.cli.infra import kubernetes, releases
 from keras_remote.progress import Step
 from tests.fakes.api_server import Request
+from tests.fakes.environment import environment
 from tests.fakes.kubernetes_case import NAMESPACE, KubernetesCase
 
 _CONFIG = InfraConfig(
@@ -125,6 +126,33 @@ class ApplyTest(KubernetesCase):
     )
     self.assertLen(self.sets(source), 3)
     self.assertEqual({each.how for each in self.done}, {Applied.SAME})
+
+  def test_sets_of_a_file(self) -> None:
+    """They stay where no other source is named: there may be no internet."""
+    source = self.manifest(_DEFINITION, _CONTROLLER)
+    self.sets(source)
+    self.assertEqual((self.sets(""), self.done), ([], ()))
+
+  def test_sets_of_a_release(self) -> None:
+    """An older one that answers stays where the newer cannot be fetched."""
+    self.sets(self.manifest(_DEFINITION))
+    path = f"/{_DEFINITIONS.group}/{_DEFINITIONS.plural}"
+    name = _DEFINITION["metadata"]["name"]
+    body = self.server.get(path, name)
+    assert body
+    older = {"keras-remote/source": releases.address("0.0.1")}
+    body["metadata"]["annotations"] = older
+    self.server.put(path, body)
+    # Nobody listens there.
+    nobody, here = "http://127.0.0.1:9", "127.0.0.1,localhost"
+    with environment(
+      HTTPS_PROXY=nobody, https_proxy=nobody, NO_PROXY=here, no_proxy=here
+    ):
+      *_, told = self.sets("")
+      self.assertIn("stay as they are: the manifest", told)
+      self.server.remove(path, name)
+      with self.assertRaisesRegex(errors.ConfigError, "cannot be fetched"):
+        self.sets("")
 
   def test_sets_that_somebody_else_has_installed(self) -> None:
     """They are left as they are: another version may be in use."""

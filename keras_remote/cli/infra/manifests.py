@@ -31,7 +31,8 @@ def objects(config: InfraConfig) -> list[Object]:
 def subject(member: str) -> Object:
   """Whom a member is to the cluster, to which Google tells an address.
 
-  A group is known there where the cluster has Google Groups for RBAC.
+  A group is known there where the cluster has Google Groups for RBAC, as one
+  that `up` made has where a member is a group.
   """
   kind, _, address = member.partition(":")
   return {

@@ -1,6 +1,6 @@
 """Node pools: machines that come when jobs wait and go when none is left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 import pulumi
@@ -42,6 +42,22 @@ def pools(
   ]
 
 
+def import_ids(config: InfraConfig) -> Mapping[str, str]:
+  """What Google knows each of these by, by the program's name for it."""
+  place = f"{config.project}/{config.location}/{config.cluster}"
+  policies = f"projects/{config.project}/regions/{config.region}"
+  return {
+    **{resource_name(p): f"{place}/{p.name}" for p in config.every_pool},
+    **{
+      _policy_resource(p): (
+        f"{policies}/resourcePolicies/{config.policy_name(p)}"
+      )
+      for p in config.every_pool
+      if _needs_policy(p.kind)
+    },
+  }
+
+
 def resource_name(pool: NodePool) -> str:
   """What the program calls it."""
   return f"pool-{pool.name}"
@@ -74,7 +90,9 @@ def _pool(
     management=container.NodePoolManagementArgs(
       auto_repair=True, auto_upgrade=True
     ),
-    placement_policy=placement(pool.kind, _policy(config, pool, cluster)),
+    placement_policy=placement(
+      pool.kind, _policy(config, pool, cluster, ownership)
+    ),
     node_config=machines(config, pool, nodes.email),
     opts=ownership.options(
       name, after=after, settled=["initial_node_count"], foreign=["node_config"]
@@ -177,13 +195,17 @@ def placement(
 
 
 def _policy(
-  config: InfraConfig, pool: NodePool, cluster: container.Cluster
+  config: InfraConfig,
+  pool: NodePool,
+  cluster: container.Cluster,
+  ownership: Ownership,
 ) -> pulumi.Output[str] | None:
   kind = pool.kind
-  if not _is_wired(kind) or kind.generation != _BY_WORKLOAD:
+  if not _needs_policy(kind):
     return None
+  name = _policy_resource(pool)
   policy = compute.ResourcePolicy(
-    f"policy-{pool.name}",
+    name,
     name=config.policy_name(pool),
     project=config.project,
     region=config.region,
@@ -191,9 +213,20 @@ def _policy(
     workload_policy=compute.ResourcePolicyWorkloadPolicyArgs(
       type="HIGH_THROUGHPUT", accelerator_topology=topology_name(kind.topology)
     ),
-    opts=pulumi.ResourceOptions(depends_on=[cluster]),
+    opts=ownership.options(
+      name, after=[cluster], foreign=["description", "workload_policy"]
+    ),
   )
   return policy.name
+
+
+def _policy_resource(pool: NodePool) -> str:
+  return f"policy-{pool.name}"
+
+
+def _needs_policy(kind: Accelerator) -> TypeGuard[TpuConfig]:
+  """Whether it says its placement by a policy, which is a thing of its own."""
+  return _is_wired(kind) and kind.generation == _BY_WORKLOAD
 
 
 def _is_wired(kind: Accelerator) -> TypeGuard[TpuConfig]:

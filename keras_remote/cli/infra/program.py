@@ -7,14 +7,14 @@ import pulumi
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import bucket as buckets
 from keras_remote.cli.infra import cluster as clusters
+from keras_remote.cli.infra import network as networks
+from keras_remote.cli.infra import pools as all_pools
 from keras_remote.cli.infra import registry
 from keras_remote.cli.infra.accounts import accounts
 from keras_remote.cli.infra.bucket import bucket
 from keras_remote.cli.infra.cluster import cluster
 from keras_remote.cli.infra.grants import Granted, grants
-from keras_remote.cli.infra.network import network
 from keras_remote.cli.infra.ownership import Ownership
-from keras_remote.cli.infra.pools import pools, resource_name
 from keras_remote.cli.infra.registry import repository
 from keras_remote.cli.infra.services import services
 
@@ -37,10 +37,10 @@ def program(
     images = repository(config, ownership, enabled)
     jobs = bucket(config, ownership, enabled)
     foreign = clusters.NAME in ownership.adopted
-    where = None if foreign else network(config, enabled)
+    where = None if foreign else networks.network(config, ownership, enabled)
     made = cluster(config, who.nodes, where, ownership, enabled)
     grants(config, Granted(who, jobs, images, made))
-    pools(config, made, who.nodes, ownership)
+    all_pools.pools(config, made, who.nodes, ownership)
     pulumi.export("cluster", made.name)
     pulumi.export("location", made.location)
     pulumi.export("bucket", jobs.url)
@@ -56,10 +56,8 @@ def import_ids(config: InfraConfig) -> Mapping[str, str]:
   place = f"projects/{project}/locations"
   return {
     clusters.NAME: f"{place}/{location}/clusters/{config.cluster}",
-    **{
-      resource_name(pool): f"{project}/{location}/{config.cluster}/{pool.name}"
-      for pool in config.every_pool
-    },
+    **networks.import_ids(config),
+    **all_pools.import_ids(config),
     buckets.NAME: f"{project}/{config.bucket}",
     registry.NAME: (
       f"{place}/{config.repository_location}/repositories/{config.repository}"

@@ -14,11 +14,12 @@ from absl.testing import absltest, parameterized
 
 from keras_remote.accelerators.registry import GPUS, TPUS
 from keras_remote.cli.config import InfraConfig, NodePool
-from keras_remote.cli.infra import services
+from keras_remote.cli.infra import network, services
 from keras_remote.cli.infra.program import import_ids, program
 from tests.fakes.pulumi_monitor import Recorded, Registered, record
 
 _GOLDEN = Path(__file__).parents[3] / "tests" / "golden" / "infra"
+_MEMBERS = ("user:ada@example.com",)
 _SERVICES = {f"api-{name}" for name in services.SERVICES}
 
 
@@ -206,11 +207,34 @@ class ProgramTest(absltest.TestCase):
     config = _config("l4:spot", "v5e-16")
     ids = import_ids(config)
     found = _record(config, adopted=ids)
-    for name, import_id in ids.items():
-      self.assertEqual(found[name].options["import"], import_id)
+    of_network = network.import_ids(config)
+    for name in ids.keys() - of_network.keys():
+      self.assertEqual(found[name].options["import"], ids[name])
       self.assertTrue(found[name].options["retainOnDelete"])
     made = {each.name for each in found.resources}
     self.assertNoCommonElements(made, ["network", "subnet", "webhooks"])
+
+  def test_a_network_that_was_there(self) -> None:
+    """It is joined as all else is: its state may have been lost."""
+    config = _config(private_nodes=True)
+    ids = network.import_ids(config)
+    self.assertLen(ids, 5)
+    found = _record(config, adopted=ids)
+    for name, import_id in ids.items():
+      self.assertEqual(found[name].options["import"], import_id)
+      self.assertStartsWith(import_id, "projects/my-project/")
+      self.assertEndsWith(import_id, f"/{found[name].inputs['name']}")
+
+  def test_whatever_has_a_name_is_known(self) -> None:
+    """What was being made when all ended is found again, and taken up."""
+    config = _config("tpu7x-16", "l4", private_nodes=True, members=_MEMBERS)
+    again = ("Service", "IAMMember", "BucketIAMMember", "RepositoryIamMember")
+    wanted = {
+      each.name
+      for each in _record(config).resources
+      if each.type.rpartition(":")[2] not in again
+    }
+    self.assertEqual(set(import_ids(config)), wanted)
 
   def test_what_is_not_asked_for_any_more(self) -> None:
     """A pool that was adopted, and then removed, is no resource of ours."""
