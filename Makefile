@@ -14,7 +14,7 @@ UV := export UV_PYTHON_DOWNLOADS=never $$($(BIN)/pip config list | sort -r | sed
   -e "s/.*\.find-links='\(.*\)'/UV_FIND_LINKS=\1/p" \
   -e "s/.*\.cert='\(.*\)'/SSL_CERT_FILE=\1/p"); $(BIN)/uv
 
-.PHONY: demo test check bench constraints clean pulumi \
+.PHONY: demo test check docs bench constraints clean pulumi \
   cluster-able cluster-up cluster-down cluster-shell test-cluster
 
 demo: .venv/.installed
@@ -31,7 +31,11 @@ check: .venv/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/docs_test.py
+	$(BIN)/python -m pytest tests/docs_test.py tests/docs_facts_test.py
+
+# Into build/site; a link that leads nowhere is an error.
+docs: .venv/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks

@@ -2,10 +2,11 @@
 
 The language of a block says what it is. `python`: a script. `toml`: a file.
 Either one is kept in the page's project if its first line is a comment with
-a name. `console`: each line that begins with `$ ` is a command that exits as
+a name; a script that a later `console` block names is run there, others at
+once. `console`: each line that begins with `$ ` is a command that exits as
 its comment says, such as `# exit 3`, else with 0; other lines are what it
 prints, of which those that begin with `keras_remote: ` may differ. `text`:
-shown only.
+shown only, see docs_facts_test.py.
 """
 
 import os
@@ -15,86 +16,44 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from absl.testing import absltest, parameterized
 
-import keras_remote
-from keras_remote import errors
-from keras_remote.core.options import OPTIONS
+from tests.docs_pages import PAGES, ROOT, Block, blocks, label
 
-_ROOT = Path(__file__).parents[1]
-_README = _ROOT / "README.md"
-_PAGES = (_README, *sorted(_ROOT.glob("docs/**/*.md")))
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
-_NAMED = re.compile(r"# ([\w./-]+\.\w+)\n")
 _EXIT = re.compile(r"# exit (\d+)$")
 _OURS = "keras_remote: "
-
-
-@dataclass(frozen=True)
-class Block:
-  """A fenced block.
-
-  Attributes:
-    line: of its page, where it begins.
-  """
-
-  language: str
-  text: str
-  line: int
-
-  @property
-  def name(self) -> str | None:
-    """The file that it is kept as."""
-    named = _NAMED.match(self.text)
-    return named and named[1]
-
-
-def _blocks(page: Path) -> Iterator[Block]:
-  text = page.read_text()
-  for found in _BLOCK.finditer(text):
-    line = text.count("\n", 0, found.start()) + 1
-    yield Block(found[1], found[2], line)
+# A page without snippets has nothing to run.
+_RUN = tuple(page for page in PAGES if list(blocks(page)))
 
 
 # A page's commands start dozens of processes, one after another.
 @pytest.mark.timeout(1200)
 class DocsTest(parameterized.TestCase):
-  @parameterized.named_parameters((p.stem, p) for p in _PAGES)
+  @parameterized.named_parameters((label(p), p) for p in _RUN)
   def test_snippets(self, page: Path) -> None:
     """The blocks of a page do, in their order, what they say."""
     folder = Path(tempfile.mkdtemp())
     self.addCleanup(shutil.rmtree, folder)
     project = folder / "project"
     project.mkdir()
-    for block in _blocks(page):
+    found = list(blocks(page))
+    for place, block in enumerate(found, 1):
+      run_later = any(
+        block.name and block.name in later.text
+        for later in found[place:]
+        if later.language == "console"
+      )
       with self.subTest(f"{page.name}:{block.line}"):
-        self._check(block, project)
+        self._check(block, project, run_later)
 
-  def test_options(self) -> None:
-    """The README's table has each option with its flag and variable."""
-    readme = _README.read_text()
-    for option in OPTIONS.values():
-      variable = f"`{option.variable}` " if option.variable else ""
-      row = f"| `{option.name}` | `{option.flag}` | {variable}| "
-      self.assertIn(row, readme)
-
-  def test_errors(self) -> None:
-    """The README's table has each error that a caller can meet."""
-    readme = _README.read_text()
-    for name in keras_remote.__all__:
-      if hasattr(errors, name):
-        self.assertRegex(readme, rf"(?m)^\| (· )?`{name}`|`\w+\.{name}`")
-
-  def _check(self, block: Block, project: Path) -> None:
+  def _check(self, block: Block, project: Path, run_later: bool) -> None:
     self.assertIn(block.language, ("console", "python", "text", "toml"))
     if block.name:
       (project / block.name).write_text(block.text)
-    if block.language == "python":
+    if block.language == "python" and not run_later:
       script = project / (block.name or "snippet.py")
       script.write_text(block.text)
       self._run(f"python {script.name}", project)
@@ -114,7 +73,7 @@ class DocsTest(parameterized.TestCase):
     cwd = project
     if command.startswith("make "):
       # This very test is a part of what make would do: it only says what.
-      command, cwd = command.replace("make ", "make --dry-run ", 1), _ROOT
+      command, cwd = command.replace("make ", "make --dry-run ", 1), ROOT
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     home = str(project.with_name("home"))
     ran = subprocess.run(

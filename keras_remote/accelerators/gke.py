@@ -16,6 +16,8 @@ from keras_remote.accelerators.config import (
 
 _LABEL = "cloud.google.com/gke-"
 _SPOT = f"{_LABEL}spot"
+# Of every node; GKE taints those whose processor most images are not for.
+_ARCHITECTURE, _ARM = "kubernetes.io/arch", "arm64"
 _GPU, _TPU = "nvidia.com/gpu", "google.com/tpu"
 # The name of a node's pool.
 POOL_LABEL = f"{_LABEL}nodepool"
@@ -69,17 +71,12 @@ def placement(accelerator: Accelerator) -> Placement:
     {"key": name, "operator": "Exists", "effect": "NoSchedule"}
     for name in limits
   ]
+  if isinstance(accelerator, GpuConfig) and accelerator.architecture == _ARM:
+    selector[_ARCHITECTURE] = _ARM
+    tolerations.append(_exactly(_ARCHITECTURE, _ARM))
   if accelerator.spot:
     selector[_SPOT] = "true"
-    # The value matters: without it the taint is not matched.
-    tolerations.append(
-      {
-        "key": _SPOT,
-        "operator": "Equal",
-        "value": "true",
-        "effect": "NoSchedule",
-      }
-    )
+    tolerations.append(_exactly(_SPOT, "true"))
   # A pool of hosts that are wired together is one slice.
   wired = isinstance(accelerator, TpuConfig) and accelerator.hosts > 1
   domain = POOL_LABEL if wired else ""
@@ -101,3 +98,13 @@ def described(labels: Mapping[str, str]) -> str:
   """What a node with these labels has, in GKE's words; "" for none of it."""
   words = [labels[name] for name in _TELLING if name in labels]
   return " ".join([*words, *["spot"] * (labels.get(_SPOT) == "true")])
+
+
+def _exactly(key: str, value: str) -> Mapping[str, str]:
+  """Tolerates a taint with that value: without it, it would not match."""
+  return {
+    "key": key,
+    "operator": "Equal",
+    "value": value,
+    "effect": "NoSchedule",
+  }

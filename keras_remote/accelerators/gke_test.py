@@ -34,6 +34,18 @@ class PlacementTest(parameterized.TestCase):
       ),
     )
 
+  def test_another_processor(self) -> None:
+    """Nodes with an Arm processor have a taint of their own."""
+    found = placement(parse_accelerator("gb200x4"))
+    self.assertEqual(found.selector["kubernetes.io/arch"], "arm64")
+    arm = {
+      "key": "kubernetes.io/arch",
+      "operator": "Equal",
+      "value": "arm64",
+      "effect": "NoSchedule",
+    }
+    self.assertIn(arm, found.tolerations)
+
   @parameterized.parameters(
     ("v5e-8", "8", "tpu-v5-lite-podslice", "2x4", ""),
     ("v5p-8", "4", "tpu-v5p-slice", "2x2x1", ""),

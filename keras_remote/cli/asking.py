@@ -1,5 +1,6 @@
 """Questions to whoever sits at the terminal."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -29,7 +30,9 @@ def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
     try:
       return read(text.strip())
     except (errors.ConfigError, errors.AcceleratorError) as error:
-      click.echo(f"  {error}", err=True)
+      width = shutil.get_terminal_size().columns
+      indent = {"initial_indent": "  ", "subsequent_indent": "  "}
+      click.echo(click.wrap_text(str(error), width, **indent), err=True)
 
 
 def choose(question: str, choices: Sequence[str]) -> int:

@@ -111,7 +111,12 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
     stack.check_plan(changes, config)
   changing = plans.changing(changes)
   nothing = known and not (changing or how.refresh)
-  _show_plan(out, config, changing, nothing=nothing)
+  inside = ""
+  if nothing and not how.preview:
+    # Another version may need more there, or somebody has changed it.
+    with showing(f"looking at what is in {config.cluster}") as report:
+      inside = tools.finish(config, report, how.sets)
+  _show_plan(out, config, changing, nothing=nothing, inside=inside)
   if how.preview:
     out.show(_document(config, changes, how, profile=None))
     return
@@ -130,7 +135,7 @@ def raise_up(out: Output, tools: Tools, config: InfraConfig, how: How) -> None:
   if how.profile:
     join(config, how.profile)
   out.show(
-    _document(config, made, how, profile=how.profile or None),
+    _document(config, made, how, profile=how.profile or None, inside=inside),
     *_next(config, how),
   )
 
@@ -186,16 +191,24 @@ def _plan(
 
 
 def _show_plan(
-  out: Output, config: InfraConfig, changing: Sequence[Change], *, nothing: bool
+  out: Output,
+  config: InfraConfig,
+  changing: Sequence[Change],
+  *,
+  nothing: bool,
+  inside: str = "",
 ) -> None:
   where = f"{config.cluster} in {config.location}, project {config.project}"
   if nothing:
-    out.tell(f"{where}: nothing has changed, and nothing is to be done")
+    nothing_at_all = "nothing has changed, and nothing is to be done"
+    out.tell(f"{where}: {inside or nothing_at_all}")
     return
   if not changing:
     out.tell(f"{where}: what is known of it is brought up to date")
     return
-  costs_most = Table((), [("costs", _most(config).at_most)], fold=1)
+  costs_most = Table(
+    (), [("costs", _most(config).at_most), ("", costs.BESIDE)], fold=1
+  )
   out.tell(heading(where), plans.table(changing), "", costs_most)
 
 
@@ -209,6 +222,7 @@ def _document(
   how: How,
   *,
   profile: str | None,
+  inside: str = "",
 ) -> dict[str, Any]:
   return {
     "project": config.project,
@@ -217,7 +231,7 @@ def _document(
     "namespace": config.namespace,
     "pools": pools_document(config),
     "preview": how.preview,
-    "changed": bool(plans.changing(changes)),
+    "changed": bool(plans.changing(changes) or inside),
     "changes": plans.document(plans.changing(changes)),
     "most_an_hour": _most(config).document(),
     "profile": profile,

@@ -7,6 +7,13 @@ from typing import Any
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.prices import hourly
 
+# What no price here has.
+LEFT_OUT = ("GKE's fee for the cluster", "CPU machines", "disks", "network")
+BESIDE = (
+  "GKE's fee for the cluster, CPU machines, disks and the network come to it: "
+  "there is no price of them here"
+)
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -47,6 +54,7 @@ class Cost:
       "usd": self.usd,
       "unknown": list(self.unknown),
       "prices_of": list(self.origins),
+      "left_out": list(LEFT_OUT),
     }
 
 

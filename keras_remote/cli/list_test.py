@@ -106,8 +106,8 @@ class LastingTest(parameterized.TestCase):
     self.assertEqual(
       [" ".join(line.split()) for line in note[:2]],
       [
-        "train-b pending for 1 h about 9.60 USD an hour",
-        "train-a running for 13 h about 9.60 USD an hour",
+        "train-b pending for 1 h 9.60 USD/h",
+        "train-a running for 13 h 9.60 USD/h",
       ],
     )
     self.assertIn("us-central1, March 2026", note[2])

@@ -1,20 +1,23 @@
 """What there is of a cluster, what it does, and what that costs."""
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_remote import checks, errors
-from keras_remote.cli import costs, live
+from keras_remote.cli import costs, live, long
 from keras_remote.cli.config import InfraConfig
 from keras_remote.core.console import size
+from keras_remote.core.lasting import Lasting, lasting
 from keras_remote.storage.open import open_store
 
 # Of more it is only said that there are more.
 _MOST_OBJECTS = 20_000
 _MOST_JOBS = 1_000
 _SECONDS = 10.0
+# For which a part is waited for, also by who has a busy machine.
+_LIMIT = 40.0
 
 
 @dataclass(frozen=True)
@@ -25,23 +28,25 @@ class Part:
     sentence: what was seen, or why nothing was.
     well: whether anything was.
     data: the same for programs; None where nothing was seen.
+    lasting: jobs in it that have waited or run for long.
   """
 
   sentence: str
   well: bool
   data: Any = None
+  lasting: Sequence[Lasting] = ()
 
 
 @dataclass
 class _Looking:
   """What the parts that are looked at found, each by its name."""
 
-  found: dict[str, Any] = field(default_factory=dict)
+  found: dict[str, Part] = field(default_factory=dict)
 
-  def link(self, name: str, look: Callable[[], tuple[str, Any]]) -> checks.Link:
+  def link(self, name: str, look: Callable[[], Part]) -> checks.Link:
     def checked() -> checks.Check:
-      sentence, self.found[name] = look()
-      return checks.Check(name, True, sentence)
+      part = self.found[name] = look()
+      return checks.Check(name, True, part.sentence)
 
     return checks.Link(name, checked)
 
@@ -52,7 +57,7 @@ def overview(config: InfraConfig) -> Mapping[str, Part]:
   "cluster", "nodes", "jobs", "bucket" and "images".
   """
   looking = _Looking()
-  looks: dict[str, Callable[[InfraConfig], tuple[str, Any]]] = {
+  looks: dict[str, Callable[[InfraConfig], Part]] = {
     "cluster": _cluster,
     "nodes": _nodes,
     "jobs": _jobs,
@@ -64,31 +69,41 @@ def overview(config: InfraConfig) -> Mapping[str, Part]:
     for name, look in looks.items()
   ]
   return {
-    check.what: Part(
-      check.sentence, bool(check.ok), looking.found.get(check.what)
-    )
-    for check in checks.look_at(links)
+    check.what: looking.found[check.what]
+    if check.ok
+    else Part(check.sentence, False)
+    for check in checks.look_at(links, limit=_LIMIT)
   }
 
 
 def running_cost(config: InfraConfig, nodes: Mapping[str, int]) -> costs.Cost:
-  """What the machines that are there cost."""
-  return costs.cost(
+  """What the machines that are there cost; of others that is not known."""
+  known = costs.cost(
     (pool.kind, nodes.get(pool.name, 0)) for pool in config.every_pool
   )
+  others = tuple(
+    f"the pool {name}" if name else "machines without a pool"
+    for name in strangers(config, nodes)
+  )
+  return replace(known, unknown=known.unknown + others)
 
 
-def _cluster(config: InfraConfig) -> tuple[str, Any]:
+def strangers(config: InfraConfig, nodes: Mapping[str, int]) -> list[str]:
+  """The pools that have machines, and that `up` does not know."""
+  return sorted(nodes.keys() - {pool.name for pool in config.every_pool})
+
+
+def _cluster(config: InfraConfig) -> Part:
   version = live.version(live.cluster_of(config))
-  return f"answers, Kubernetes {version}", {"version": version}
+  return Part(f"answers, Kubernetes {version}", True, {"version": version})
 
 
-def _nodes(config: InfraConfig) -> tuple[str, Any]:
+def _nodes(config: InfraConfig) -> Part:
   found = live.nodes(live.cluster_of(config))
-  return f"{sum(found.values())} machines", dict(found)
+  return Part(f"{sum(found.values())} machines", True, dict(found))
 
 
-def _jobs(config: InfraConfig) -> tuple[str, Any]:
+def _jobs(config: InfraConfig) -> Part:
   from keras_remote.core.jobs import list_jobs
   from keras_remote.core.settings import settings
 
@@ -102,6 +117,8 @@ def _jobs(config: InfraConfig) -> tuple[str, Any]:
     context=None,
   ):
     found = list_jobs(limit=_MOST_JOBS, everyone=True)
+    store = open_store(f"gs://{config.bucket}", patience=_SECONDS)
+    lasts = {job.id: job for job in lasting(store, found)}
   active = [job for job in found if not job.state.ended]
   counted: dict[str, int] = {}
   for job in active:
@@ -114,13 +131,16 @@ def _jobs(config: InfraConfig) -> tuple[str, Any]:
       "accelerator": job.accelerator,
       "who": job.who,
       "submitted": job.submitted,
+      "lasting": long.document(lasts.get(job.id)),
     }
     for job in active
   ]
-  return said or "none now", data
+  if lasts:
+    said += f"; {len(lasts)} of them for long"
+  return Part(said or "none now", True, data, list(lasts.values()))
 
 
-def _bucket(config: InfraConfig) -> tuple[str, Any]:
+def _bucket(config: InfraConfig) -> Part:
   count, total = 0, 0
   store = open_store(f"gs://{config.bucket}", patience=_SECONDS)
   for entry in store.list("", limit=_MOST_OBJECTS):
@@ -128,10 +148,10 @@ def _bucket(config: InfraConfig) -> tuple[str, Any]:
   more = "more than " if count == _MOST_OBJECTS else ""
   sentence = f"{more}{size(total)} in {more and 'the first '}{count:,} objects"
   data = {"bytes": total, "objects": count, "complete": not more}
-  return f"gs://{config.bucket}: {sentence}", data
+  return Part(f"gs://{config.bucket}: {sentence}", True, data)
 
 
-def _images(config: InfraConfig) -> tuple[str, Any]:
+def _images(config: InfraConfig) -> Part:
   import os
 
   from keras_remote.images.builder import EMULATOR_VARIABLE
@@ -150,4 +170,4 @@ def _images(config: InfraConfig) -> tuple[str, Any]:
     patience=_SECONDS,
   )
   count = builder.count()
-  return f"{count} of jobs", {"count": count}
+  return Part(f"{count} of jobs", True, {"count": count})

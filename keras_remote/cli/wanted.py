@@ -37,6 +37,8 @@ class Asked:
   Attributes:
     place: the settings that say where.
     pools: those that there must be.
+    without_members: who may run jobs no more.
+    without_quotas: resources of which jobs may ask for any amount again.
   """
 
   place: Options
@@ -47,6 +49,8 @@ class Asked:
   quota: tuple[tuple[str, str], ...] = ()
   members: tuple[str, ...] = ()
   release_channel: str | None = None
+  without_members: tuple[str, ...] = ()
+  without_quotas: tuple[str, ...] = ()
 
 
 def place_of(texts: Mapping[str, Any]) -> Options:

@@ -5,7 +5,9 @@ Projects are sent once; environments are left there by jobs that install.
 Who finds one there and who removes some take turns, by a lock of the home.
 """
 
-from keras_remote import errors
+import datetime
+
+from keras_remote import clock, errors
 from keras_remote.home import Home, ensure_apart, holding
 from keras_remote.job import environments, index, layout
 from keras_remote.job.directory import JobDirectory
@@ -13,37 +15,53 @@ from keras_remote.job.spec import JobSpec
 from keras_remote.packaging.ignore import OWN_RULES
 from keras_remote.packaging.packager import Context, heaviest
 from keras_remote.progress import Report, Step
-from keras_remote.storage.store import Store
+from keras_remote.storage.store import Entry, Store
 
 # More is not sent unsaid: most functions need none of it.
 LARGE = 100_000_000
+# The least age at which what is needed again is stored again: a bucket deletes
+# by age, and a job may wait for days before it fetches its project.
+_OLD = datetime.timedelta(days=3)
 # A newer keras_remote wrote the spec, or nobody knows who.
 ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
 
 
 def send(store: Store, archive: Context, report: Report) -> bool:
-  """Stores a project's archive; False where it was there whole."""
+  """Stores a project's archive; False where it was there whole, and new."""
   key = layout.context(archive.digest)
   found = next(iter(store.list(key, limit=1)), None)
-  if found and found.size == archive.size:
+  if found and found.size == archive.size and not _is_old(found):
     return False
   if archive.size > LARGE:
     report(_large(archive))
   with archive.path.open("rb") as stream:
-    if found:  # Cut short by a disk that failed.
+    if found:  # It is old, or was cut short by a disk that failed.
       store.write(key, stream)
     else:
       store.create(key, stream)
   return True
 
 
-def check(store: Store, spec: JobSpec) -> None:
-  """Raises StoreError where what a job that runs again needs is gone."""
-  if not any(store.list(layout.context(spec.context), limit=1)):
+def keep(store: Store, spec: JobSpec) -> None:
+  """Has the project that a job ran in stay for the one that runs it again.
+
+  Raises:
+    StoreError: it is gone.
+  """
+  key = layout.context(spec.context)
+  found = next(iter(store.list(key, limit=1)), None)
+  if found is None:
     raise errors.StoreError(
       f"the project that {spec.origin.parent} ran in is no longer in "
       f"{store.uri}: call the function anew"
     )
+  if _is_old(found):
+    with store.open(key) as stream:
+      store.write(key, stream)
+
+
+def _is_old(found: Entry) -> bool:
+  return found.written is not None and clock.now() - found.written > _OLD
 
 
 def _large(archive: Context) -> Step:

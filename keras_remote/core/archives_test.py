@@ -1,13 +1,16 @@
 """Projects in the store: sent once, and whole."""
 
 import dataclasses
+import datetime
 import io
 import random
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl.testing import absltest
 
+from keras_remote import clock, errors
 from keras_remote.core import archives
 from keras_remote.home import Home
 from keras_remote.job import environments, layout
@@ -15,13 +18,34 @@ from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import Image
 from keras_remote.packaging.packager import Context
 from keras_remote.progress import Step, silent
-from keras_remote.storage.store import Source
+from keras_remote.storage.store import Entry, Source, Store
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.specs import job_spec
 from tests.fakes.watched_store import WatchedStore
 
 _DIGEST = "1" * 64
 _KEY = layout.context(_DIGEST)
+
+
+class _Aged(MemoryStore):
+  """A bucket whose objects were stored days ago, until they are again."""
+
+  def __init__(self, days: int) -> None:
+    super().__init__()
+    self.written: list[str] = []
+    self.age(days)
+
+  def age(self, days: int) -> None:
+    self._when = clock.now() - datetime.timedelta(days=days)
+
+  def write(self, key: str, data: Source) -> None:
+    super().write(key, data)
+    self.written.append(key)
+    self.age(0)
+
+  def list(self, prefix: str, *, limit: int | None = None) -> Iterator[Entry]:
+    for entry in super().list(prefix, limit=limit):
+      yield dataclasses.replace(entry, written=self._when)
 
 
 class ArchivesTest(absltest.TestCase):
@@ -56,6 +80,33 @@ class ArchivesTest(absltest.TestCase):
     self.store.write(_KEY, whole[:20])
     archives.send(store, archive, silent)
     self.assertEqual(self.store.read(_KEY), whole)
+
+  def test_what_is_old_is_renewed(self) -> None:
+    """A bucket deletes by age: what a job that may wait needs is not old."""
+    archive = self.archive(a=100)
+    whole = archive.path.read_bytes()
+    spec = dataclasses.replace(job_spec(), context=_DIGEST)
+    for days, again in ((2, 0), (4, 1), (29, 1)):
+      store = _Aged(days)
+      store.create(_KEY, whole)
+      uses: list[Callable[[Store], object]] = [
+        lambda store: archives.send(store, archive, silent),
+        lambda store: archives.keep(store, spec),
+      ]
+      for use in uses:
+        store.written = []
+        store.age(days)
+        use(store)
+        self.assertEqual(store.written, [_KEY] * again)
+        self.assertEqual(store.read(_KEY), whole)
+        use(store)
+        self.assertLen(store.written, again)
+
+  def test_a_project_that_is_gone(self) -> None:
+    """The job that was to run in it again says so."""
+    spec = dataclasses.replace(job_spec(), context=_DIGEST)
+    with self.assertRaisesRegex(errors.StoreError, "call the function anew"):
+      archives.keep(self.store, spec)
 
   def test_what_jobs_need_stays(self) -> None:
     """The project and the environment, on any machine, of jobs that are kept.

@@ -43,7 +43,11 @@ def at_start(
     return sentences
   now = clock.now().astimezone() if now is None else now
   submitted = datetime.datetime.fromisoformat(spec.origin.submitted)
-  end = submitted.astimezone(now.tzinfo) + datetime.timedelta(seconds=timeout)
+  try:
+    limit = datetime.timedelta(seconds=timeout)
+    end = submitted.astimezone(now.tzinfo) + limit
+  except (OverflowError, ValueError):  # No option gives that: it is forged.
+    return sentences
   by = _time_of_day(end, now)
   starts = 1 + spec.limits.retries + spec.limits.max_preemptions
   if starts == 1:

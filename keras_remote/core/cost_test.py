@@ -114,9 +114,10 @@ class CostTest(parameterized.TestCase):
     self.assertStartsWith(said[0], "stops by")
     self.assertEqual(cost.at_end(spec, backend, self.outcome(3600)), "")
 
-  def test_no_limit(self) -> None:
-    """A job of an older keras_remote may have none: no end is made up."""
-    said = cost.at_start(self.spec(None), self.backend(), _NOW)
+  @parameterized.parameters(None, 1e18, float("inf"), float("nan"))
+  def test_no_limit(self, timeout: float | None) -> None:
+    """A job of an older keras_remote, or a forged one: no end is made up."""
+    said = cost.at_start(self.spec(timeout), self.backend(), _NOW)
     self.assertLen(said, 1)
 
   @parameterized.parameters(

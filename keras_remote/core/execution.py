@@ -207,7 +207,7 @@ def submit_spec(
   def send() -> None:
     nonlocal sent
     if archive is None:
-      archives.check(store, spec)
+      archives.keep(store, spec)
     else:
       sent = archives.send(store, archive, report)
 

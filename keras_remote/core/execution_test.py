@@ -128,7 +128,7 @@ class ExecutionTest(absltest.TestCase):
     self.assertEqual(job.result(timeout=30), 7)
     for write in range(4):  # The project need not be sent again.
       self.assert_fails_at(write)
-      archives.check(self.context.store, job.spec)
+      archives.keep(self.context.store, job.spec)
 
   def test_what_stays_of_a_submission(self) -> None:
     """That it was this home's own is known for a day, and then swept away."""

@@ -169,14 +169,14 @@ class GcsStore:
       for blob in self._bucket.list_blobs(
         prefix=self._prefix + prefix,
         page_size=limit,
-        fields="items(name,size,metadata),nextPageToken",
+        fields="items(name,size,metadata,timeCreated),nextPageToken",
         **self._patient,
       ):
         metadata = dict(blob.metadata or {})
         metadata.pop(_WRITER, None)
         key = blob.name.removeprefix(self._prefix)
         if not key.startswith(_PARTIAL):
-          yield Entry(key, int(blob.size or 0), metadata)
+          yield Entry(key, int(blob.size or 0), metadata, blob.time_created)
 
   def _upload(
     self, blob: storage.Blob, data: Source, generation: int | None

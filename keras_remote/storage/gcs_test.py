@@ -235,6 +235,18 @@ class GcsStoreTest(_OnEmulator):
           call()
           self.assertIsNone(next(faults, None))
 
+  def test_when_it_was_written(self) -> None:
+    """By that a bucket deletes: what is written again begins anew."""
+    store = GcsStore(self.new_uri())
+    store.create("a", b"1")
+    (first,) = store.list("a")
+    store.write("a", b"1")
+    (second,) = store.list("a")
+    assert first.written and second.written
+    self.assertLess(first.written, second.written)
+    away = abs(clock.now() - second.written)
+    self.assertLess(away, datetime.timedelta(hours=1))
+
   @parameterized.parameters(
     (Fault(503), errors.StoreError, "503"),
     (Fault(None), errors.StoreError, "RemoteDisconnected"),

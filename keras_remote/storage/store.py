@@ -4,6 +4,7 @@ Keys are relative, with forward slashes: `jobs/train-…/spec.json`. No key is
 a folder of another's.
 """
 
+import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -21,11 +22,14 @@ class Entry:
     key: the object's whole key.
     size: bytes.
     metadata: what `create` was given along with the data.
+    written: when its data was stored, by which a bucket may delete it; None
+      where nothing goes by itself.
   """
 
   key: str
   size: int
   metadata: Mapping[str, str] = field(default_factory=dict)
+  written: datetime.datetime | None = field(default=None, compare=False)
 
 
 class Store(Protocol):

@@ -15,7 +15,17 @@ from kubernetes import client
 
 from keras_remote import errors
 from keras_remote.backend.k8s.cluster import open_cluster
-from keras_remote.backend.k8s.objects import Applied
+from keras_remote.backend.k8s.links import links as links_of
+from keras_remote.backend.k8s.objects import (
+  ACCOUNTS,
+  BINDINGS,
+  JOBS,
+  PODS,
+  QUOTAS,
+  ROLES,
+  Applied,
+)
+from keras_remote.checks import look_at
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import kubernetes, releases
 from keras_remote.core.command import submit_command
@@ -166,6 +176,35 @@ class ProvisionedTest(GangTest):
       self.assertTrue(group.cancel())
       with self.assertRaises(errors.JobCancelledError):
         group.result(timeout=self.seconds)
+
+  def test_what_a_member_may_not(self) -> None:
+    """All that `doctor` asks for is given, and nothing by which to get more."""
+    self.apply()
+    body: dict[str, Any] = {"metadata": {"name": "keras-remote"}}
+    with self.as_member():
+      links = links_of(self.objects, "keras-remote", None, groups=True)
+      rights = {check.what: check for check in look_at(links)}["rights"]
+      self.assertTrue(rights.ok, rights.sentence)
+      for refused in (
+        lambda: self.objects.create(PODS, body),
+        lambda: self.objects.delete(BINDINGS, "keras-remote"),
+        lambda: self.objects.patch(ROLES, "keras-remote", body),
+        lambda: self.objects.delete(ACCOUNTS, "keras-remote"),
+        lambda: self.objects.delete(QUOTAS, "keras-remote"),
+        lambda: open_cluster(self.cluster.context, "default").list(JOBS, ""),
+      ):
+        with self.assertRaises(errors.ClusterAccessError):
+          refused()
+      # A role with rights that its maker has not.
+      more = {
+        **{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role"},
+        "metadata": {"name": "more"},
+        "rules": [{"apiGroups": [""], "resources": ["*"], "verbs": ["*"]}],
+      }
+      with self.assertRaisesRegex(
+        errors.ClusterAccessError, "not currently held"
+      ):
+        self.objects.create(ROLES, more)
 
   def test_the_release(self) -> None:
     """All kinds of the real manifest are taken, and twice changes nothing.

@@ -27,6 +27,8 @@ _TPUS: Mapping[str, tuple[str, Mapping[str, str]]] = {
   ),
   "tpu7x-standard": ("tpu7x", {"1t": "1x1x1", "4t": "2x2x1"}),
 }
+# Families of machine types whose processor is an Arm one.
+_ARM = ("a4x-", "c4a-", "n4a-", "t2a-")
 _EFFECTS = {
   "NO_SCHEDULE": "NoSchedule",
   "PREFER_NO_SCHEDULE": "PreferNoSchedule",
@@ -81,6 +83,11 @@ def nodes(pool: Mapping[str, Any]) -> Nodes:
     labels[f"{_GKE}accelerator-count"] = str(int(gpu["count"]))
     taints.add(("nvidia.com/gpu", "present", "NoSchedule"))
     devices["nvidia.com/gpu"] = int(gpu["count"])
+  # A pod must say that its image is for this one.
+  arm = config["machineType"].startswith(_ARM)
+  labels["kubernetes.io/arch"] = "arm64" if arm else "amd64"
+  if arm:
+    taints.add(("kubernetes.io/arch", "arm64", "NoSchedule"))
   family, _, chips = config["machineType"].rpartition("-")
   if family in _TPUS:
     name, alone = _TPUS[family]

@@ -12,7 +12,7 @@ from tests.fakes.pulumi_engine import Cloud, opener
 def tools(path: Path) -> Tools:
   """What commands take to work on that cloud, which has no Kubernetes."""
   return Tools(
-    opener(Cloud(path)), program, import_ids, lambda config, report, sets: None
+    opener(Cloud(path)), program, import_ids, lambda config, report, sets: ""
   )
 
 

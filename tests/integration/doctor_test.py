@@ -320,12 +320,12 @@ class GoogleTest(DoctorCase):
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:#", shown)
 
   def test_a_bucket_that_is_missing(self) -> None:
-    """The call has a StoreError with the command that makes it."""
+    """The call has a StoreError of its own, with the command that makes it."""
     self.shown(self.terminal(_COMMAND, "doctor", "--fix"), 0)
     ran = self.run_script(_SUBMIT, KERAS_REMOTE_STORE="gs://no-such-bucket")
     self.assertEqual(ran.returncode, 1)
     self.assertRegex(
-      ran.stderr, "StoreError: .*buckets create gs://no-such-bucket"
+      ran.stderr, "BucketNotFoundError: .*buckets create gs://no-such-bucket"
     )
     self.assertFalse(self.submitted())
 

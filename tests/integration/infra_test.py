@@ -126,6 +126,33 @@ class UpTest(InfraCase):
     self.up("--accelerator", "l4:spot")
     self.assertEqual(self.record().config, config)
 
+  def test_who_leaves(self) -> None:
+    """A member loses all that `up` gave, and a quota goes."""
+    ada, ben = "user:ada@example.com", "user:ben@example.com"
+    quota = ("--quota", "count/jobs.batch=9", "--quota", "pods=5")
+    self.up(*_V5E[2:], "--member", ada, "--member", ben, *quota)
+    gone = ("--without-member", ada, "--quota", "pods=")
+    self.type("up", *gone, "--yes")
+    config = self.record().config
+    self.assertEqual(config.members, (ben,))
+    self.assertEqual(config.quota, (("count/jobs.batch", "9"),))
+    # Of each role that both had, one has gone: hers.
+    deleted = [line for line in self.log if line.startswith("delete ")]
+    self.assertIn("delete storage.objectUser", deleted)
+    self.assertLen(deleted, len(set(deleted)))
+    self.assertIn("delete iam.serviceAccountUser", deleted)
+    self.assertNotIn(ada, self.path.read_text())
+    self.assertIn(ben, self.path.read_text())
+    log = self.log
+    said = self.refused("up", *gone, "--yes")
+    self.assertIn(f"{ada} is no member of keras-remote: ", said)
+    self.assertIn(ben, said)
+    said = self.refused("up", "--quota", "pods=", "--yes")
+    self.assertIn("pods is no quota of keras-remote: ", said)
+    said = self.refused("up", "--without-member", ben, "--member", ben, "--yes")
+    self.assertIn("leave one of the two out", said)
+    self.assertEqual(self.log, log)
+
   def test_zone_that_has_it(self) -> None:
     """Where nobody says a zone, it is one with all the accelerators."""
     found = self.document(
@@ -277,6 +304,35 @@ class UpTest(InfraCase):
     )
     self.assertIn("nothing has changed", typed().stdout)
 
+  def test_what_a_cluster_that_is_ready_lacks(self) -> None:
+    """`up` mends what is in it, as another version may need more there."""
+    manifest = self.base / "manifests.yaml"
+    manifest.write_text(_SETS)
+    whole = dataclasses.replace(tools(self.path), finish=provision)
+    api = self.kubernetes()
+
+    def typed(*more: str) -> Result:
+      arguments = ["up", *_V5E, "--yes", *more]
+      result = CliRunner().invoke(
+        cli, arguments, prog_name="keras-remote", obj=whole
+      )
+      self.assertEqual(result.exit_code, 0, result.output)
+      return result
+
+    typed("--sets-manifest", str(manifest))
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    api.remove(accounts, "keras-remote")
+    typed("--preview")
+    self.assertIsNone(api.get(accounts, "keras-remote"))
+    # The manifest is not named again, and cannot be had any more.
+    manifest.rename(self.base / "other.yaml")
+    self.assertIn("1 objects made", typed().stdout)
+    self.assertIsNotNone(api.get(accounts, "keras-remote"))
+    # Another one is, and replaces the first.
+    other = str(self.base / "other.yaml")
+    self.assertIn("1 changed", typed("--sets-manifest", other).stdout)
+    self.assertIn("nothing has changed", typed().stdout)
+
   def test_no_pulumi(self) -> None:
     """Without Pulumi's program it is said how that is installed."""
     with environment(PATH="/nowhere", HOME="/nowhere"):
@@ -399,7 +455,8 @@ class PoolTest(InfraCase):
   def test_resize(self) -> None:
     """That pool alone is changed; what is not said stays."""
     self.type("pool", "resize", "tpu-v5e-8", "--max-nodes", "9", "--yes")
-    self.type("pool", "resize", "tpu-v5e-8", "--min-nodes", "1", "--yes")
+    more = ("pool", "resize", "tpu-v5e-8", "--min-nodes", "1", "--yes")
+    self.assertIn("come when jobs ask for them", self.type(*more).output)
     self.type("pool", "resize", "cpu", "--max-nodes", "3", "--yes")
     found = {p["name"]: p for p in self.document("pool-list", "pool", "list")}
     tpu, cpu = found["tpu-v5e-8"], found["cpu"]
@@ -500,9 +557,32 @@ class StatusTest(InfraCase):
     index.add_ending(store, spec, State.SUCCEEDED)
     parts = self.document("status", "status")["parts"]
     self.assertEqual(parts["images"]["data"], {"count": 2})
-    self.assertEqual(parts["jobs"]["sentence"], "1 RUNNING")
+    self.assertEqual(parts["jobs"]["sentence"], "1 RUNNING; 1 of them for long")
     (job,) = parts["jobs"]["data"]
     self.assertEqual(job["id"], "train-20260101-000001-abcdef")
+    # It began in January.
+    self.assertGreater(job["lasting"]["seconds"], 24 * 60 * 60)
+    self.assertIsNone(job["lasting"]["usd_an_hour"])
+    text = self.type("status").stdout
+    _, below = text.split("\nFor long now:\n")
+    self.assertRegex(below, rf"{job['id']} +running for \d+ d")
+
+  def test_machines_that_nobody_asked_for(self) -> None:
+    """What they cost is not known, which is said of each pool."""
+    self.up("--accelerator", "v5e-8")
+    api = self.kubernetes()
+    add_node(api, "one", "tpu-v5e-8")
+    add_node(api, "two", "default-pool")
+    found = self.document("status", "status")
+    self.assertEqual(found["an_hour_now"]["unknown"], ["the pool default-pool"])
+    self.assertIn("CPU machines", found["an_hour_now"]["left_out"])
+    text = self.type("status").stdout
+    self.assertRegex(text, r"now +9.60 USD an hour .*without the\s+pool defa")
+    self.assertRegex(text, r"default-pool +\? +1 +\?")
+    self.assertRegex(text, r"GKE's fee for the cluster, CPU machines")
+    # Also before they are made.
+    plan = self.type("up", "--accelerator", "l4", "--preview").stdout
+    self.assertRegex(plan, r"GKE's fee for the cluster, CPU machines")
 
   def test_while_it_is_changed(self) -> None:
     """It is said who is at it, or was."""

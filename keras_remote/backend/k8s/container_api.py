@@ -87,7 +87,7 @@ def _no_such(cluster: GkeCluster, all_of_it: list[Any]) -> errors.ConfigError:
   elif names:
     cure = "set cluster= and zone= to one of them"
   else:
-    cure = "`gcloud container clusters create` makes one"
+    cure = f"`keras-remote up --project {cluster.project}` makes one"
   return errors.ConfigError(
     f"project '{cluster.project}' has {problem}: "
     f"there is {', '.join(names) or 'none at all'}; {cure}"

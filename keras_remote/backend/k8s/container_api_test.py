@@ -117,7 +117,9 @@ class FindTest(ContainerApiCase):
   def test_a_project_without_clusters(self) -> None:
     """The error says how to make one."""
     self.cloud.projects["empty"] = []
-    with self.assertRaisesRegex(errors.ConfigError, "none at all.*create"):
+    with self.assertRaisesRegex(
+      errors.ConfigError, "none at all.*keras-remote up --project empty"
+    ):
       self.find("train", project="empty")
 
   @parameterized.parameters("us-central1-a", None)

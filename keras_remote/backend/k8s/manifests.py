@@ -11,8 +11,9 @@ from keras_remote.job.spec import JobSpec
 
 # Seconds for which an ended Job is kept.
 _KEPT = 24 * 60 * 60
-# Seconds for which a Job with a timeout may wait for its node: a backstop.
-_WAITING = 24 * 60 * 60
+# Seconds for which a Job with a timeout may wait for its node: a backstop that
+# ends none whose pool is full for days, as that is not its function's time.
+_WAITING = 7 * 24 * 60 * 60
 # Seconds of an attempt beside its function.
 _AROUND = 600
 # Seconds after which a group without a timeout goes: else one that nobody can

@@ -182,6 +182,28 @@ class JobTest(parameterized.TestCase):
     self.assertGreater(deadline(1, max_preemptions=3), once + 3e6)
     self.assertGreaterEqual(group, once + 5e5)
 
+  @parameterized.parameters(1, 2)
+  def test_a_pool_that_is_full_for_days(self, hosts: int) -> None:
+    """A job that waits a week for its nodes still has all its time then."""
+    spec = _limited(_spec("cpu", hosts=hosts), timeout=60)
+    for make in (manifests.job_manifest, manifests.owner_manifest):
+      seconds = make(spec, _contents())["spec"]["activeDeadlineSeconds"]
+      self.assertGreater(seconds, 7 * 24 * 60 * 60 + 60)
+
+  @parameterized.parameters(1, 2)
+  def test_a_node_that_is_little_used(self, hosts: int) -> None:
+    """No autoscaler takes it away from under the job."""
+    spec = _spec("v5e-16" if hosts > 1 else "cpu", hosts=hosts)
+    job = manifests.job_manifest(spec, _contents())["spec"]["template"]
+    made = sets.set_manifest(spec, _contents())["spec"]["leaderWorkerTemplate"]
+    for pod in (job, made["leaderTemplate"], made["workerTemplate"]):
+      self.assertEqual(
+        pod["metadata"]["annotations"][
+          "cluster-autoscaler.kubernetes.io/safe-to-evict"
+        ],
+        "false",
+      )
+
   def test_no_timeout(self) -> None:
     """Then there is no deadline, but for what only somebody ends."""
     spec, name = _spec("cpu", hosts=2), "activeDeadlineSeconds"

@@ -26,6 +26,8 @@ _REQUESTS = {"cpu": "500m", "memory": "1Gi"}
 _USER = 1000
 # Seconds: what a stopped job has to save.
 _GRACE = 30
+# An autoscaler moves what uses little of its node, and a job would begin anew.
+_STAYS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 # What proves a service account, as its Secret has it.
 _PROOF = ("ca.crt", "namespace", "token")
 
@@ -90,7 +92,9 @@ def pod_template(
   pod = _pod(spec, contents, part)
   if contents.restricted:
     _restrict(pod, contents.variables)
-  return {"metadata": pods.metadata(spec), "spec": pod}
+  metadata = pods.metadata(spec)
+  metadata["annotations"] |= _STAYS
+  return {"metadata": metadata, "spec": pod}
 
 
 def _pod(spec: JobSpec, contents: Contents, part: Part) -> dict[str, Any]:

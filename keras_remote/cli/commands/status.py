@@ -40,7 +40,7 @@ def command(out: Output, **texts: Any) -> None:
 
 
 def _show(out: Output, record: "Record", parts: "Mapping[str, Part]") -> None:
-  from keras_remote.cli import clusters, overview
+  from keras_remote.cli import clusters, costs, long, overview
   from keras_remote.cli.infra.state import Phase
 
   config = record.config
@@ -74,20 +74,21 @@ def _show(out: Output, record: "Record", parts: "Mapping[str, Part]") -> None:
     said = f"{record.phase} by {record.who} since {record.when}"
     rows.insert(0, ("state", said))
   an_hour = cost.sentence if cost else "not known, as the nodes are not"
-  rows.append(("now", an_hour))
+  rows += [("now", an_hour), ("", costs.BESIDE)]
   out.show(
     content,
     heading(title),
     Table((), rows, fold=1),
     "",
     Table(_HEADER, _pools(config, nodes), fold=1),
+    *long.noted(parts["jobs"].lasting),
   )
 
 
 def _pools(
   config: "InfraConfig", nodes: Mapping[str, int] | None
 ) -> list[tuple[str, ...]]:
-  from keras_remote.cli import costs
+  from keras_remote.cli import costs, overview
 
   rows: list[tuple[str, ...]] = []
   for pool in config.every_pool:
@@ -105,4 +106,7 @@ def _pools(
         usd,
       )
     )
+  for name in overview.strangers(config, nodes or {}):
+    count = str((nodes or {})[name])
+    rows.append((name or "none", _UNKNOWN, count, "", _UNKNOWN))
   return rows

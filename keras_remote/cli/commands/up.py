@@ -30,7 +30,8 @@ if TYPE_CHECKING:
   "--min-nodes",
   type=int,
   metavar="N",
-  help="Machines of each accelerator that stay without jobs too; else 0.",
+  help="Machines of each accelerator that stay without jobs too; else 0. "
+  "A pool that is there keeps those that jobs bring.",
 )
 @click.option(
   "--max-nodes",
@@ -49,11 +50,19 @@ if TYPE_CHECKING:
   help="Who may run jobs, such as user:ada@example.com. May be repeated.",
 )
 @click.option(
+  "--without-member",
+  "gone",
+  multiple=True,
+  metavar="WHO",
+  help="Who may run jobs no more. May be repeated.",
+)
+@click.option(
   "--quota",
   "quotas",
   multiple=True,
   metavar="RESOURCE=AMOUNT",
-  help="What all jobs together may ask for. May be repeated.",
+  help="What all jobs together may ask for; without an amount, all of it. "
+  "May be repeated.",
 )
 @click.option(
   "--retention-days",
@@ -153,15 +162,18 @@ def _asked(flags: dict[str, Any]) -> "Asked":
     )
     for name in flags["accelerators"]
   )
+  quotas = [_quota(text) for text in flags["quotas"]]
   return wanted.Asked(
     wanted.place_of(flags),
     pools=pools,
     regional=flags["regional"],
     private_nodes=flags["private_nodes"],
     retention_days=flags["retention_days"],
-    quota=tuple(_quota(text) for text in flags["quotas"]),
+    quota=tuple(each for each in quotas if each[1]),
     members=flags["members"],
     release_channel=flags["release_channel"],
+    without_members=flags["gone"],
+    without_quotas=tuple(each[0] for each in quotas if not each[1]),
   )
 
 
@@ -170,14 +182,14 @@ def _quota(text: str) -> tuple[str, str]:
   if not equals:
     raise errors.ConfigError(
       f"--quota: '{text}' says no amount: write such as "
-      "requests.google.com/tpu=16"
+      "requests.google.com/tpu=16, or nothing after the = for no limit"
     )
   return resource.strip(), amount.strip()
 
 
 def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
   """What is to be there; what nobody says is asked for."""
-  from keras_remote.cli import wanted
+  from keras_remote.cli import less, wanted
   from keras_remote.cli.infra.state import Phase
 
   # What is wrong is said before anything is asked of Google.
@@ -190,7 +202,7 @@ def _config(asked: "Asked", project: str, state: "State") -> "InfraConfig":
     asked = replace(asked, pools=wanted.pools_asked())
   if before is None:
     asked = wanted.zone_asked(asked)
-  config = wanted.config_of(asked, project, before)
+  config = less.without(wanted.config_of(asked, project, before), asked)
   config.check_zone()
   if record and record.phase is not Phase.KEPT:
     record.config.check_change(config)

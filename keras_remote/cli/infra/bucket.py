@@ -11,7 +11,8 @@ from keras_remote.job import layout
 
 NAME = "bucket"
 # All that the layout has: what is left of a job is of no use without it, and
-# what is shared is put there again by the next job that needs it.
+# what is shared is put there again by the next job that needs it: a project
+# also when it is old, and an environment by whoever finds none.
 PREFIXES = (
   layout.JOBS,
   layout.INDEX,

@@ -1,4 +1,4 @@
-"""What is in a cluster for jobs: its objects as data, and how they get there.
+"""How what jobs need gets into a cluster, LeaderWorkerSets too.
 
 It is applied after Google Cloud's side, over the connection that jobs use, so
 that one way serves the cluster that `up` made and any other. NVIDIA's driver
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keras_remote import clock, errors
-from keras_remote.backend.k8s import rights
 from keras_remote.backend.k8s.cluster import MANAGER, Cluster
 from keras_remote.backend.k8s.objects import (
   QUOTAS,
@@ -21,13 +20,9 @@ from keras_remote.backend.k8s.objects import (
   Object,
 )
 from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra import manifests
 from keras_remote.progress import Report, Step, silent
 
-_RBAC = "rbac.authorization.k8s.io"
-# What Workload Identity reads: whom the service account is in Google Cloud.
-_IDENTITY = "iam.gke.io/gcp-service-account"
-# Of the role of members, its binding, and the quota.
-_NAME = "keras-remote"
 _DEFINITION = "CustomResourceDefinition"
 _DEFINITIONS = Kind(
   "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False
@@ -52,37 +47,6 @@ class Done:
   name: str
   namespace: str
   how: Applied
-
-
-def objects(config: InfraConfig) -> list[Object]:
-  """What jobs and members need, in the order of its making."""
-  made = [
-    _account(config),
-    _of(config, f"{_RBAC}/v1", "Role", _NAME, rules=rights.rules()),
-    _binding(config, "RoleBinding", "Role"),
-    _cluster_role(config),
-    _binding(config, "ClusterRoleBinding", "ClusterRole"),
-  ]
-  if config.namespace != "default":
-    made.insert(0, _of(config, "v1", "Namespace", config.namespace))
-  if config.quota:
-    hard = {"hard": dict(config.quota)}
-    made.append(_of(config, "v1", "ResourceQuota", _NAME, spec=hard))
-  return made
-
-
-def subject(member: str) -> Object:
-  """Whom a member is to the cluster, to which Google tells an address.
-
-  A group is known there where the cluster has Google Groups for RBAC, as one
-  that `up` made has where a member is a group.
-  """
-  kind, _, address = member.partition(":")
-  return {
-    "apiGroup": _RBAC,
-    "kind": "Group" if kind == "group" else "User",
-    "name": address,
-  }
 
 
 def provision(
@@ -116,11 +80,13 @@ def apply(
     ClusterError: the cluster cannot be reached or refuses.
   """
   there = replace(cluster, namespace=config.namespace)
-  done = install(there, objects(config), report)
-  if config.quota or not there.has(QUOTAS, _NAME):
+  done = install(there, manifests.objects(config), report)
+  if config.quota or not there.has(QUOTAS, manifests.NAME):
     return done
-  there.delete(QUOTAS, _NAME)
-  gone = Done("ResourceQuota", _NAME, config.namespace, Applied.CHANGED)
+  there.delete(QUOTAS, manifests.NAME)
+  gone = Done(
+    "ResourceQuota", manifests.NAME, config.namespace, Applied.CHANGED
+  )
   return *done, gone
 
 
@@ -130,7 +96,8 @@ def have_sets(
   """Has LeaderWorkerSets be installed, and wait for their controller.
 
   Those that somebody else has installed are left as they are, and those of
-  the same source that answer are not looked at any further.
+  the same source that answer are not looked at any further. Where no source
+  is named, those of a file or of another page are left, too.
 
   Args:
     source: as of `provision`.
@@ -140,21 +107,34 @@ def have_sets(
   """
   from keras_remote.cli.infra import releases
 
-  source = source or releases.address()
+  wanted, answer = source or releases.address(), False
   found = cluster.metadata(_DEFINITIONS, _SETS_NAME)
   if found is not None:
-    if MANAGER not in {each["manager"] for each in found["managedFields"]}:
+    if MANAGER not in {
+      each["manager"] for each in found.get("managedFields", ())
+    }:
       left = "LeaderWorkerSets are there, by somebody else: left as they are"
       report(Step(left))
       return ()
-    same = (found.get("annotations") or {}).get(_SOURCE) == source
-    if same and _refusal_of_sets(cluster) is None:
+    there = (found.get("annotations") or {}).get(_SOURCE, "")
+    if not source and there and not releases.is_released(there):
+      wait_for_sets(cluster, report)
+      return ()
+    answer = _refusal_of_sets(cluster) is None
+    if answer and there == wanted:
       return ()
   report(Step("fetching the manifest of LeaderWorkerSets"))
-  bodies = releases.manifest(source)
+  try:
+    bodies = releases.manifest(wanted)
+  except errors.ConfigError as error:
+    if source or not answer:
+      raise
+    # An older release will do.
+    report(Step(f"LeaderWorkerSets stay as they are: {error}", warning=True))
+    return ()
   for body in bodies:
     if body["metadata"]["name"] == _SETS_NAME:
-      body["metadata"].setdefault("annotations", {})[_SOURCE] = source
+      body["metadata"].setdefault("annotations", {})[_SOURCE] = wanted
   done = install(cluster, bodies, report)
   wait_for_sets(cluster, report)
   return done
@@ -290,55 +270,4 @@ def _trial() -> Object:
     "kind": "LeaderWorkerSet",
     "metadata": {"name": "keras-remote-trial"},
     "spec": {"replicas": 1, "leaderWorkerTemplate": template},
-  }
-
-
-def _account(config: InfraConfig) -> Object:
-  """Whom jobs are: in the cluster nobody, in Google Cloud the job account."""
-  found = _of(config, "v1", "ServiceAccount", config.kubernetes_account)
-  address = config.email(config.job_account)
-  found["metadata"]["annotations"] = {_IDENTITY: address}
-  return {**found, "automountServiceAccountToken": False}
-
-
-def _cluster_role(config: InfraConfig) -> Object:
-  """What members are told why a job waits by: machines, and the namespace."""
-  rules = [
-    {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]},
-    {
-      "apiGroups": [""],
-      "resources": ["namespaces"],
-      "resourceNames": [config.namespace],
-      "verbs": ["get"],
-    },
-  ]
-  name = _cluster_name(config)
-  return _of(config, f"{_RBAC}/v1", "ClusterRole", name, rules=rules)
-
-
-def _binding(config: InfraConfig, kind: str, role: str) -> Object:
-  """Who has the role; also where that is nobody, or members would stay."""
-  name = _NAME if role == "Role" else _cluster_name(config)
-  return _of(
-    config,
-    f"{_RBAC}/v1",
-    kind,
-    name,
-    roleRef={"apiGroup": _RBAC, "kind": role, "name": name},
-    subjects=[subject(member) for member in config.members],
-  )
-
-
-def _cluster_name(config: InfraConfig) -> str:
-  return f"{_NAME}-{config.namespace}"
-
-
-def _of(
-  config: InfraConfig, version: str, kind: str, name: str, **fields: object
-) -> Object:
-  return {
-    "apiVersion": version,
-    "kind": kind,
-    "metadata": {"name": name, "labels": dict(config.labels)},
-    **fields,
   }

@@ -1,11 +1,10 @@
-"""The Kubernetes side as data, and how it gets into a cluster."""
+"""How it gets into a cluster, and what is told meanwhile."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import yaml
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.backend.k8s.objects import (
@@ -16,15 +15,13 @@ from keras_remote.backend.k8s.objects import (
   Kind,
   Object,
 )
-from keras_remote.backend.k8s.rights import EVERY
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra import kubernetes
+from keras_remote.cli.infra import kubernetes, releases
 from keras_remote.progress import Step
 from tests.fakes.api_server import Request
+from tests.fakes.environment import environment
 from tests.fakes.kubernetes_case import NAMESPACE, KubernetesCase
 
-_ROOT = Path(__file__).parents[3]
-_GOLDEN = _ROOT / "tests/golden/infra/kubernetes.yaml"
 _CONFIG = InfraConfig(
   project="my-project",
   zone="us-central1-a",
@@ -55,50 +52,6 @@ _SYSTEM: Object = {
 _DEFINITIONS = Kind(
   "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False
 )
-
-
-class ObjectsTest(parameterized.TestCase):
-  def test_all(self) -> None:
-    """Each object and each right in it is on a page that somebody looks at."""
-    made = yaml.safe_dump_all(kubernetes.objects(_CONFIG), sort_keys=False)
-    if not _GOLDEN.exists():
-      _GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-      _GOLDEN.write_text(made)
-      self.fail(f"{_GOLDEN} is made anew: look at it")
-    self.assertEqual(made, _GOLDEN.read_text())
-
-  def test_the_least(self) -> None:
-    """With no namespace of its own and no quota there is none of these."""
-    config = dataclasses.replace(_CONFIG, namespace="default", quota=())
-    kinds = {each["kind"] for each in kubernetes.objects(config)}
-    self.assertNoCommonElements(kinds, {"Namespace", "ResourceQuota"})
-
-  def test_members_have_what_calls_take(self) -> None:
-    """No right more, and none that is everybody's."""
-    (role,) = (
-      each for each in kubernetes.objects(_CONFIG) if each["kind"] == "Role"
-    )
-    given = {
-      (group, resource, verb)
-      for rule in role["rules"]
-      for group in rule["apiGroups"]
-      for resource in rule["resources"]
-      for verb in rule["verbs"]
-    }
-    taken = {(r.kind.api_group, r.resource, r.verb) for r in EVERY}
-    self.assertEqual(given, taken)
-    self.assertNotIn("*", {word for right in given for word in right})
-
-  @parameterized.parameters(
-    ("user:ada@example.com", "User", "ada@example.com"),
-    ("group:ml@example.com", "Group", "ml@example.com"),
-    ("serviceAccount:ci@p.iam.gserviceaccount.com", "User", "ci@p.iam"),
-  )
-  def test_whom_a_member_is(self, member: str, kind: str, name: str) -> None:
-    """Google tells the cluster an address, of people and programs alike."""
-    found = kubernetes.subject(member)
-    self.assertEqual(found["kind"], kind)
-    self.assertStartsWith(found["name"], name)
 
 
 class ApplyTest(KubernetesCase):
@@ -173,6 +126,33 @@ class ApplyTest(KubernetesCase):
     )
     self.assertLen(self.sets(source), 3)
     self.assertEqual({each.how for each in self.done}, {Applied.SAME})
+
+  def test_sets_of_a_file(self) -> None:
+    """They stay where no other source is named: there may be no internet."""
+    source = self.manifest(_DEFINITION, _CONTROLLER)
+    self.sets(source)
+    self.assertEqual((self.sets(""), self.done), ([], ()))
+
+  def test_sets_of_a_release(self) -> None:
+    """An older one that answers stays where the newer cannot be fetched."""
+    self.sets(self.manifest(_DEFINITION))
+    path = f"/{_DEFINITIONS.group}/{_DEFINITIONS.plural}"
+    name = _DEFINITION["metadata"]["name"]
+    body = self.server.get(path, name)
+    assert body
+    older = {"keras-remote/source": releases.address("0.0.1")}
+    body["metadata"]["annotations"] = older
+    self.server.put(path, body)
+    # Nobody listens there.
+    nobody, here = "http://127.0.0.1:9", "127.0.0.1,localhost"
+    with environment(
+      HTTPS_PROXY=nobody, https_proxy=nobody, NO_PROXY=here, no_proxy=here
+    ):
+      *_, told = self.sets("")
+      self.assertIn("stay as they are: the manifest", told)
+      self.server.remove(path, name)
+      with self.assertRaisesRegex(errors.ConfigError, "cannot be fetched"):
+        self.sets("")
 
   def test_sets_that_somebody_else_has_installed(self) -> None:
     """They are left as they are: another version may be in use."""

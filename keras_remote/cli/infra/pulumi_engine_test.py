@@ -6,6 +6,8 @@ On PATH, or where `make pulumi` puts it.
 import gc
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import unittest
@@ -18,7 +20,13 @@ from absl.testing import absltest, parameterized
 from pulumi import dynamic
 
 from keras_remote import errors
-from keras_remote.cli.infra.engine import EngineError, Event, Program
+from keras_remote.cli.infra.engine import (
+  EngineError,
+  Event,
+  Program,
+  Stage,
+  StoppedError,
+)
 from keras_remote.cli.infra.pulumi_engine import PulumiEngine, not_installed
 from keras_remote.progress import Step
 from tests import engine_contract
@@ -27,6 +35,16 @@ from tests.fakes.environment import environment
 # As Pulumi's releases have it; a build of its program alone lacks it.
 _PLUGIN = "pulumi-resource-pulumi-python"
 _SCRIPT = '#!/bin/sh\nexec "{python}" -u -m pulumi.dynamic "$@"\n'
+
+
+_HANGING = """
+import sys
+from pathlib import Path
+
+from keras_remote.cli.infra.pulumi_engine_test import hang
+
+hang(Path(sys.argv[1]))
+"""
 
 
 class _Provider(dynamic.ResourceProvider):
@@ -128,6 +146,36 @@ class PulumiEngineTest(engine_contract.EngineContract):
     hangs.unlink()
     thread.join()
 
+  @parameterized.parameters(False, True)
+  def test_ctrl_c(self, twice: bool) -> None:
+    """What has begun comes to its end; the second one waits for nothing."""
+    hangs = self.base / "hangs"
+    hangs.touch()
+    child = subprocess.Popen(
+      [sys.executable, "-c", _HANGING, str(self.base)],
+      stdout=subprocess.PIPE,
+      text=True,
+      # As a terminal has its foreground.
+      start_new_session=True,
+    )
+    self.addCleanup(child.wait)
+    assert child.stdout
+    with child, child.stdout as lines:
+      for line in lines:
+        if line == "begun\n":
+          _wait_for_pending(self.base / "state", "a")
+          os.killpg(child.pid, signal.SIGINT)
+        elif line == "interrupted\n" and twice:
+          os.killpg(child.pid, signal.SIGINT)
+        elif line == "interrupted\n":
+          hangs.unlink()
+        else:
+          self.assertEqual(line, f"{'Keyboard' if twice else 'Stopped'}\n")
+    self.assertEqual(self.exists("a"), not twice)
+    pending = ["a"] * twice
+    self.engine().unlock()
+    self.assertEqual([r.name for r in self.engine().pending()], pending)
+
   def _program(self, wanted: dict[str, dict[str, Any]]) -> Program:
     self._wanted = wanted
 
@@ -181,6 +229,33 @@ class NotInstalledTest(parameterized.TestCase):
     program.chmod(0o755)
     with environment(PATH=str(home), HOME=str(home)):
       PulumiEngine(f"file://{home}", "there").check()
+
+
+def hang(base: Path) -> None:
+  """Makes a thing that hangs, and says how that ends."""
+
+  def report(told: Event | Step) -> None:
+    if isinstance(told, Step):
+      _say("interrupted")
+    elif told.stage is Stage.BEGUN:
+      _say("begun")
+
+  def program() -> None:
+    _Thing("a", {"path": str(base / "a"), "hangs": str(base / "hangs")})
+
+  try:
+    PulumiEngine(f"file://{base}/state", "there.us-central1-a").up(
+      program, report
+    )
+  except StoppedError:
+    _say("Stopped")
+  except KeyboardInterrupt:
+    _say("Keyboard")
+
+
+def _say(word: str) -> None:
+  sys.stdout.write(f"{word}\n")
+  sys.stdout.flush()
 
 
 def _wait_for_pending(folder: Path, name: str) -> None:

@@ -23,6 +23,11 @@ def address(version: str = VERSION) -> str:
   return f"{_PAGE}/v{version.removeprefix('v')}/manifests.yaml"
 
 
+def is_released(source: str) -> bool:
+  """Whether it is the manifest of a version, of the project's own page."""
+  return source.startswith(f"{_PAGE}/")
+
+
 def manifest(source: str | None = None) -> list[Object]:
   """The objects of the manifest.
 

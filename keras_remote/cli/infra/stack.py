@@ -52,7 +52,7 @@ class Parts:
   ids: Mapping[str, str]
   engine: Engine
   state: State
-  finish: Callable[[Report], None] = _nothing
+  finish: Callable[[Report], object] = _nothing
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,15 @@ class Tools:
     program: what it is made of.
     ids: what Google knows the resources by that may be there before, by the
       program's names.
-    finish: does what is left when all resources are there; it is also given
-      where the manifest of LeaderWorkerSets is, or "".
+    finish: does what is left when all resources are there, and says what it
+      changed, or ""; it is also given where the manifest of LeaderWorkerSets
+      is, or "".
   """
 
   engine: Callable[[str, str, str], Engine]
   program: MakeProgram
   ids: Callable[[InfraConfig], Mapping[str, str]]
-  finish: Callable[[InfraConfig, Report, str], None]
+  finish: Callable[[InfraConfig, Report, str], str]
 
 
 def default_tools() -> Tools:
@@ -64,16 +65,19 @@ def default_tools() -> Tools:
   )
 
 
-def provision(config: InfraConfig, report: Report, source: str) -> None:
-  """Has all that jobs need be in the cluster itself.
+def provision(config: InfraConfig, report: Report, source: str) -> str:
+  """Has all that jobs need be in the cluster itself; says what it changed.
 
   Raises:
     ClusterError: it cannot be reached, or refuses.
     ConfigError: the manifest of LeaderWorkerSets cannot be had.
   """
+  from keras_remote.backend.k8s.objects import Applied
   from keras_remote.cli import live
   from keras_remote.cli.infra import kubernetes
 
   cluster = live.cluster_of(config)
   done = kubernetes.provision(cluster, config, report, source=source)
-  report(Step(kubernetes.summary(done)))
+  said = kubernetes.summary(done)
+  report(Step(said))
+  return said if any(each.how is not Applied.SAME for each in done) else ""

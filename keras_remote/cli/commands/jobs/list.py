@@ -1,15 +1,9 @@
 """`keras-remote jobs list`: my jobs, newest first."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import click
 
 from keras_remote.cli import parameters
 from keras_remote.cli.output import Output, Table, prints
-
-if TYPE_CHECKING:
-  from keras_remote.core.lasting import Lasting
 
 _HEADER = ("JOB", "STATE", "AGE", "ACCELERATOR", "TOOK")
 
@@ -28,7 +22,7 @@ _HEADER = ("JOB", "STATE", "AGE", "ACCELERATOR", "TOOK")
 @prints
 def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
   """Lists my jobs, newest first, and names those that wait or run for long."""
-  from keras_remote.cli import times
+  from keras_remote.cli import long, times
   from keras_remote.core.console import duration
   from keras_remote.core.jobs import list_jobs
   from keras_remote.core.lasting import lasting
@@ -44,7 +38,7 @@ def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
     for job in jobs
     if job.state.ended and (outcome := JobDirectory(store, job.id).outcome())
   }
-  long = {job.id: job for job in lasting(store, jobs)}
+  lasts = {job.id: job for job in lasting(store, jobs)}
   header = _HEADER if not everyone else (*_HEADER, "WHO")
   rows = [
     (
@@ -61,7 +55,7 @@ def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
     {
       **vars(job),
       "seconds": took.get(job.id),
-      "lasting": _document(long.get(job.id)),
+      "lasting": long.document(lasts.get(job.id)),
     }
     for job in jobs
   ]
@@ -69,36 +63,4 @@ def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
   blocks: list[str | Table] = [Table(header, rows) if rows else nothing]
   if more:
     blocks += ["", f"Older ones are left out: --limit {10 * limit}"]
-  out.show(content, *blocks, *_noted(list(long.values())))
-
-
-def _document(job: "Lasting | None") -> dict[str, object] | None:
-  if job is None:
-    return None
-  usd_an_hour = job.price.usd if job.price else None
-  return {"seconds": round(job.seconds), "usd_an_hour": usd_an_hour}
-
-
-def _noted(jobs: "Sequence[Lasting]") -> list[str | Table]:
-  """What is said below the list of those that wait or run for long."""
-  from keras_remote.cli import times
-  from keras_remote.core.cost import usd
-
-  if not jobs:
-    return []
-  rows = [
-    (
-      job.id,
-      f"{str(job.state).lower()} for {times.span(job.seconds)}",
-      f"about {usd(job.price.usd)} an hour" if job.price else "",
-    )
-    for job in jobs
-  ]
-  origins = sorted({job.price.origin for job in jobs if job.price})
-  prices = [f"Prices, while machines are there: {'; '.join(origins)}."]
-  return [
-    "\nFor long now:",
-    Table((), [(f"  {name}", *others) for name, *others in rows], fold=2),
-    *(prices if origins else []),
-    "`keras-remote jobs why JOB` says why, `jobs cancel JOB` ends it.",
-  ]
+  out.show(content, *blocks, *long.noted(list(lasts.values())))

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.argument("pool")
 @place_flags
 @click.option(
-  "--min-nodes", type=int, metavar="N", help="Machines that stay without jobs."
+  "--min-nodes",
+  type=int,
+  metavar="N",
+  help="Machines that stay without jobs, once jobs have brought them.",
 )
 @click.option("--max-nodes", type=int, metavar="N", help="Machines at most.")
 @click.option("--preview", is_flag=True, help="Only say what would be done.")
@@ -37,7 +40,8 @@ def command(
 ) -> None:
   """Says how many machines POOL keeps, and how many it may have.
 
-  What is not said stays as it is.
+  What is not said stays as it is. More machines to keep are not brought at
+  once: those that jobs bring from now on stay.
   """
   from keras_remote.cli import clusters, wanted
   from keras_remote.cli.infra.state import State
@@ -53,6 +57,12 @@ def command(
   config = _resized(before, pool, min_nodes, max_nodes)
   how = clusters.How(preview=preview, yes=yes)
   clusters.raise_up(out, tools, config, how)
+  if min_nodes and not preview:
+    # GKE never fills a pool that is there, and Pulumi sets its size but once.
+    out.tell(
+      f"{pool} is to keep {min_nodes}: those it lacks come when jobs ask for "
+      "them, and stay from then on"
+    )
 
 
 def _resized(
