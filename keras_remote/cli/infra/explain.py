@@ -204,6 +204,13 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
+def _at_once(failure: Failure, config: InfraConfig, _: object) -> str:
+  return (
+    f"{_what(failure)}: somebody else changes rights there at the moment, in "
+    "this project or with another `up`: type this again"
+  )
+
+
 def _taken(failure: Failure, config: InfraConfig, _: object) -> str:
   change = failure.change
   if change and change.resource.kind == BUCKET:
@@ -350,6 +357,7 @@ _FIRST = (
   ),
 )
 _CASES = (
+  _case(r"concurrent policy changes", _at_once),
   _case(
     r"Quota '[\w-]+' exceeded|GCE_QUOTA_EXCEEDED|regional quota to satisfy|"
     r"RESOURCE_EXHAUSTED.{0,80}quota",
