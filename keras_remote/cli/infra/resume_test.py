@@ -49,13 +49,18 @@ class ResumeTest(absltest.TestCase):
     self.cloud.dies = resource.name
     self.cloud.save()
     with self.assertRaises(errors.InfraError) as caught:
-      stack.up(self.parts, self.report)
+      self.up()
     self.cloud.load()
     self.assertEqual(self.cloud.dies, "", str(caught.exception))
     if made:
       self.cloud.there[place(resource)] = dict(resource.inputs)
       self.cloud.save()
-    stack.unlock(self.parts)
+    self.parts.engine.unlock()
+
+  def up(self) -> None:
+    """Makes all that is not there."""
+    planned = self.parts.state.record(_CONFIG)
+    stack.up(self.parts, self.report, planned=planned)
 
   def resources(self) -> list[Resource]:
     """What is made, in its order; of services and rights the first few."""
@@ -70,14 +75,14 @@ class ResumeTest(absltest.TestCase):
     """Each `up` takes up what the last one left, and comes one further."""
     for resource in self.resources():
       self.killed_at(resource, made=True)
-    stack.up(self.parts, self.report)
+    self.up()
     self.assert_all_is_ours()
 
   def test_killed_before_each(self) -> None:
     """Also where Google had not begun."""
     for resource in self.resources():
       self.killed_at(resource, made=False)
-    stack.up(self.parts, self.report)
+    self.up()
     self.assert_all_is_ours()
 
   def assert_all_is_ours(self) -> None:

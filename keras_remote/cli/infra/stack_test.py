@@ -272,7 +272,6 @@ class StackTest(absltest.TestCase):
     """It is said how it can be taken over, and `adopt` does it."""
     self.cloud.add(
       CLUSTER,
-      IMAGES,
       name="keras-remote",
       location="us-central1-a",
     )
@@ -291,7 +290,6 @@ class StackTest(absltest.TestCase):
     """What could only be made anew is left alone, and not known later."""
     self.cloud.add(
       CLUSTER,
-      IMAGES,
       name="keras-remote",
       location="us-central1",
       network="theirs",
@@ -314,7 +312,6 @@ class StackTest(absltest.TestCase):
     """What `up` made is its own again, by the labels on it."""
     self.cloud.add(
       CLUSTER,
-      IMAGES,
       name="keras-remote",
       location="us-central1-a",
       network="public",
