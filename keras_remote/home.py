@@ -17,8 +17,9 @@ from keras_remote import clock, constants, errors
 
 DAY = 24 * 60 * 60
 KEY_BYTES = 32
-# What is remembered of images: those by digest are in their registry.
-IMAGES = "images"
+# What is remembered of images: those by digest are in their registry; and of
+# clusters, where they answer.
+IMAGES, ENDPOINTS = "images", "endpoint"
 IGNORE_FILE = ".gitignore"
 # Behind the standard streams.
 _FIRST = 3
@@ -280,6 +281,13 @@ class Home:
     """Takes a note away: what it says has turned out to be gone."""
     with contextlib.suppress(OSError):
       self._note(kind, key).unlink()
+
+  def forget_all(self, kind: str) -> None:
+    """Takes every note of a kind away; what they say is looked for anew."""
+    with contextlib.suppress(OSError):
+      for note in (self.cache / kind).iterdir():
+        if not locked(note):
+          note.unlink()
 
   def _note(self, kind: str, key: str) -> Path:
     return self.cache / kind / hashlib.sha256(key.encode()).hexdigest()

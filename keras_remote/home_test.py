@@ -200,6 +200,16 @@ class RememberTest(absltest.TestCase):
       self.home.forget("endpoint", "x")
       self.assertIsNone(self.home.recall("endpoint", "x"))
 
+  def test_all_of_a_kind_are_forgotten(self) -> None:
+    """Other kinds stay; none to forget is no error."""
+    self.home.forget_all("image")
+    for kind, key in (("image", "a"), ("image", "b"), ("context", "a")):
+      self.home.remember(kind, key)
+    self.home.forget_all("image")
+    self.assertFalse(self.home.remembered("image", "a"))
+    self.assertFalse(self.home.remembered("image", "b"))
+    self.assertTrue(self.home.remembered("context", "a"))
+
   def test_twenty_processes_remember_side_by_side(self) -> None:
     """All notes are there, none torn or left over, the folders 0700."""
     code = (

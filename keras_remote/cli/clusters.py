@@ -16,6 +16,7 @@ from keras_remote.cli.output import Output, Table, heading
 from keras_remote.cli.progress import showing
 from keras_remote.core.console import Console, asker
 from keras_remote.core.leading import save_profile
+from keras_remote.core.settings import PROFILE_VARIABLE, profiles, resolve
 
 
 @dataclass(frozen=True)
@@ -274,11 +275,39 @@ def _next(config: InfraConfig, how: How) -> list[str]:
   told = _of_groups(config)
   if not how.profile:
     return told
+  return [*told, "", *leads(config, how.profile)]
+
+
+def leads(config: InfraConfig, profile: str) -> list[str]:
+  """Whether calls from here run there, now that the profile is saved.
+
+  Raises:
+    ConfigError: a source of settings is wrong.
+  """
+  first = f"a first job: {first_job(config)}"
+  active = profiles().active
+  if active != profile:
+    return [
+      f"profile '{profile}' is saved, but {PROFILE_VARIABLE} chooses "
+      f"'{active}':",
+      f"unset it, and calls run on {config.cluster}",
+      first,
+    ]
+  found = resolve({})
+  others = [
+    f"  {name} is {value}: {found.origins[name].sentence}"
+    for name, wanted in profile_values(config).items()
+    if (value := getattr(found.options, name)) != wanted
+  ]
+  if others:
+    return [
+      f"profile '{profile}' is active, but here something else counts first:",
+      *others,
+      first,
+    ]
   return [
-    *told,
-    "",
-    f"profile '{how.profile}' is active: calls run on {config.cluster}",
-    f"a first job: {first_job(config)}",
+    f"profile '{profile}' is active: calls run on {config.cluster}",
+    first,
   ]
 
 

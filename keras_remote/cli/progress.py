@@ -37,7 +37,7 @@ _MOST_SHOWN = 2
 def showing(what: str, total: int = 0) -> Generator[Report]:
   """Shows what it is told, in place and line by line, until the block ends.
 
-  Where nobody looks, warnings alone are said.
+  Where nobody looks, warnings and what is done are said, in plain lines.
 
   Args:
     what: goes on, such as "making the cluster x".
@@ -45,7 +45,7 @@ def showing(what: str, total: int = 0) -> Generator[Report]:
   """
   console = Console()
   if not console.is_live:
-    yield lambda told: _warn(console, told)
+    yield lambda told: _say(console, told)
     return
   from rich.console import Console as Rich
 
@@ -54,9 +54,19 @@ def showing(what: str, total: int = 0) -> Generator[Report]:
     yield _Shown(rich, status, what, total)
 
 
-def _warn(console: Console, told: Event | Step) -> None:
-  if isinstance(told, Step) and told.warning:
-    console.say(told.what)
+def _say(console: Console, told: Event | Step) -> None:
+  if isinstance(told, Step):
+    if told.warning:
+      console.say(told.what)
+  elif told.change.op is not Op.SAME and told.stage is not Stage.BEGUN:
+    console.say(_ended(told.change, told.stage))
+
+
+def _ended(change: Change, stage: Stage) -> str:
+  what = named(change.resource)
+  if stage is Stage.FAILED:
+    return f"{_DOING[change.op]} {what} failed"
+  return f"{DONE[change.op]} {what}"
 
 
 class _Shown:
@@ -91,13 +101,12 @@ class _Shown:
       return
     began = self._open.pop(change, self._now())
     took = self._now() - began
-    what = named(change.resource)
     if stage is Stage.FAILED:
-      self._line(f"{_DOING[change.op]} {what} failed", "red")
+      self._line(_ended(change, stage), "red")
       return
     self._done += 1
     long = f" in {duration(took)}" if took >= _LONG else ""
-    self._line(f"{DONE[change.op]} {what}{long}", "green")
+    self._line(f"{_ended(change, stage)}{long}", "green")
 
   def _line(self, text: str, style: str) -> None:
     from rich.text import Text

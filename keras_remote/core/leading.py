@@ -42,27 +42,38 @@ def save_profile(
 
 
 def forget_cluster(
-  project: str, cluster: str, *, environ: Mapping[str, str] | None = None
+  project: str,
+  cluster: str,
+  location: str,
+  *,
+  environ: Mapping[str, str] | None = None,
 ) -> list[str]:
   """Lets no profile lead to that cluster any more; the names of those that did.
 
-  They are removed; of the default one only what leads there.
+  What leads there is removed, and a profile that then says nothing.
+
+  Args:
+    location: where the cluster is; one elsewhere may have its name.
 
   Raises:
     StoreError: config.toml cannot be written.
   """
   wanted = {"project": project, "cluster": cluster}
   tables = profiles(environ=environ).tables
-  found = [n for n, t in tables.items() if wanted.items() <= t.items()]
+  found = [
+    name
+    for name, table in tables.items()
+    if wanted.items() <= table.items()
+    and table.get("zone", location) == location
+  ]
   if not found:
     return []
   with edited(environ) as (document, current):
     for name in found:
-      if name == DEFAULT_PROFILE:
-        table = profile_table(document, name)
-        for option in _LEADING:
-          table.pop(option, None)
-      else:
+      table = profile_table(document, name)
+      for option in _LEADING:
+        table.pop(option, None)
+      if name != DEFAULT_PROFILE and not table:
         named: Any = document[PROFILES]
         del named[name]
     if current.active in found:

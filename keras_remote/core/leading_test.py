@@ -44,22 +44,37 @@ class LeadingTest(absltest.TestCase):
     save_profile("other", {**_THERE, "cluster": "d"}, environ=self.environ)
     save_profile("one", _THERE, environ=self.environ)
     save_profile("two", _THERE, environ=self.environ)
-    gone = forget_cluster("p", "c", environ=self.environ)
+    gone = forget_cluster("p", "c", "z", environ=self.environ)
     self.assertEqual(gone, ["one", "two"])
     self.assertEqual(set(self.profiles().tables), {"default", "other"})
     self.assertEqual(self.profiles().active, "default")
+
+  def test_of_the_same_name(self) -> None:
+    """A profile that leads to a cluster at another place stays."""
+    save_profile("one", {**_THERE, "zone": "y"}, environ=self.environ)
+    save_profile("two", {**_THERE, "zone": "z"}, environ=self.environ)
+    gone = forget_cluster("p", "c", "z", environ=self.environ)
+    self.assertEqual(gone, ["two"])
+    self.assertIn("one", self.profiles().tables)
+
+  def test_what_else_it_says(self) -> None:
+    """A profile with options of somebody's own keeps these."""
+    save_profile("team", _THERE, environ=self.environ)
+    settings.set_value("team", "timeout", "2h", environ=self.environ)
+    forget_cluster("p", "c", "z", environ=self.environ)
+    self.assertEqual(self.profiles().tables["team"], {"timeout": "2h"})
 
   def test_default_profile(self) -> None:
     """It stays, without what led there."""
     save_profile("default", _THERE, environ=self.environ)
     settings.set_value("default", "timeout", "2h", environ=self.environ)
-    gone = forget_cluster("p", "c", environ=self.environ)
+    gone = forget_cluster("p", "c", "z", environ=self.environ)
     self.assertEqual(gone, ["default"])
     self.assertEqual(self.profiles().tables["default"], {"timeout": "2h"})
 
   def test_nothing_to_forget(self) -> None:
     """Then nothing is written."""
-    self.assertEqual(forget_cluster("p", "c", environ=self.environ), [])
+    self.assertEqual(forget_cluster("p", "c", "z", environ=self.environ), [])
     self.assertFalse(self.config.exists())
 
 

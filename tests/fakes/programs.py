@@ -10,6 +10,7 @@ from keras_remote.cli.infra.engine import Program
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
+  IMAGES,
   POOL,
   REPOSITORY,
 )
@@ -33,7 +34,7 @@ def small(
     _Resource(BUCKET, "jobs", {"name": config.bucket})
     _Resource(
       REPOSITORY,
-      "images",
+      IMAGES,
       {
         "repositoryId": config.repository,
         "location": config.repository_location,
@@ -55,5 +56,5 @@ def small(
 
 def ids(config: InfraConfig) -> dict[str, str]:
   """What Google may know before, by the names here."""
-  names = ("cluster", "jobs", "images", *(p.name for p in config.every_pool))
+  names = ("cluster", "jobs", IMAGES, *(p.name for p in config.every_pool))
   return {name: f"{config.project}/{name}" for name in names}

@@ -24,7 +24,7 @@ from keras_remote import errors
 from keras_remote.backend.k8s import container_api, names, refusals
 from keras_remote.backend.k8s.names import ClusterName, GkeCluster
 from keras_remote.credentials import AccessToken
-from keras_remote.home import Home
+from keras_remote.home import ENDPOINTS, Home
 
 # An API server may be away for a minute. Also what creates is tried again: a
 # name can be taken only once.
@@ -36,7 +36,6 @@ PATIENT = urllib3.Retry(
   allowed_methods=None,
   raise_on_status=False,
 )
-_ENDPOINTS = "endpoint"
 # Seconds of silence, seconds between probes, and how many are not answered
 # before a connection is given up: a laptop that slept finds out soon.
 _KEEP_ALIVE = (20, 5, 3)
@@ -256,10 +255,10 @@ class GkeWay:
     Raises:
       KerasRemoteError: as `container_api.find`.
     """
-    self._home.forget(_ENDPOINTS, self._key)
+    self._home.forget(ENDPOINTS, self._key)
     found = container_api.find(self._cluster, self._token)
     text = json.dumps(dataclasses.asdict(found))
-    self._home.remember(_ENDPOINTS, self._key, text.encode())
+    self._home.remember(ENDPOINTS, self._key, text.encode())
     return found
 
   def dial(self, *, anew: bool) -> tuple[Any, bool]:
@@ -281,7 +280,7 @@ class GkeWay:
     settings.api_key["BearerToken"] = f"Bearer {self._token.text()}"
 
   def _recalled(self) -> container_api.Endpoint | None:
-    noted = self._home.recall(_ENDPOINTS, self._key)
+    noted = self._home.recall(ENDPOINTS, self._key)
     if noted is None:
       return None
     try:

@@ -43,6 +43,7 @@ def command(
   from keras_remote.cli.infra.state import Phase, State
   from keras_remote.cli.progress import showing
   from keras_remote.core.leading import forget_cluster
+  from keras_remote.home import ENDPOINTS, IMAGES, Home, home
 
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
@@ -69,7 +70,10 @@ def command(
     raise SystemExit(1)
   with showing(f"removing {config.cluster}") as report:
     removed = stack.down(parts, report, keep_data=keep_data, unlock=unlock)
-  forgotten = forget_cluster(project, config.cluster)
+  forgotten = forget_cluster(project, config.cluster, config.location)
+  for kind in (IMAGES, ENDPOINTS):
+    # A later cluster of this name has neither.
+    Home(home()).forget_all(kind)
   _show(out, config, removed, forgotten)
 
 
@@ -114,9 +118,7 @@ def _show(
 
   lines = [f"{config.cluster} is removed"]
   lines += [f"kept: {named(each)}" for each in removed.kept]
-  lines += [
-    f"profile '{name}' is removed, which led there" for name in forgotten
-  ]
+  lines += [f"profile '{name}' leads there no more" for name in forgotten]
   if removed.kept:
     lines.append(
       faint("`keras-remote up` with the same names takes over what is kept")

@@ -53,8 +53,7 @@ def command(out: Output, profile: str | None, **texts: Any) -> None:
     content,
     f"joined {config.cluster} in {config.location}, which {record.who} made "
     f"or changed last",
-    f"profile '{name}' is active: calls run on {config.cluster}",
-    f"a first job: {clusters.first_job(config)}",
+    *clusters.leads(config, name),
   )
 
 

@@ -7,7 +7,8 @@ import click
 
 from keras_remote import errors
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.parameters import place_flags
+from keras_remote.cli.parameters import option_flags
+from keras_remote.core.options import OPTIONS
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Make a cluster, or change it.")
-@place_flags
+@option_flags(without=set(OPTIONS) - {"project", "cluster"})
+@click.option(
+  "--zone",
+  metavar="ZONE",
+  help="Where its machines are; else us-central1-a, or a zone that has the "
+  "accelerators.",
+)
+@click.option(
+  "--namespace", metavar="NAME", help="Where its jobs are; else default."
+)
 @click.option(
   "--accelerator",
   "accelerators",
@@ -40,7 +50,9 @@ if TYPE_CHECKING:
   help="Machines of each accelerator at most; else 4.",
 )
 @click.option(
-  "--reservation", metavar="NAME", help="Whose machines they are, reserved."
+  "--reservation",
+  metavar="NAME",
+  help="A reservation whose machines those of the accelerators are.",
 )
 @click.option(
   "--member",

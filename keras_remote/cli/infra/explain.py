@@ -55,8 +55,8 @@ def explained(
     return errors.InfraError(_locked(error, config, command))
   if isinstance(error, StoppedError):
     return errors.InfraError(
-      f"it was interrupted: what is there stays, and `{command}` goes on from "
-      "there"
+      f"it was interrupted: what is there stays{_costs(command)}, and "
+      f"`{command}` goes on from there"
     )
   failures = error.failures or (Failure(None, error.text),)
   sentences = dict.fromkeys(explain(each, config) for each in failures)
@@ -70,8 +70,15 @@ def explained(
   if len(sentences) == 1:
     told = next(iter(sentences))
   return errors.InfraError(
-    f"{told}\nWhat is there stays; `{command}` goes on from there."
+    f"{told}\nWhat is there stays{_costs(command)}; `{command}` goes on from "
+    "there."
   )
+
+
+def _costs(command: str) -> str:
+  if command.endswith(" down"):
+    return ""
+  return " and costs, until `keras-remote down` removes it"
 
 
 def explain(failure: Failure, config: InfraConfig) -> str:
@@ -197,6 +204,13 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
+def _at_once(failure: Failure, config: InfraConfig, _: object) -> str:
+  return (
+    f"{_what(failure)}: somebody else changes rights there at the moment, in "
+    "this project or with another `up`: type this again"
+  )
+
+
 def _taken(failure: Failure, config: InfraConfig, _: object) -> str:
   change = failure.change
   if change and change.resource.kind == BUCKET:
@@ -233,14 +247,6 @@ def _forbidden(
 
 def _logged_out(failure: Failure, config: InfraConfig, _: object) -> str:
   return _LOG_IN
-
-
-def _no_network(failure: Failure, config: InfraConfig, _: object) -> str:
-  return (
-    f"{_what(failure)}: the project {config.project} has no network "
-    "'default': `gcloud compute networks create default "
-    f"--project={config.project}` makes it"
-  )
 
 
 def _no_state(failure: Failure, config: InfraConfig, _: object) -> str:
@@ -351,6 +357,7 @@ _FIRST = (
   ),
 )
 _CASES = (
+  _case(r"concurrent policy changes", _at_once),
   _case(
     r"Quota '[\w-]+' exceeded|GCE_QUOTA_EXCEEDED|regional quota to satisfy|"
     r"RESOURCE_EXHAUSTED.{0,80}quota",
@@ -373,7 +380,6 @@ _CASES = (
     _no_state,
   ),
   _case(r"force_?destroy|bucket.{0,40}not empty", _not_empty),
-  _case(r"networks?[ /]\W{0,3}default\W.{0,40}not (found|exist)", _no_network),
   _case(
     r"no resource plugin|could not (find|download|install) .{0,40}plugin|"
     r"failed to (install|download|load).{0,60}plugin",

@@ -135,6 +135,14 @@ class ExplainTest(parameterized.TestCase):
       "another one has this name already, here or in another project.*--adopt",
     ),
     (
+      "rights that others change",
+      _CLUSTER,
+      "Error 409: There were concurrent policy changes. Please retry the whole "
+      "read-modify-write with exponential backoff., aborted",
+      "not made: somebody else changes rights there at the moment.*type this "
+      "again",
+    ),
+    (
       "no rights",
       _CLUSTER,
       "Error 403: Required 'container.clusters.create' permission(s)",
@@ -146,12 +154,6 @@ class ExplainTest(parameterized.TestCase):
       _CLUSTER,
       "google: could not find default credentials. See https://…",
       "nobody is logged in.*gcloud auth application-default login",
-    ),
-    (
-      "no network",
-      _CLUSTER,
-      'Error 400: Network "default" does not exist., badRequest',
-      "gcloud compute networks create default --project=my-project",
     ),
     (
       "the state's bucket",

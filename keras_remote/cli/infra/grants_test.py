@@ -102,6 +102,23 @@ class GrantsTest(absltest.TestCase):
       self.assertRegex(grant.role, r"^roles/[a-z]+\.[A-Za-z.]+$")
       self.assertNotRegex(grant.role, "(?i)admin|owner")
 
+  def test_shared(self) -> None:
+    """Of a member, what is of the project, and images only where they are."""
+    one = _config(members=(_ADA,))
+    names = {each.rpartition("-user:")[0] for each in grants.shared(one, one)}
+    self.assertContainsSubset(
+      {
+        "grant-project-container.clusterViewer",
+        "grant-state-storage.objectViewer",
+        "grant-repository-artifactregistry.reader",
+      },
+      names,
+    )
+    self.assertNotIn("grant-bucket-storage.objectUser", names)
+    far = InfraConfig("my-project", "europe-west4-a")
+    left = grants.shared(one, one) - grants.shared(one, far)
+    self.assertSetEqual({each.split("-")[1] for each in left}, {"repository"})
+
   def test_names_are_apart(self) -> None:
     """Each is a resource of its own, also for similar members."""
     members = ("user:a.b@c.de", "group:a.b@c.de", "user:a-b@c.de")

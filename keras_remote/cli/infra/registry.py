@@ -6,11 +6,13 @@ import pulumi
 from pulumi_gcp import artifactregistry
 
 from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.kinds import IMAGES
 from keras_remote.cli.infra.ownership import Ownership
 
-NAME = "repository"
+NAME = IMAGES
 _DAY = 24 * 60 * 60
-# What nobody asked for so long is built anew; the latest stay.
+# What was built so long ago is built anew when it is asked for; the latest
+# stay.
 _DAYS, _KEPT = 90, 20
 
 

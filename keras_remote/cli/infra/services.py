@@ -5,7 +5,7 @@ from pulumi_gcp import projects
 
 from keras_remote.cli.config import InfraConfig
 
-# What each is for, as `up` may be asked.
+# What each is for.
 SERVICES = {
   "artifactregistry": "images of jobs",
   "cloudbuild": "builds of images",

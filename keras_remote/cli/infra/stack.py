@@ -30,7 +30,7 @@ from keras_remote.cli.infra.engine import (
   Stage,
 )
 from keras_remote.cli.infra.explain import TAKEN, check_dead, explained, known
-from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, REPOSITORY
+from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, IMAGES, REPOSITORY
 from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.infra.words import named
@@ -282,7 +282,7 @@ def _down(parts: Parts, report: Report, *, keep_data: bool) -> Removed:
 def images_stay(state: State, record: Record) -> bool:
   """Whether `down` leaves the images: they are not this cluster's alone."""
   known = sharing.others(state, record.config)
-  return "images" in record.adopted or sharing.images_used(known, record.config)
+  return IMAGES in record.adopted or sharing.images_used(known, record.config)
 
 
 def _unlocked(

@@ -16,6 +16,7 @@ from keras_remote.cli.infra.engine import Change, Event, Op, Program, Report
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
+  IMAGES,
   POOL,
   REPOSITORY,
 )
@@ -302,7 +303,7 @@ class StackTest(absltest.TestCase):
   def test_repository_of_a_build(self) -> None:
     """That a build has made is taken over, without being asked to."""
     self.cloud.add(REPOSITORY, repositoryId="keras-remote", location="us")
-    self.assertEqual(self.up()["images"], Op.ADOPT)
+    self.assertEqual(self.up()[IMAGES], Op.ADOPT)
     self.assertTrue(stack.images_stay(*self.known()))
     removed = stack.down(self.parts(), self.report)
     self.assertEqual([r.kind for r in removed.kept], [REPOSITORY])
