@@ -63,7 +63,7 @@ def _parse(arguments: list[str]) -> None:
   parameters.parsed({k: v for k, v in given.items() if k in OPTIONS})
   if name in ("up", "add"):
     kinds = given.get("accelerators") or (given.get("accelerator", "cpu"),)
-    pools = tuple(wanted.pool_of(kind, None, None) for kind in kinds)
+    pools = tuple(wanted.AskedPool(kind).pool() for kind in kinds)
     zone = given["zone"] or get_default_zone()
     InfraConfig("my-project", zone, pools=pools).check_zone()
   if name == "set":
