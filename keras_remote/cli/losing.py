@@ -59,7 +59,7 @@ def _check_pool(config: InfraConfig, pool: str, flag: str) -> None:
     ) from error
   if jobs:
     raise errors.ConfigError(
-      f"the pool {pool}, which would go, is used by {', '.join(jobs)}: wait for "
+      f"the pool {pool} is used by {', '.join(jobs)}: wait for "
       f"{'them' if len(jobs) > 1 else 'it'}, or `keras-remote jobs cancel`, "
       f"or `{flag}`, which ends what runs there"
     )

@@ -55,8 +55,8 @@ def explained(
     return errors.InfraError(_locked(error, config, command))
   if isinstance(error, StoppedError):
     return errors.InfraError(
-      f"it was interrupted: what is there stays{_costs(command)}, and "
-      f"`{command}` goes on from there"
+      f"it was interrupted: what is there stays, and `{command}` goes on from "
+      f"there{_costs(command)}"
     )
   failures = error.failures or (Failure(None, error.text),)
   sentences = dict.fromkeys(explain(each, config) for each in failures)
@@ -70,15 +70,15 @@ def explained(
   if len(sentences) == 1:
     told = next(iter(sentences))
   return errors.InfraError(
-    f"{told}\nWhat is there stays{_costs(command)}; `{command}` goes on from "
-    "there."
+    f"{told}\nWhat is there stays; `{command}` goes on from there"
+    f"{_costs(command)}."
   )
 
 
 def _costs(command: str) -> str:
   if command.endswith(" down"):
     return ""
-  return " and costs, until `keras-remote down` removes it"
+  return "; it costs until `keras-remote down` removes it"
 
 
 def explain(failure: Failure, config: InfraConfig) -> str:
