@@ -13,6 +13,7 @@ from keras_remote.cli.infra.kinds import CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
 from keras_remote.cli.infra.tools import provision
 from keras_remote.cli.main import cli
+from keras_remote.home import ENDPOINTS, IMAGES, Home, home
 from keras_remote.job import index
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
@@ -45,6 +46,7 @@ class UpTest(InfraCase):
     result = self.type("up", *_V5E, "--yes")
     self.assertIn("+ make  cluster           keras-remote\n", result.stdout)
     self.assertIn("+ make  node pool         tpu-v5e-8", result.stdout)
+    self.assertIn("made the node pool tpu-v5e-8\n", result.stderr)
     self.assertIn("+ make  APIs              12", result.stdout)
     self.assertIn("costs  at most 38.40 USD an hour", result.stdout)
     self.assertIn(
@@ -128,33 +130,6 @@ class UpTest(InfraCase):
     self.up("--accelerator", "l4:spot")
     self.assertEqual(self.record().config, config)
 
-  def test_who_leaves(self) -> None:
-    """A member loses all that `up` gave, and a quota goes."""
-    ada, ben = "user:ada@example.com", "user:ben@example.com"
-    quota = ("--quota", "count/jobs.batch=9", "--quota", "pods=5")
-    self.up(*_V5E[2:], "--member", ada, "--member", ben, *quota)
-    gone = ("--without-member", ada, "--quota", "pods=")
-    self.type("up", *gone, "--yes")
-    config = self.record().config
-    self.assertEqual(config.members, (ben,))
-    self.assertEqual(config.quota, (("count/jobs.batch", "9"),))
-    # Of each role that both had, one has gone: hers.
-    deleted = [line for line in self.log if line.startswith("delete ")]
-    self.assertIn("delete storage.objectUser", deleted)
-    self.assertLen(deleted, len(set(deleted)))
-    self.assertIn("delete iam.serviceAccountUser", deleted)
-    self.assertNotIn(ada, self.path.read_text())
-    self.assertIn(ben, self.path.read_text())
-    log = self.log
-    said = self.refused("up", *gone, "--yes")
-    self.assertIn(f"{ada} is no member of keras-remote: ", said)
-    self.assertIn(ben, said)
-    said = self.refused("up", "--quota", "pods=", "--yes")
-    self.assertIn("pods is no quota of keras-remote: ", said)
-    said = self.refused("up", "--without-member", ben, "--member", ben, "--yes")
-    self.assertIn("leave one of the two out", said)
-    self.assertEqual(self.log, log)
-
   def test_pool_that_is_there(self) -> None:
     """What is said of it changes, be it the default; the rest stays."""
     l4 = ("--accelerator", "l4")
@@ -216,6 +191,33 @@ class UpTest(InfraCase):
     with environment(KERAS_REMOTE_NAMESPACE="ada"):
       self.up("--accelerator", "cpu")
     self.assertEqual(self.record().config.namespace, "ada")
+
+  def test_who_leaves(self) -> None:
+    """A member loses all that `up` gave, and a quota goes."""
+    ada, ben = "user:ada@example.com", "user:ben@example.com"
+    quota = ("--quota", "count/jobs.batch=9", "--quota", "pods=5")
+    self.up(*_V5E[2:], "--member", ada, "--member", ben, *quota)
+    gone = ("--without-member", ada, "--quota", "pods=")
+    self.type("up", *gone, "--yes")
+    config = self.record().config
+    self.assertEqual(config.members, (ben,))
+    self.assertEqual(config.quota, (("count/jobs.batch", "9"),))
+    # Of each role that both had, one has gone: hers.
+    deleted = [line for line in self.log if line.startswith("delete ")]
+    self.assertIn("delete storage.objectUser", deleted)
+    self.assertLen(deleted, len(set(deleted)))
+    self.assertIn("delete iam.serviceAccountUser", deleted)
+    self.assertNotIn(ada, self.path.read_text())
+    self.assertIn(ben, self.path.read_text())
+    log = self.log
+    said = self.refused("up", *gone, "--yes")
+    self.assertIn(f"{ada} is no member of keras-remote: ", said)
+    self.assertIn(ben, said)
+    said = self.refused("up", "--quota", "pods=", "--yes")
+    self.assertIn("pods is no quota of keras-remote: ", said)
+    said = self.refused("up", "--without-member", ben, "--member", ben, "--yes")
+    self.assertIn("leave one of the two out", said)
+    self.assertEqual(self.log, log)
 
   def test_zone_that_has_it(self) -> None:
     """Where nobody says a zone, it is one with all the accelerators."""
@@ -328,6 +330,20 @@ class UpTest(InfraCase):
     )
     self.assertIn("nothing has changed", self.type("up").stdout)
 
+  def test_what_counts_before_the_profile(self) -> None:
+    """Where calls go elsewhere it is said, and by what."""
+    arguments = ("--project", PROJECT, "--accelerator", "cpu", "--yes")
+    with environment(KERAS_REMOTE_STORE="gs://mine"):
+      said = self.type("up", *arguments).stdout
+      self.assertIn("store is gs://mine: KERAS_REMOTE_STORE", said)
+      self.assertNotIn("calls run on", said)
+      said = self.type("init", "--project", PROJECT).stdout
+      self.assertIn("store is gs://mine: KERAS_REMOTE_STORE", said)
+    with environment(KERAS_REMOTE_PROFILE="default"):
+      said = self.type("up", *arguments).stdout
+      self.assertIn("KERAS_REMOTE_PROFILE chooses 'default'", said)
+    self.assertIn("calls run on keras-remote", self.type("up").stdout)
+
   def test_named_profile(self) -> None:
     """The profile has the name that is given."""
     self.up("--accelerator", "cpu", "--profile", "team")
@@ -410,10 +426,15 @@ class DownTest(InfraCase):
   def test_down(self) -> None:
     """All goes, the profile too; what stays is said."""
     self.up("--accelerator", "v5e-8")
+    memory = Home(home())
+    memory.remember(IMAGES, "an image", b"sha256:1")
+    memory.remember(ENDPOINTS, "the cluster")
     result = self.type("down", "--yes")
+    self.assertIsNone(memory.recall(IMAGES, "an image"))
+    self.assertIsNone(memory.recall(ENDPOINTS, "the cluster"))
     self.assertIn("keep    gs://my-project-keras-remote-state", result.stdout)
     self.assertIn("keras-remote is removed", result.stdout)
-    self.assertIn("profile 'keras-remote' is removed", result.stdout)
+    self.assertIn("profile 'keras-remote' leads there no more", result.stdout)
     self.cloud.load()
     self.assertEqual(self.cloud.there, {})
     self.assertEqual(self.profiles.active, "default")

@@ -43,10 +43,6 @@ class ResumeTest(absltest.TestCase):
     )
     self.report: Report = _ignore
 
-  def up(self) -> None:
-    planned = self.parts.state.record(_CONFIG)
-    stack.up(self.parts, self.report, planned=planned)
-
   def killed_at(self, resource: Resource, *, made: bool) -> None:
     """An `up` that dies there; Google has made it all the same, or has not."""
     self.cloud.load()
@@ -60,6 +56,11 @@ class ResumeTest(absltest.TestCase):
       self.cloud.there[place(resource)] = dict(resource.inputs)
       self.cloud.save()
     self.parts.engine.unlock()
+
+  def up(self) -> None:
+    """Makes all that is not there."""
+    planned = self.parts.state.record(_CONFIG)
+    stack.up(self.parts, self.report, planned=planned)
 
   def resources(self) -> list[Resource]:
     """What is made, in its order; of services and rights the first few."""
