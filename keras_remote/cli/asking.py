@@ -74,7 +74,7 @@ def typed(question: str, wanted: str, *, yes: bool) -> bool:
     return True
   if not someone():
     raise errors.ConfigError(
-      f"{question} needs somebody who types '{wanted}': nobody is here; "
+      f"{question}: somebody has to type '{wanted}', and nobody is here: "
       "`--yes` does it without"
     )
   answer: str = click.prompt(

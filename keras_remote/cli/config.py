@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from keras_remote import errors
 from keras_remote.accelerators import zones
 from keras_remote.cli.node_pool import NodePool
-from keras_remote.job import quantity, wire
+from keras_remote.job import quantity
 
 # As images/ has it, which is not imported for this: it loads much.
 REPOSITORY = "keras-remote"
@@ -323,23 +323,6 @@ class InfraConfig:
 
   def _account(self, suffix: str) -> str:
     return _short(self.cluster, suffix, _ACCOUNT_LENGTH)
-
-  def to_json(self) -> bytes:
-    """The config as versioned JSON."""
-    return wire.encode(self)
-
-  @classmethod
-  def from_json(cls, data: bytes, what: str) -> "InfraConfig":
-    """The config that `to_json` made `data` from.
-
-    Args:
-      what: the name of what is read, for the error's text.
-
-    Raises:
-      IntegrityError: cut short, or no config.
-      ConfigError: a newer keras_remote wrote it, or it is none of ours.
-    """
-    return wire.decode(cls, data, what)
 
 
 def state_bucket(project: str) -> str:

@@ -13,6 +13,7 @@ from keras_remote.accelerators.zones import Offers
 from keras_remote.cli import config
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.images import builder
+from keras_remote.job import wire
 
 _NAMES = [f"{each}{end}" for each in accelerators() for end in ("", ":spot")]
 _LABEL = "[a-z]([a-z0-9-]*[a-z0-9])?"
@@ -208,19 +209,19 @@ class JsonTest(absltest.TestCase):
   @given(_configs())
   def test_round_trip(self, made: InfraConfig) -> None:
     """What is read is what was written."""
-    self.assertEqual(InfraConfig.from_json(made.to_json(), "it"), made)
+    self.assertEqual(wire.decode(InfraConfig, wire.encode(made), "it"), made)
 
   def test_a_newer_one_is_refused(self) -> None:
     """A field that is not known could change what is made."""
-    fields = json.loads(_config().to_json()) | {"autopilot": True}
+    fields = json.loads(wire.encode(_config())) | {"autopilot": True}
     with self.assertRaisesRegex(errors.ConfigError, "pip install -U"):
-      InfraConfig.from_json(json.dumps(fields).encode(), "it")
+      wire.decode(InfraConfig, json.dumps(fields).encode(), "it")
 
   def test_what_is_read_is_checked(self) -> None:
     """A file that somebody edited makes nothing that is malformed."""
-    fields = json.loads(_config().to_json()) | {"zone": "moon"}
+    fields = json.loads(wire.encode(_config())) | {"zone": "moon"}
     with self.assertRaisesRegex(errors.ConfigError, "no zone"):
-      InfraConfig.from_json(json.dumps(fields).encode(), "it")
+      wire.decode(InfraConfig, json.dumps(fields).encode(), "it")
 
   def test_it_is_a_value(self) -> None:
     """None can be changed, and equal ones are one key."""

@@ -107,9 +107,8 @@ def prune(
   """Removes my jobs that ended and were submitted longer ago; their ids.
 
   What no job refers to any more is removed too, and what submitters left that
-  died at it, and of this home's cache what
-  was not used for so long. A job that cannot be read, such as a newer
-  keras_remote's, stays.
+  died at it, and of this home's cache what was not used for so long. A job that
+  cannot be read, such as a newer keras_remote's, stays.
   """
   store, place = _store(), Home(home())
   limit = clock.now() - older_than

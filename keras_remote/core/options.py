@@ -205,7 +205,7 @@ class Options:
   )
   backend: str | None = field(
     default=None,
-    metadata=_row(BACKEND, "Where to run: local or gke."),
+    metadata=_row(BACKEND, "Where to run: local, gke or pathways."),
   )
   name: str | None = field(
     default=None,

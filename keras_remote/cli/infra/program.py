@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import pulumi
-
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra import bucket as buckets
 from keras_remote.cli.infra import cluster as clusters
@@ -41,10 +39,6 @@ def program(
     made = cluster(config, who.nodes, where, ownership, enabled)
     grants(config, Granted(who, jobs, images, made))
     all_pools.pools(config, made, who.nodes, ownership)
-    pulumi.export("cluster", made.name)
-    pulumi.export("location", made.location)
-    pulumi.export("bucket", jobs.url)
-    pulumi.export("repository", images.name)
 
   return run
 

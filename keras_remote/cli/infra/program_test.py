@@ -35,13 +35,11 @@ def _record(config: InfraConfig, **arguments: Any) -> Recorded:
 
 
 def _table(recorded: Recorded) -> dict[str, list[str]]:
-  """A block of lines for each resource, and one for the outputs."""
-  blocks = {
+  """A block of lines for each resource."""
+  return {
     f"{each.type} {each.name}": list(_lines(each))
     for each in recorded.resources
   }
-  outputs = [f"{name} = {value}" for name, value in recorded.outputs.items()]
-  return {**blocks, "outputs": sorted(outputs)}
 
 
 def _lines(each: Registered) -> Iterator[str]:
