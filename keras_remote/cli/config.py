@@ -22,7 +22,8 @@ KUBERNETES_ACCOUNT = "keras-remote"
 RELEASE_CHANNELS = ("RAPID", "REGULAR", "STABLE", "EXTENDED")
 # The CPU pool has one for what the cluster itself runs.
 _CPU_LEAST, _CPU_MOST = 1, 8
-_LONGEST_RETENTION = 3650
+# A project that was stored days ago is needed until its job has started.
+_SHORTEST_RETENTION, _LONGEST_RETENTION = 14, 3650
 
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _ZONE = re.compile(r"[a-z]+-[a-z]+[0-9]+-[a-z][a-z0-9]*")
@@ -88,9 +89,10 @@ class InfraConfig:
         f"the namespace {self.namespace!r} is the cluster's own: give jobs "
         "another, such as 'default'"
       )
-    if not 1 <= self.retention_days <= _LONGEST_RETENTION:
+    if not _SHORTEST_RETENTION <= self.retention_days <= _LONGEST_RETENTION:
       raise errors.ConfigError(
-        f"jobs cannot be kept for {self.retention_days} days: use 1 to "
+        f"jobs cannot be kept for {self.retention_days} days: use "
+        f"{_SHORTEST_RETENTION}, as one may wait for a week, to "
         f"{_LONGEST_RETENTION}"
       )
     self._check_quota()

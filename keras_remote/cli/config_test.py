@@ -32,7 +32,7 @@ def _configs(draw: st.DrawFn) -> InfraConfig:
     cluster=draw(st.from_regex(f"{_LABEL}", fullmatch=True))[:40].rstrip("-"),
     regional=draw(st.booleans()),
     private_nodes=draw(st.booleans()),
-    retention_days=draw(st.integers(1, 3650)),
+    retention_days=draw(st.integers(14, 3650)),
     quota=draw(st.sampled_from([(), (("requests.cpu", "8"),)])),
     members=tuple(
       draw(st.sets(st.sampled_from(["user:a@b.c", "group:d@e.f"])))
@@ -167,7 +167,7 @@ class CheckTest(parameterized.TestCase):
     ({"cluster": "a-"}, "no dash last"),
     ({"namespace": "My"}, "no namespace can be called"),
     ({"namespace": "kube-system"}, "the cluster's own"),
-    ({"retention_days": 0}, "use 1 to 3650"),
+    ({"retention_days": 13}, "use 14, as one may wait for a week, to 3650"),
     ({"quota": (("requests.cpu", "many"),)}, "which is no amount"),
     ({"quota": (("Requests CPU", "8"),)}, "no resource is called"),
     ({"quota": (("pods", "8"), ("pods", "9"))}, "names a resource twice"),

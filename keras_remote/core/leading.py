@@ -68,7 +68,7 @@ def forget_cluster(
   ]
   if not found:
     return []
-  with edited(environ) as (document, current):
+  with edited(environ) as (document, _):
     for name in found:
       table = profile_table(document, name)
       for option in _LEADING:
@@ -76,6 +76,7 @@ def forget_cluster(
       if name != DEFAULT_PROFILE and not table:
         named: Any = document[PROFILES]
         del named[name]
-    if current.active in found:
+    # What the environment chooses is another thing.
+    if document.get(ACTIVE) in found:
       document[ACTIVE] = DEFAULT_PROFILE
   return found

@@ -72,6 +72,19 @@ class LeadingTest(absltest.TestCase):
     self.assertEqual(gone, ["default"])
     self.assertEqual(self.profiles().tables["default"], {"timeout": "2h"})
 
+  def test_another_profile_is_chosen(self) -> None:
+    """By a variable: what the file has as active leads somewhere all the same."""
+    save_profile("other", {**_THERE, "cluster": "d"}, environ=self.environ)
+    save_profile("team", _THERE, environ=self.environ)
+    chosen = {**self.environ, settings.PROFILE_VARIABLE: "other"}
+    forget_cluster("p", "c", "z", environ=chosen)
+    self.assertEqual(self.profiles().active, "default")
+    save_profile("team", _THERE, environ=self.environ)
+    chosen = {**self.environ, settings.PROFILE_VARIABLE: "team"}
+    settings.use_profile("other", environ=self.environ)
+    forget_cluster("p", "c", "z", environ=chosen)
+    self.assertEqual(self.profiles().active, "other")
+
   def test_nothing_to_forget(self) -> None:
     """Then nothing is written."""
     self.assertEqual(forget_cluster("p", "c", "z", environ=self.environ), [])

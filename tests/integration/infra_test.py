@@ -117,13 +117,13 @@ class UpTest(InfraCase):
       "--accelerator",
       "v5e-8",
       "--retention-days",
-      "7",
+      "14",
       "--member",
       "user:a@b.de",
     )
     self.up("--accelerator", "l4:spot", "--max-nodes", "2")
     config = self.record().config
-    self.assertEqual(config.retention_days, 7)
+    self.assertEqual(config.retention_days, 14)
     self.assertEqual(config.members, ("user:a@b.de",))
     pools = {pool.accelerator: pool.max_nodes for pool in config.pools}
     self.assertEqual(pools, {"v5e-8": 4, "l4:spot": 2})
@@ -314,7 +314,7 @@ class UpTest(InfraCase):
     said = self.refused("up", "--public-nodes", "--yes")
     self.assertIn("are private and stay so", said)
     self.assertEqual(self.log, before)
-    self.type("up", *_V5E, "--retention-days", "7", "--yes")
+    self.type("up", *_V5E, "--retention-days", "14", "--yes")
 
   def test_another_zone(self) -> None:
     """A cluster does not move; its name is not taken twice."""

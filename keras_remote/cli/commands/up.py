@@ -80,7 +80,7 @@ if TYPE_CHECKING:
   "--retention-days",
   type=int,
   metavar="DAYS",
-  help="How long the bucket keeps what jobs left; else 30.",
+  help="How long the bucket keeps what jobs left, 14 at least; else 30.",
 )
 @click.option(
   "--regional/--zonal",

@@ -22,9 +22,9 @@ class BucketTest(absltest.TestCase):
 
   def test_what_jobs_leave_goes(self) -> None:
     """After so many days, and then at once."""
-    inputs = _made(7).inputs
+    inputs = _made(14).inputs
     (rule,) = inputs["lifecycleRules"]
-    self.assertEqual(rule["condition"]["age"], 7)
+    self.assertEqual(rule["condition"]["age"], 14)
     self.assertEqual(inputs["softDeletePolicy"]["retentionDurationSeconds"], 0)
 
   def test_every_folder_goes(self) -> None:

@@ -158,7 +158,7 @@ class GoldenTest(parameterized.TestCase):
 
   def test_a_place_without_usual_machines(self) -> None:
     """Machines are what the zone has, images are near it, jobs as long kept."""
-    found = _record(_config(zone="us-central2-b", retention_days=7))
+    found = _record(_config(zone="us-central2-b", retention_days=14))
     self.assert_differs("us-central2-b", found)
 
   def test_adopted(self) -> None:

@@ -206,7 +206,7 @@ class StackTest(absltest.TestCase):
   def test_two_at_once(self) -> None:
     """Who comes second changes nothing, and not what is known either."""
     self.up()
-    other = InfraConfig("my-project", "us-central1-a", retention_days=7)
+    other = InfraConfig("my-project", "us-central1-a", retention_days=14)
     self.change(locked="ben@desk (pid 7)")
     self.assertIn("ben@desk (process 7)", self.fails(lambda: self.up(other)))
     record = State("my-project").record(_CONFIG)
