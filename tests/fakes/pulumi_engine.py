@@ -210,7 +210,8 @@ class FakeEngine:
     for each in wanted:
       resource = Resource(each.type, each.name, each.inputs)
       old = known.pop(resource.key, None)
-      yield Change(_op(old, each), resource)
+      resource = dataclasses.replace(resource, inputs=_inputs(old, each))
+      yield Change(_op(old, resource), resource)
     for old in reversed(list(known.values())):
       yield Change(Op.DELETE, old)
 
@@ -221,7 +222,8 @@ class FakeEngine:
     report(Event(change, Stage.BEGUN))
     if change.op is not Op.SAME:
       self._interrupt(resource)
-      self._check(change, report)
+      if not leave:
+        self._check(change, report)
       cloud.log.append(f"{change.op} {title(resource)}")
     if change.op is Op.DELETE:
       if not leave:
@@ -289,11 +291,19 @@ class _KilledError(Exception):
   """The process has no time for anything any more."""
 
 
-def _op(old: Resource | None, new: Registered) -> Op:
+def _inputs(old: Resource | None, new: Registered) -> dict[str, Any]:
+  """What it is to be: of what does not count, as it was."""
+  if old is None:
+    return dict(new.inputs)
+  ignored = set(new.options.get("ignoreChanges", ()))
+  wanted = {n: v for n, v in new.inputs.items() if n not in ignored}
+  return wanted | {n: v for n, v in old.inputs.items() if n in ignored}
+
+
+def _op(old: Resource | None, new: Resource) -> Op:
   if old is None:
     return Op.CREATE
-  ignored = set(new.options.get("ignoreChanges", ()))
-  names = {*old.inputs, *new.inputs} - ignored
+  names = {*old.inputs, *new.inputs}
   changed = {n for n in names if old.inputs.get(n) != new.inputs.get(n)}
   if not changed:
     return Op.SAME

@@ -33,7 +33,10 @@ def accounts(
       account_id=account_id,
       display_name=f"keras_remote: {what} of {config.cluster}",
       description=config.description,
-      opts=ownership.options(name, after=after),
+      # By its description whose it is is told later.
+      opts=ownership.options(
+        name, after=after, foreign=["description", "display_name"]
+      ),
     )
 
   return Accounts(

@@ -50,5 +50,11 @@ def bucket(
     ],
     force_destroy=NAME not in ownership.adopted,
     labels=config.labels,
-    opts=ownership.options(NAME, after=after, settled=["location"]),
+    opts=ownership.options(
+      NAME,
+      after=after,
+      settled=["location"],
+      # By them whose it is is told later.
+      foreign=["labels"],
+    ),
   )

@@ -30,6 +30,8 @@ _FOREIGN = (
   "release_channel",
   # Of one of ours that was interrupted before that, it goes now.
   "remove_default_node_pool",
+  # By them whose it is is told later.
+  "resource_labels",
   "subnetwork",
 )
 
