@@ -8,8 +8,9 @@ from typing import Any
 from keras_remote import constants, errors
 from keras_remote.cli import costs, losing, plans
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra import stack
+from keras_remote.cli.infra import losses, stack
 from keras_remote.cli.infra.engine import Change
+from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.infra.tools import Tools, default_tools
 from keras_remote.cli.output import Output, Table, heading
@@ -81,7 +82,7 @@ def parts(
   *,
   backend: str | None = None,
   sets: str = "",
-) -> stack.Parts:
+) -> Parts:
   """The stack of a cluster.
 
   Args:
@@ -95,7 +96,7 @@ def parts(
   name = f"{config.cluster}.{config.location}"
   engine = tools.engine(backend or state.uri, name, config.project)
   engine.check()
-  return stack.Parts(
+  return Parts(
     config,
     lambda adopted: tools.program(config, adopted=adopted),
     tools.ids(config),
@@ -124,7 +125,7 @@ def raise_up(
   """
   changes, known = _plan(tools, config, how)
   if not how.replace:
-    stack.check_plan(changes, config)
+    losses.check_plan(changes, config)
   changing = plans.changing(changes)
   nothing = known and not (changing or how.refresh)
   inside = ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from keras_remote import errors
 from keras_remote.cli import asking
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra import stack
+from keras_remote.cli.infra import losses
 from keras_remote.cli.infra.engine import Change, Op
 from keras_remote.cli.infra.kinds import POOL
 from keras_remote.cli.infra.words import named, title
@@ -21,7 +21,7 @@ def agreed(
   Raises:
     ConfigError: nobody is here, and `--yes` did not say so beforehand.
   """
-  lost = stack.lost(changing)
+  lost = losses.lost(changing)
   if lost:
     whats = " and ".join(named(change.resource) for change in lost)
     question = f"All that is in {whats} is lost"

@@ -10,15 +10,13 @@ from keras_remote.cli.infra.engine import Program
 from keras_remote.cli.infra.kinds import (
   BUCKET,
   CLUSTER,
+  GKE,
   IMAGES,
+  IMAGES_DESCRIPTION,
+  JOBS,
   POOL,
   REPOSITORY,
 )
-
-
-class _Resource(pulumi.CustomResource):
-  def __init__(self, kind: str, name: str, inputs: dict[str, Any]) -> None:
-    super().__init__(kind, name, inputs)
 
 
 def small(
@@ -26,29 +24,37 @@ def small(
 ) -> Program:
   """A cluster with its bucket, images and pools, and no more."""
 
+  def made(kind: str, name: str, marks: str, /, **inputs: Any) -> None:
+    """Whose it is is written in the argument that is called so."""
+    foreign = name in (adopted or {})
+    opts = pulumi.ResourceOptions(ignore_changes=[marks] if foreign else [])
+    pulumi.CustomResource(kind, name, inputs, opts)
+
   def program() -> None:
     cluster = {"name": config.cluster, "location": config.location}
-    if "cluster" not in (adopted or {}):
+    if GKE not in (adopted or {}):
       cluster["network"] = "private" if config.private_nodes else "public"
-    _Resource(CLUSTER, "cluster", cluster)
-    _Resource(BUCKET, "jobs", {"name": config.bucket})
-    _Resource(
+    made(
+      CLUSTER, GKE, "resourceLabels", **cluster, resourceLabels=config.labels
+    )
+    made(BUCKET, JOBS, "labels", name=config.bucket, labels=config.labels)
+    made(
       REPOSITORY,
       IMAGES,
-      {
-        "repositoryId": config.repository,
-        "location": config.repository_location,
-      },
+      "description",
+      repositoryId=config.repository,
+      location=config.repository_location,
+      description=IMAGES_DESCRIPTION,
     )
     for pool in config.every_pool:
-      _Resource(
+      made(
         POOL,
         pool.name,
-        {
-          "name": pool.name,
-          "cluster": config.cluster,
-          "maxNodeCount": pool.most,
-        },
+        "nodeConfig",
+        name=pool.name,
+        cluster=config.cluster,
+        maxNodeCount=pool.most,
+        nodeConfig={"resourceLabels": config.labels},
       )
 
   return program
@@ -56,5 +62,5 @@ def small(
 
 def ids(config: InfraConfig) -> dict[str, str]:
   """What Google may know before, by the names here."""
-  names = ("cluster", "jobs", IMAGES, *(p.name for p in config.every_pool))
+  names = (GKE, JOBS, IMAGES, *(p.name for p in config.every_pool))
   return {name: f"{config.project}/{name}" for name in names}

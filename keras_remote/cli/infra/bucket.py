@@ -6,10 +6,11 @@ import pulumi
 from pulumi_gcp import storage
 
 from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.kinds import JOBS
 from keras_remote.cli.infra.ownership import Ownership
 from keras_remote.job import layout
 
-NAME = "bucket"
+NAME = JOBS
 # All that the layout has: what is left of a job is of no use without it, and
 # what is shared is put there again by the next job that needs it: a project
 # also when it is old, and an environment by whoever finds none.
@@ -20,6 +21,15 @@ PREFIXES = (
   layout.ENVIRONMENTS,
   layout.RUNNERS,
   f"{layout.BUILDS}/",
+)
+# What its maker has in it stays for as long as they said; by its labels whose
+# it is is told later.
+_FOREIGN = (
+  "labels",
+  "lifecycle_rules",
+  "public_access_prevention",
+  "soft_delete_policy",
+  "uniform_bucket_level_access",
 )
 
 
@@ -54,7 +64,6 @@ def bucket(
       NAME,
       after=after,
       settled=["location"],
-      # By them whose it is is told later.
-      foreign=["labels"],
+      foreign=_FOREIGN,
     ),
   )

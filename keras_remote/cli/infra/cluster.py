@@ -6,6 +6,7 @@ import pulumi
 from pulumi_gcp import container, serviceaccount
 
 from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.kinds import GKE
 from keras_remote.cli.infra.machines import cpu_machine
 from keras_remote.cli.infra.network import (
   PODS_RANGE,
@@ -14,7 +15,7 @@ from keras_remote.cli.infra.network import (
 )
 from keras_remote.cli.infra.ownership import Ownership
 
-NAME = "cluster"
+NAME = GKE
 # Of the machines that it is made with, and that go at once.
 _FIRST = ("initial_node_count", "node_config")
 # What cannot be changed, or is nobody's but its maker's.

@@ -11,6 +11,10 @@ from keras_remote.progress import Step
 Program = Callable[[], None]
 
 
+# What a resource has of labels, whoever has said them.
+LABELS = "effectiveLabels"
+
+
 class Op(enum.StrEnum):
   """What happens to a resource."""
 
@@ -37,7 +41,8 @@ class Resource:
   Attributes:
     kind: Pulumi's type, such as "gcp:container/cluster:Cluster".
     name: the program's, which is unique within its kind.
-    inputs: what the program says of it, named as Pulumi does: `nodeCount`.
+    inputs: what the program says of it, named as Pulumi does: `nodeCount`;
+      and what labels it has, where that is known.
   """
 
   kind: str

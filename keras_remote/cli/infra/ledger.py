@@ -1,6 +1,6 @@
 """What is noted of one cluster while it is changed, by nobody else meanwhile."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig
@@ -35,25 +35,61 @@ class Ledger:
     if found != self._record:
       raise _changed(self._config, found)
 
-  def note(self, phase: Phase, adopted: Mapping[str, str]) -> None:
+  @property
+  def adopted(self) -> Mapping[str, str]:
+    """What is somebody else's, as it is noted."""
+    return self._record.adopted if self._record else {}
+
+  @property
+  def kept(self) -> Collection[str]:
+    """Keys of what a `--keep-data` left, or is to leave, as it is noted."""
+    return self._record.kept if self._record else ()
+
+  def note(
+    self,
+    phase: Phase,
+    *,
+    adopted: Mapping[str, str] | None = None,
+    kept: Collection[str] | None = None,
+  ) -> None:
     """Notes how far the cluster is, unless somebody else has.
+
+    Args:
+      adopted: in place of what is noted of it.
+      kept: the same.
 
     Raises:
       ConfigError: somebody has.
     """
-    if not self.end(phase, adopted):
+    if not self.end(phase, adopted=adopted, kept=kept):
       raise _changed(self._config, self._state.record(self._config))
 
-  def end(self, phase: Phase, adopted: Mapping[str, str]) -> bool:
+  def end(
+    self,
+    phase: Phase,
+    *,
+    adopted: Mapping[str, str] | None = None,
+    kept: Collection[str] | None = None,
+  ) -> bool:
     """The same; False where somebody else has, who then knows better."""
-    new = self._state.written(self._config, phase, adopted)
+    new = self._state.written(
+      self._config,
+      phase,
+      self.adopted if adopted is None else adopted,
+      self.kept if kept is None else kept,
+    )
     return self._exchange(new)
 
   def restore(self, before: Record) -> None:
     """Takes back what was noted, unless somebody else has noted more."""
     self._exchange(before)
 
-  def noting(self, program: Program, adopted: Mapping[str, str]) -> Program:
+  def remove(self) -> None:
+    """Knows the cluster no longer, unless somebody else has noted more."""
+    if self._state.record(self._config) == self._record:
+      self._state.remove(self._config)
+
+  def noting(self, program: Program) -> Program:
     """The same program, which notes first that the cluster is being changed.
 
     It runs while its engine has the lock: two never note in turn what only
@@ -63,7 +99,7 @@ class Ledger:
 
     def noted() -> None:
       try:
-        self.note(Phase.UPDATING, adopted)
+        self.note(Phase.UPDATING)
       except errors.KerasRemoteError as error:
         self.refused = error
         raise

@@ -2,13 +2,14 @@
 
 import contextlib
 import functools
+import json
 import re
 import shutil
 import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from pulumi.automation import errors as pulumi_errors
 
 from keras_remote import errors
 from keras_remote.cli.infra.engine import (
+  LABELS,
   Change,
   EngineError,
   LockedError,
@@ -106,8 +108,7 @@ class PulumiEngine:
     stack = self._existing()
     if stack is None:
       return ()
-    if keep:
-      self._retain(stack, keep)
+    self._retain(stack, keep)
     listener = Listener(report)
     self._run(
       listener,
@@ -224,36 +225,58 @@ class PulumiEngine:
         return None
 
   def _run(self, listener: "Listener", work: Callable[[], T]) -> T:
-    """Its value; the first interrupt lets what has begun come to an end.
+    """Its value; the first interrupt lets what has begun come to its end.
 
     A terminal's Ctrl-C reaches the Pulumi program too, which then begins
     nothing more, and stops at once at the second.
     """
-    with (
-      ThreadPoolExecutor(1, "pulumi") as pool,
-      warnings.catch_warnings(),
-      _translated(listener),
-    ):
+    with warnings.catch_warnings(), _translated(listener):
       # Of a Pulumi program that was killed; the error says it too.
       warnings.filterwarnings("ignore", "Error in event stream")
-      running = pool.submit(work)
-      try:
-        return running.result()
-      except KeyboardInterrupt:
-        listener.say(
-          "interrupted: what has begun is brought to its end first; Ctrl-C "
-          "again leaves it as it is"
-        )
-        return running.result()
+      return interruptible(work, listener.say)
 
   def _retain(self, stack: automation.Stack, keep: Collection[str]) -> None:
-    """Lets `destroy` forget these, when what depends on them is gone."""
+    """Lets `destroy` forget these, when what depends on them is gone.
+
+    An earlier one that failed may have let it forget others.
+    """
     with _translated():
       state = stack.export_stack()
-      for each in (state.deployment or {}).get("resources") or ():
-        if _exported(each).key in keep:
-          each["retainOnDelete"] = True
-      stack.import_stack(state)
+      if retained((state.deployment or {}).get("resources") or (), keep):
+        stack.import_stack(state)
+
+
+def interruptible(work: Callable[[], T], say: Callable[[str], None]) -> T:
+  """The work's value; an interrupt lets it come to its end first.
+
+  Raises:
+    StoppedError: there was one, however the work ended.
+    KeyboardInterrupt: there was another.
+  """
+  with ThreadPoolExecutor(1, "pulumi") as pool:
+    running = pool.submit(work)
+    try:
+      return running.result()
+    except KeyboardInterrupt:
+      say(
+        "interrupted: what has begun is brought to its end first; Ctrl-C "
+        "again leaves it as it is"
+      )
+      running.exception()
+      raise StoppedError("error: update canceled") from None
+
+
+def retained(
+  resources: Iterable[dict[str, Any]], keep: Collection[str]
+) -> bool:
+  """Marks of exported resources those to keep alone; whether one changed."""
+  changed = False
+  for each in resources:
+    kept = not _internal(each) and _exported(each).key in keep
+    if bool(each.get("retainOnDelete")) != kept:
+      each["retainOnDelete"] = kept
+      changed = True
+  return changed
 
 
 def not_installed(platform: str) -> errors.ConfigError:
@@ -306,12 +329,27 @@ def _custom(stack: automation.Stack) -> list[Mapping[str, Any]]:
   with _translated():
     deployment = stack.export_stack().deployment or {}
   found = deployment.get("resources") or ()
-  return [r for r in found if not r["type"].startswith(INTERNAL)]
+  return [r for r in found if not _internal(r)]
+
+
+def _internal(resource: Mapping[str, Any]) -> bool:
+  return resource["type"].startswith(INTERNAL)
 
 
 def _exported(resource: Mapping[str, Any]) -> Resource:
   inputs = resource.get("inputs") or {}
+  # Those labels that no program has said are in no input.
+  labels = (resource.get("outputs") or {}).get(LABELS)
+  if labels:
+    inputs = {**inputs, LABELS: _open(labels)}
   return Resource(resource["type"], name_of(resource["urn"]), inputs)
+
+
+def _open(value: Any) -> Any:
+  """The same where it is exported as a secret, with what it says."""
+  if isinstance(value, Mapping) and "plaintext" in value:
+    return json.loads(value["plaintext"])
+  return value
 
 
 def opened(backend: str, name: str, project: str) -> PulumiEngine:

@@ -6,7 +6,7 @@ import pulumi
 from pulumi_gcp import artifactregistry
 
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.kinds import IMAGES
+from keras_remote.cli.infra.kinds import IMAGES, IMAGES_DESCRIPTION
 from keras_remote.cli.infra.ownership import Ownership
 
 NAME = IMAGES
@@ -32,7 +32,7 @@ def repository(
     location=config.repository_location,
     repository_id=config.repository,
     format="DOCKER",
-    description="Images of keras_remote's jobs",
+    description=IMAGES_DESCRIPTION,
     cleanup_policy_dry_run=False,
     cleanup_policies=[
       artifactregistry.RepositoryCleanupPolicyArgs(

@@ -8,6 +8,7 @@ from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Op, Report, Resource
+from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.program import import_ids, program
 from keras_remote.cli.infra.state import Phase, State
 from tests.fakes.gcs_server import gcs_server
@@ -34,7 +35,7 @@ class ResumeTest(absltest.TestCase):
     self.enter_context(gcs_server())
     folder = Path(self.create_tempdir().full_path)
     self.cloud = Cloud(folder / "cloud.json")
-    self.parts = stack.Parts(
+    self.parts = Parts(
       _CONFIG,
       lambda adopted: program(_CONFIG, adopted=adopted),
       import_ids(_CONFIG),

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.engine import Resource
-from keras_remote.cli.infra.kinds import REPOSITORY
+from keras_remote.cli.infra.engine import LABELS, Resource
+from keras_remote.cli.infra.kinds import IMAGES_DESCRIPTION, REPOSITORY
 from keras_remote.cli.infra.state import Phase, Record, State
 
 # Names of the rights of a config's program that are rights to the same, where
@@ -59,15 +59,19 @@ def rights_used(
 def made_for(resource: Resource, config: InfraConfig) -> bool:
   """Whether `up` has made the resource, by what is written on it."""
   inputs = resource.inputs
-  if inputs.get("description") == config.description:
+  images = resource.kind == REPOSITORY
+  said = IMAGES_DESCRIPTION if images else config.description
+  if inputs.get("description") == said:
     return True
   machines: Mapping[str, Any] = inputs.get("nodeConfig") or {}
   for labels in (
+    # Of one that was taken over only this has all of them.
+    inputs.get(LABELS),
     inputs.get("labels"),
     inputs.get("resourceLabels"),
     machines.get("resourceLabels"),
   ):
-    if labels and resource.kind != REPOSITORY:
+    if labels and not images:
       return config.labels.items() <= labels.items()
   return False
 

@@ -11,7 +11,7 @@ from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
-from keras_remote.cli.infra import stack
+from keras_remote.cli.infra import losses, stack
 from keras_remote.cli.infra.engine import Change, Event, Op, Program, Report
 from keras_remote.cli.infra.kinds import (
   BUCKET,
@@ -20,6 +20,7 @@ from keras_remote.cli.infra.kinds import (
   POOL,
   REPOSITORY,
 )
+from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.progress import Step
 from tests.fakes.gcs_server import gcs_server
@@ -54,9 +55,9 @@ class StackTest(absltest.TestCase):
     else:
       self.events.append(told)
 
-  def parts(self, config: InfraConfig = _CONFIG) -> stack.Parts:
+  def parts(self, config: InfraConfig = _CONFIG) -> Parts:
     engine = FakeEngine(self.cloud, f"{config.cluster}.{config.location}")
-    return stack.Parts(
+    return Parts(
       config,
       lambda adopted: small(config, adopted=adopted),
       ids(config),
@@ -79,6 +80,16 @@ class StackTest(absltest.TestCase):
     self.cloud.load()
     vars(self.cloud).update(fields)
     self.cloud.save()
+
+  def made_pool(self) -> None:
+    """Google has made what was interrupted."""
+    self.cloud.add(
+      POOL,
+      name="gpu-l4",
+      cluster="keras-remote",
+      maxNodeCount=4,
+      nodeConfig={"resourceLabels": dict(_CONFIG.labels)},
+    )
 
   def phase(self, config: InfraConfig = _CONFIG) -> Phase | None:
     record = State(config.project).record(config)
@@ -168,7 +179,7 @@ class StackTest(absltest.TestCase):
     """What is there after all is taken over, without being asked to."""
     self.change(stops="gpu-l4")
     self.fails(self.up)
-    self.cloud.add(POOL, name="gpu-l4", cluster="keras-remote", maxNodeCount=4)
+    self.made_pool()
     made = self.up()
     self.assertEqual(made["gpu-l4"], Op.SAME)
     self.assertIn("adopt gpu-l4", self.cloud.log)
@@ -321,7 +332,7 @@ class StackTest(absltest.TestCase):
     self.up(adopt=True)
     record = self.record()
     assert record
-    self.assertEqual(list(record.adopted), ["jobs"])
+    self.assertEqual(list(record.adopted), ["bucket"])
     removed = stack.down(self.parts(), self.report)
     self.assertEqual([r.kind for r in removed.kept], [BUCKET])
 
@@ -337,8 +348,8 @@ class StackTest(absltest.TestCase):
     plan = stack.plan(self.parts(private))
     self.assertEqual(_ops(plan)["cluster"], Op.REPLACE)
     with self.assertRaisesRegex(errors.ConfigError, "cluster keras-remote"):
-      stack.check_plan(plan, private)
-    stack.check_plan(stack.plan(self.parts()), _CONFIG)
+      losses.check_plan(plan, private)
+    losses.check_plan(stack.plan(self.parts()), _CONFIG)
 
   def test_refresh(self) -> None:
     """What somebody removed by hand is seen, and made again."""
@@ -386,7 +397,7 @@ class StackTest(absltest.TestCase):
     """Also what was just being made is found, and removed."""
     self.change(stops="gpu-l4")
     self.fails(self.up)
-    self.cloud.add(POOL, name="gpu-l4", cluster="keras-remote", maxNodeCount=4)
+    self.made_pool()
     stack.down(self.parts(), self.report)
     self.cloud.load()
     self.assertEqual(self.cloud.there, {})
@@ -401,7 +412,7 @@ class StackTest(absltest.TestCase):
     self.assertLen(self.cloud.there, 2)
     self.assertEqual(self.phase(), Phase.KEPT)
     made = self.up()
-    self.assertEqual(made["jobs"], Op.ADOPT)
+    self.assertEqual(made["bucket"], Op.ADOPT)
     self.assertEqual(made["cluster"], Op.CREATE)
 
   def test_images_of_another_cluster(self) -> None:

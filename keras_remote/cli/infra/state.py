@@ -6,7 +6,7 @@ no Pulumi finds the cluster too.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -42,6 +42,7 @@ class Record:
     who: asked, as user@machine.
     when: in UTC, as ISO 8601 writes it.
     adopted: ids of what is somebody else's, by the program's names.
+    kept: keys of resources that a `--keep-data` has left, or is to leave.
   """
 
   config: InfraConfig
@@ -49,6 +50,7 @@ class Record:
   who: str
   when: str
   adopted: Mapping[str, str] = field(default_factory=dict)
+  kept: tuple[str, ...] = ()
 
 
 class State:
@@ -130,10 +132,12 @@ class State:
     config: InfraConfig,
     phase: Phase,
     adopted: Mapping[str, str] | None = None,
+    kept: Collection[str] = (),
   ) -> Record:
     """What is noted by whoever is here, now."""
     when = clock.now().isoformat(timespec="seconds")
-    return Record(config, phase, who(), when, dict(adopted or {}))
+    kept = tuple(sorted(kept))
+    return Record(config, phase, who(), when, dict(adopted or {}), kept)
 
   def exchange(self, old: Record | None, new: Record) -> bool:
     """Notes `new` if what is there is `old`; whether it was.
