@@ -9,7 +9,7 @@ from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
 from keras_remote.cli import clusters
 from keras_remote.cli.infra import stack
-from keras_remote.cli.infra.kinds import CLUSTER, POOL
+from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
 from keras_remote.cli.infra.tools import provision
 from keras_remote.cli.main import cli
@@ -467,6 +467,42 @@ class DownTest(InfraCase):
     self.up("--accelerator", "l4")
     pools = [pool.accelerator for pool in self.record().config.pools]
     self.assertEqual(pools, ["l4"])
+
+  def test_what_was_adopted(self) -> None:
+    """It is said to stay, before and after; it is nobody's to remove here."""
+    self.cloud.add(CLUSTER, name="keras-remote", location=ZONE)
+    self.cloud.add(BUCKET, name=f"{PROJECT}-keras-remote-jobs")
+    self.up("--accelerator", "cpu", "--adopt")
+    said = self.type("down", "--yes", "--keep-data").stdout
+    self.assertIn("- remove  the pools that `up` made", said)
+    self.assertIn("keep    the cluster, which was there before", said)
+    self.assertIn("keep    gs://my-project-keras-remote-jobs", said)
+    self.assertIn("what `keras-remote up` made for keras-remote is rem", said)
+    self.assertIn("`keras-remote up --adopt` with the same names", said)
+    said = self.type("down", "--project", PROJECT, "--yes").stdout
+    self.assertIn("which keras-remote has not made", said)
+    self.assertNotIn("gcloud storage rm", said)
+
+  def test_kept_images_of_others(self) -> None:
+    """Nobody is told how to delete what another cluster uses."""
+    self.up("--accelerator", "cpu")
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    down = ("down", "--yes", "--project", PROJECT)
+    self.type(*down, "--cluster", "keras-remote", "--keep-data")
+    said = self.type(*down, "--cluster", "keras-remote").stdout
+    self.assertIn("gcloud storage rm --recursive gs://my-pro", said)
+    self.assertIn("which are not this cluster's alone", said)
+    self.assertNotIn("gcloud artifacts", said)
+
+  def test_kept_and_removed_by_hand(self) -> None:
+    """When the bucket is gone nothing is known of it any more."""
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    down = ("down", "--yes", "--project", PROJECT, "--cluster", "other")
+    self.type(*down, "--keep-data")
+    said = self.type(*down).stdout
+    self.assertIn("gs://my-project-other-jobs are removed already", said)
+    self.assertIn("gcloud artifacts repositories delete", said)
+    self.assertIn("there is nothing to remove", self.type(*down).stdout)
 
   def test_failure_and_resume(self) -> None:
     """The same command goes on."""

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keras_remote import errors
 from keras_remote.cli.output import Output, Table, faint, heading, prints
 from keras_remote.cli.parameters import place_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
   from keras_remote.cli.infra.stack import Removed
+  from keras_remote.cli.infra.state import Record
   from keras_remote.cli.infra.tools import Tools
 
 
@@ -58,12 +60,16 @@ def command(
     )
     return
   config = record.config
+  shared = stack.images_stay(State(project), record)
   if record.phase is Phase.KEPT:
-    out.show(_document(project, config.cluster, None), *_left(config))
+    there = _there(config)
+    if not there:
+      State(project).remove(config)
+    left = _left(record, there=there, shared=shared)
+    out.show(_document(project, config.cluster, None), *left)
     return
   parts = clusters.parts(tools, config)
-  images = not keep_data and not stack.images_stay(State(project), record)
-  _warn(out, config, keep_data=keep_data, images=images)
+  _warn(out, record, keep_data=keep_data, images=not (keep_data or shared))
   question = f"This removes {config.cluster} from project {project}"
   if not asking.typed(question, project, yes=yes):
     out.tell("nothing was removed")
@@ -74,54 +80,111 @@ def command(
   for kind in (IMAGES, ENDPOINTS):
     # A later cluster of this name has neither.
     Home(home()).forget_all(kind)
-  _show(out, config, removed, forgotten)
+  _show(out, record, removed, forgotten)
 
 
-def _left(config: "InfraConfig") -> list[str]:
-  return [
-    f"{config.cluster} is removed already; an earlier `--keep-data` kept",
+def _there(config: "InfraConfig") -> bool:
+  """Whether the bucket of jobs may still be there."""
+  from keras_remote.storage.open import open_store
+
+  try:
+    next(open_store(f"gs://{config.bucket}").list("", limit=1), None)
+  except errors.BucketNotFoundError:
+    return False
+  except errors.KerasRemoteError:
+    pass
+  return True
+
+
+def _left(record: "Record", *, there: bool, shared: bool) -> list[str]:
+  """What an earlier `--keep-data` kept, and how what is ours goes.
+
+  Args:
+    there: the bucket is.
+    shared: others use the images, or made their repository.
+  """
+  from keras_remote.cli.infra.kinds import JOBS
+
+  config = record.config
+  bucket = (
     f"  gs://{config.bucket}: `gcloud storage rm --recursive "
-    f"gs://{config.bucket}` removes it",
+    f"gs://{config.bucket}` removes it"
+  )
+  if JOBS in record.adopted:
+    bucket = f"  gs://{config.bucket}, which keras-remote has not made"
+  images = (
     f"  the images of jobs: `gcloud artifacts repositories delete "
     f"{config.repository} --location={config.repository_location} "
-    f"--project={config.project}` removes them",
+    f"--project={config.project}` removes them"
+  )
+  if shared:
+    images = "  the images of jobs, which are not this cluster's alone"
+  if not there:
+    # Nobody asks for it again: what it kept is gone.
+    return [
+      f"{config.cluster} and gs://{config.bucket} are removed already; an "
+      "earlier `--keep-data` kept",
+      images,
+    ]
+  return [
+    f"{config.cluster} is removed already; an earlier `--keep-data` kept",
+    bucket,
+    images,
   ]
 
 
 def _warn(
-  out: Output, config: "InfraConfig", *, keep_data: bool, images: bool
+  out: Output, record: "Record", *, keep_data: bool, images: bool
 ) -> None:
+  from keras_remote.cli.infra.kinds import GKE, JOBS
+
+  config = record.config
   out.tell(
     heading(f"{config.cluster} in {config.location}, project {config.project}")
   )
+  remove, keep = "- remove", "  keep"
+  cluster = [(remove, "the cluster, its pools, and jobs that run")]
+  if GKE in record.adopted:
+    cluster = [
+      (remove, "the pools that `up` made, and jobs that run there"),
+      (keep, "the cluster, which was there before"),
+    ]
+  stays = keep_data or JOBS in record.adopted
   rows = [
-    ("- remove", "the cluster, its pools, and jobs that run"),
-    ("- remove", f"gs://{config.bucket} with all that jobs left"),
-    ("- remove", "the images of jobs"),
-    ("  keep", "what was enabled: other things may use the same APIs"),
-    ("  keep", f"gs://{config.state_bucket}, which knows of other clusters"),
+    *cluster,
+    (
+      keep if stays else remove,
+      f"gs://{config.bucket} with all that jobs left",
+    ),
+    (remove if images else keep, "the images of jobs"),
+    (keep, "what was enabled: other things may use the same APIs"),
+    (keep, f"gs://{config.state_bucket}, which knows of other clusters"),
   ]
-  if keep_data:
-    rows[1] = ("  keep", f"gs://{config.bucket} with all that jobs left")
-  if not images:
-    rows[2] = ("  keep", "the images of jobs")
   out.tell(Table((), rows, fold=1), "")
 
 
 def _show(
   out: Output,
-  config: "InfraConfig",
+  record: "Record",
   removed: "Removed",
   forgotten: list[str],
 ) -> None:
+  from keras_remote.cli.infra.kinds import GKE
   from keras_remote.cli.infra.words import named
 
-  lines = [f"{config.cluster} is removed"]
+  config = record.config
+  gone = config.cluster
+  if GKE in record.adopted:
+    gone = f"what `keras-remote up` made for {gone}"
+  lines = [f"{gone} is removed"]
   lines += [f"kept: {named(each)}" for each in removed.kept]
   lines += [f"profile '{name}' leads there no more" for name in forgotten]
   if removed.kept:
+    flag = " --adopt" if record.adopted else ""
     lines.append(
-      faint("`keras-remote up` with the same names takes over what is kept")
+      faint(
+        f"`keras-remote up{flag}` with the same names takes over what is kept"
+      )
     )
   out.show(_document(config.project, config.cluster, removed), *lines)
 

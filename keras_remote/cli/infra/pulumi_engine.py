@@ -10,7 +10,7 @@ import tempfile
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,7 +156,7 @@ class PulumiEngine:
     stack = self._existing()
     if stack is None:
       return ()
-    return tuple(_exported(each) for each in _custom(stack))
+    return tuple(exported(each) for each in _custom(stack))
 
   def pending(self) -> tuple[Resource, ...]:
     stack = self._existing()
@@ -165,7 +165,7 @@ class PulumiEngine:
     with _translated():
       deployment = stack.export_stack().deployment or {}
     found = deployment.get("pending_operations") or ()
-    return tuple(_exported(each["resource"]) for each in found)
+    return tuple(exported(each["resource"]) for each in found)
 
   def unlock(self) -> None:
     stack = self._existing()
@@ -253,16 +253,25 @@ def interruptible(work: Callable[[], T], say: Callable[[str], None]) -> T:
     StoppedError: there was one, however the work ended.
     KeyboardInterrupt: there was another.
   """
-  with ThreadPoolExecutor(1, "pulumi") as pool:
-    running = pool.submit(work)
+  # Known before it is begun: an interrupt may come while it is.
+  ended: Future[T] = Future()
+
+  def run() -> None:
     try:
-      return running.result()
+      ended.set_result(work())
+    except BaseException as error:
+      ended.set_exception(error)
+
+  with ThreadPoolExecutor(1, "pulumi") as pool:
+    try:
+      pool.submit(run)
+      return ended.result()
     except KeyboardInterrupt:
       say(
         "interrupted: what has begun is brought to its end first; Ctrl-C "
         "again leaves it as it is"
       )
-      running.exception()
+      ended.exception()
       raise StoppedError("error: update canceled") from None
 
 
@@ -272,7 +281,7 @@ def retained(
   """Marks of exported resources those to keep alone; whether one changed."""
   changed = False
   for each in resources:
-    kept = not _internal(each) and _exported(each).key in keep
+    kept = not _internal(each) and exported(each).key in keep
     if bool(each.get("retainOnDelete")) != kept:
       each["retainOnDelete"] = kept
       changed = True
@@ -321,7 +330,7 @@ def _said(error: pulumi_errors.CommandError) -> str:
 
 
 def _urns(stack: automation.Stack) -> list[tuple[str, str]]:
-  return [(each["urn"], _exported(each).key) for each in _custom(stack)]
+  return [(each["urn"], exported(each).key) for each in _custom(stack)]
 
 
 def _custom(stack: automation.Stack) -> list[Mapping[str, Any]]:
@@ -336,7 +345,8 @@ def _internal(resource: Mapping[str, Any]) -> bool:
   return resource["type"].startswith(INTERNAL)
 
 
-def _exported(resource: Mapping[str, Any]) -> Resource:
+def exported(resource: Mapping[str, Any]) -> Resource:
+  """One of an exported stack."""
   inputs = resource.get("inputs") or {}
   # Those labels that no program has said are in no input.
   labels = (resource.get("outputs") or {}).get(LABELS)

@@ -4,6 +4,7 @@ On PATH, or where `make pulumi` puts it.
 """
 
 import gc
+import json
 import os
 import shutil
 import signal
@@ -27,7 +28,13 @@ from keras_remote.cli.infra.engine import (
   Stage,
   StoppedError,
 )
-from keras_remote.cli.infra.pulumi_engine import PulumiEngine, not_installed
+from keras_remote.cli.infra.pulumi_engine import (
+  PulumiEngine,
+  exported,
+  interruptible,
+  not_installed,
+  retained,
+)
 from keras_remote.progress import Step
 from tests import engine_contract
 from tests.fakes.environment import environment
@@ -229,6 +236,69 @@ class NotInstalledTest(parameterized.TestCase):
     program.chmod(0o755)
     with environment(PATH=str(home), HOME=str(home)):
       PulumiEngine(f"file://{home}", "there").check()
+
+
+class InterruptibleTest(parameterized.TestCase):
+  """What Ctrl-C does while something runs."""
+
+  def interrupted(self, *, fails: bool) -> None:
+    said = threading.Event()
+
+    def work() -> None:
+      os.kill(os.getpid(), signal.SIGINT)
+      said.wait()
+      if fails:
+        raise ValueError("of the work")
+
+    interruptible(work, lambda sentence: said.set())
+
+  @parameterized.parameters(False, True)
+  def test_ctrl_c(self, fails: bool) -> None:
+    """It stops there, however what was at work then ends."""
+    with self.assertRaises(StoppedError):
+      self.interrupted(fails=fails)
+
+  def test_undisturbed(self) -> None:
+    """The value is the work's."""
+    self.assertEqual(interruptible(lambda: 7, self.fail), 7)
+
+
+class RetainedTest(absltest.TestCase):
+  def test_marks(self) -> None:
+    """Those to keep are marked, and others no more, which were before."""
+    stack = "urn:pulumi:s::keras-remote::"
+    a, b = (
+      {"type": "gcp:x/y:Y", "urn": f"{stack}gcp:x/y:Y::{name}"} for name in "ab"
+    )
+    own = {"type": "pulumi:pulumi:Stack", "urn": f"{stack}pulumi:Stack::s"}
+    resources: list[dict[str, Any]] = [a, b, own]
+    self.assertTrue(retained(resources, ["gcp:x/y:Y::a"]))
+    self.assertEqual(
+      [r.get("retainOnDelete") for r in resources], [1, None, None]
+    )
+    self.assertFalse(retained(resources, ["gcp:x/y:Y::a"]))
+    self.assertTrue(retained(resources, []))
+    self.assertFalse(any(r.get("retainOnDelete") for r in resources))
+
+
+class LabelsTest(absltest.TestCase):
+  def test_of_one_taken_over(self) -> None:
+    """They are read where Pulumi has them, as a secret of the provider's."""
+    labels = {"managed-by": "keras-remote"}
+    found = exported(
+      {
+        "type": "gcp:x/y:Y",
+        "urn": "urn:pulumi:s::keras-remote::gcp:x/y:Y::a",
+        "inputs": {"name": "a"},
+        "outputs": {
+          "effectiveLabels": {
+            "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+            "plaintext": json.dumps(labels),
+          }
+        },
+      }
+    )
+    self.assertEqual(found.inputs, {"name": "a", "effectiveLabels": labels})
 
 
 def hang(base: Path) -> None:
