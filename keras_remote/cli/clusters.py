@@ -46,7 +46,7 @@ class How:
   unlock: bool = False
   sets: str = ""
   force: bool = False
-  force_flag: str = "--replace"
+  force_flag: str = "keras-remote up --replace"
 
 
 def ready(tools: Tools | None) -> Tools:

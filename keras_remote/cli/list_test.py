@@ -132,6 +132,14 @@ class LastingTest(parameterized.TestCase):
     self.assertNotIn("Price", "".join(note))
     self.assertIsNone(self.lasting()["train-a"]["usd_an_hour"])
 
+  @parameterized.parameters("", "noon", "2026-11-20T10:00:00")
+  def test_a_start_that_is_no_time(self, at: str) -> None:
+    """A job's own file may say anything: it counts from its submission."""
+    self.job("train-a", 20, _RUNNING)
+    directory = JobDirectory(self.store, "train-a", b"key")
+    directory.create_started(Started(1, "pod", "", at))
+    self.assertIn("running for 20 h", " ".join(self.note()[0].split()))
+
   def test_those_of_this_machine(self) -> None:
     """Nobody pays for them by the hour: they are named in no case."""
     self.job("train-a", 20, _RUNNING, began=20, backend="local")

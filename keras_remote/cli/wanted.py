@@ -58,6 +58,11 @@ class AskedPool:
       ConfigError: there can be no such pool.
     """
     kind = parse_accelerator(self.accelerator)
+    if self.reservation and kind.category == "cpu":
+      raise errors.ConfigError(
+        f"the reservation {self.reservation} is for an accelerator's machines: "
+        "jobs on CPUs, and what the cluster itself runs, take any"
+      )
     cpu = "cpu" + ":spot" * kind.spot
     name = cpu if kind.category == "cpu" else str(kind)
     least: dict[str, Any] = {"min_nodes": 1} if name == "cpu" else {}
@@ -96,7 +101,12 @@ def place_of(texts: Mapping[str, Any]) -> Options:
     ConfigError: a source of settings is wrong.
   """
   given = {name: texts[name] for name in parameters.PLACE}
-  return resolve(parameters.parsed(given)).options
+  place, usual = resolve(parameters.parsed(given)).options, resolve({}).options
+  # The zone that settings have is that of the cluster that they have.
+  elsewhere = usual.cluster not in (None, place.cluster)
+  if elsewhere and not given["zone"]:
+    place = replace(place, zone=None)
+  return place
 
 
 def project_of(place: Options) -> str:

@@ -42,8 +42,8 @@ def at_start(
   if timeout is None:  # Of a keras_remote that knew no default.
     return sentences
   now = clock.now().astimezone() if now is None else now
-  submitted = datetime.datetime.fromisoformat(spec.origin.submitted)
   try:
+    submitted = datetime.datetime.fromisoformat(spec.origin.submitted)
     limit = datetime.timedelta(seconds=timeout)
     end = submitted.astimezone(now.tzinfo) + limit
   except (OverflowError, ValueError):  # No option gives that: it is forged.

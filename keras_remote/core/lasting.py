@@ -1,5 +1,6 @@
 """Which jobs on clusters have waited or run for long: somebody may pay."""
 
+import contextlib
 import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -59,7 +60,10 @@ def lasting(store: Store, jobs: Iterable[JobSummary]) -> Iterator[Lasting]:
 
 
 def _last_start(directory: JobDirectory) -> datetime.datetime | None:
+  """When it began; None where nobody says it as it should be said."""
   for attempt in directory.attempts()[-1:]:
     if started := directory.started(attempt):
-      return datetime.datetime.fromisoformat(started.at)
+      with contextlib.suppress(ValueError):
+        at = datetime.datetime.fromisoformat(started.at)
+        return at if at.tzinfo else None
   return None

@@ -169,7 +169,7 @@ class UpTest(InfraCase):
     self.type("up", *again, "--preview")
     said = self.refused("up", *again)
     self.assertIn("the pool gpu-l4 is used by busy", said)
-    self.assertIn("or `--replace`, which ends what runs", said)
+    self.assertIn("or `keras-remote up --replace`, which ends what runs", said)
     self.assertNotIn("replace gpu-l4", self.log)
     self.type("up", *again, "--replace")
     self.assertIn("replace gpu-l4", self.log)
@@ -321,6 +321,27 @@ class UpTest(InfraCase):
     self.up("--accelerator", "cpu")
     said = self.refused("up", "--zone", "us-west1-c", "--yes")
     self.assertIn("is in us-central1-a, not in us-west1-c, and cannot", said)
+
+  def test_one_in_another_zone(self) -> None:
+    """The zone of the profile is that of its own cluster, not of another."""
+    far = ("--cluster", "far")
+    self.up("--accelerator", "cpu", *far, "--zone", "us-west1-c")
+    self.up("--accelerator", "cpu", "--cluster", "near")
+    self.assertIn("far in us-west1-c", self.type("status", *far).stdout)
+    self.assertIn("cpu", self.type("pool", "list", *far).stdout)
+    self.type("init", *far)
+    self.assertEqual(self.profiles.tables["far"]["zone"], "us-west1-c")
+
+  def test_numbers_of_no_pool(self) -> None:
+    """They are not dropped without a word, nor given to what cannot use them."""
+    self.up("--accelerator", "l4")
+    said = self.refused("up", "--max-nodes", "9", "--yes")
+    self.assertIn("--max-nodes says nothing without --accelerator", said)
+    both = ("--accelerator", "l4", "--accelerator", "v5e-8")
+    said = self.refused("up", *both, "--reservation", "mine", "--yes")
+    self.assertIn("--reservation is of one accelerator", said)
+    said = self.refused("pool", "add", "cpu", "--reservation", "mine", "--yes")
+    self.assertIn("is for an accelerator's machines", said)
 
   def test_regional(self) -> None:
     """Also of a regional one the saved profile leads there again."""

@@ -169,6 +169,17 @@ def _asked(flags: dict[str, Any]) -> "Asked":
   """What the flags say, checked as far as it can be without asking anyone."""
   from keras_remote.cli import wanted
 
+  for name in ("min_nodes", "max_nodes", "reservation"):
+    if flags[name] is not None and not flags["accelerators"]:
+      flag = f"--{name.replace('_', '-')}"
+      raise errors.ConfigError(
+        f"{flag} says nothing without --accelerator: name the one that it is of"
+      )
+  if flags["reservation"] and len(flags["accelerators"]) > 1:
+    raise errors.ConfigError(
+      "--reservation is of one accelerator, and several are named: `pool add` "
+      "makes each with its own"
+    )
   pools = tuple(
     wanted.AskedPool(
       name, flags["min_nodes"], flags["max_nodes"], flags["reservation"]

@@ -27,6 +27,10 @@ _DEFINITION = "CustomResourceDefinition"
 _DEFINITIONS = Kind(
   "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False
 )
+_CLUSTER_BINDINGS = Kind(
+  "apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False
+)
+_NAMESPACES = Kind("api/v1", "namespaces", namespaced=False)
 _SETS_NAME = f"{SETS.plural}.{SETS.api_group}"
 # On their definition: what they were installed of.
 _SOURCE = "keras-remote/source"
@@ -81,6 +85,7 @@ def apply(
   """
   there = replace(cluster, namespace=config.namespace)
   done = install(there, manifests.objects(config), report)
+  done += _left(cluster, config, report)
   if config.quota or not there.has(QUOTAS, manifests.NAME):
     return done
   there.delete(QUOTAS, manifests.NAME)
@@ -88,6 +93,23 @@ def apply(
     "ResourceQuota", manifests.NAME, config.namespace, Applied.CHANGED
   )
   return *done, gone
+
+
+def _left(
+  cluster: Cluster, config: InfraConfig, report: Report
+) -> tuple[Done, ...]:
+  """Members have rights no more in namespaces where jobs were before."""
+  done: tuple[Done, ...] = ()
+  labels = ",".join(f"{name}={value}" for name, value in config.labels.items())
+  for binding in cluster.list(_CLUSTER_BINDINGS, labels).items:
+    namespace = manifests.namespace_of(binding)
+    if namespace == config.namespace or not binding.get("subjects"):
+      continue
+    old = manifests.withdrawn(replace(config, namespace=namespace))
+    if cluster.metadata(_NAMESPACES, namespace) is None:
+      del old[0]
+    done += install(replace(cluster, namespace=namespace), old, report)
+  return done
 
 
 def have_sets(

@@ -52,6 +52,9 @@ _SYSTEM: Object = {
 _DEFINITIONS = Kind(
   "apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False
 )
+_CLUSTER_BINDINGS = Kind(
+  "apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False
+)
 
 
 class ApplyTest(KubernetesCase):
@@ -78,6 +81,26 @@ class ApplyTest(KubernetesCase):
     self.assertEqual(self.found(BINDINGS, "keras-remote")["subjects"], [])
     self.assertIsNone(self.found(QUOTAS, "keras-remote"))
     self.assertNotIn("ResourceQuota", self.apply(members=(), quota=()))
+
+  def test_another_namespace(self) -> None:
+    """Members have no right where jobs were before; that is done once."""
+    self.apply()
+    self.apply(namespace="other")
+    for kind, name in (
+      (BINDINGS, "keras-remote"),
+      (_CLUSTER_BINDINGS, f"keras-remote-{NAMESPACE}"),
+    ):
+      self.assertEqual(self.binding(kind, name)["subjects"], [])
+    new = self.binding(_CLUSTER_BINDINGS, "keras-remote-other")
+    self.assertLen(new["subjects"], len(_CONFIG.members))
+    again = self.apply(namespace="other")
+    self.assertEqual(set(again.values()), {Applied.SAME})
+
+  def binding(self, kind: Kind, name: str) -> Object:
+    """It, in the namespace where jobs were before if it is in any."""
+    found = self.cluster.get(kind, name)
+    assert found
+    return found
 
   def test_a_cluster_that_lacks_a_kind(self) -> None:
     """It is named, rather than a path that is not found."""

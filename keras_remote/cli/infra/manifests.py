@@ -1,5 +1,7 @@
 """What is in a cluster for jobs and for members, as data."""
 
+from dataclasses import replace
+
 from keras_remote.backend.k8s import rights
 from keras_remote.backend.k8s.objects import Object
 from keras_remote.cli.config import InfraConfig
@@ -26,6 +28,20 @@ def objects(config: InfraConfig) -> list[Object]:
     hard = {"hard": dict(config.quota)}
     made.append(_of(config, "v1", "ResourceQuota", NAME, spec=hard))
   return made
+
+
+def withdrawn(config: InfraConfig) -> list[Object]:
+  """The bindings of the config's namespace without any member."""
+  nobody = replace(config, members=())
+  return [
+    _binding(nobody, "RoleBinding", "Role"),
+    _binding(nobody, "ClusterRoleBinding", "ClusterRole"),
+  ]
+
+
+def namespace_of(binding: Object) -> str:
+  """The namespace that a ClusterRoleBinding of ours is for."""
+  return str(binding["metadata"]["name"]).removeprefix(f"{NAME}-")
 
 
 def subject(member: str) -> Object:
