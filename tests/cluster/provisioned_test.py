@@ -91,7 +91,8 @@ class ProvisionedTest(GangTest):
     self.config = InfraConfig(
       project="my-project",
       zone="us-central1-a",
-      cluster="train",
+      # Jobs of a cluster are in one namespace: members leave the others.
+      cluster=self.namespace,
       namespace=self.namespace,
       members=(f"user:{_MEMBER}",),
       quota=(("count/jobs.batch", "10"),),
