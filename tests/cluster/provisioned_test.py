@@ -162,7 +162,7 @@ class ProvisionedTest(GangTest):
     )
     self.assertEqual(
       account.metadata.annotations["iam.gke.io/gcp-service-account"],
-      "train-jobs@my-project.iam.gserviceaccount.com",
+      f"{self.namespace}-jobs@my-project.iam.gserviceaccount.com",
     )
 
   def test_a_member(self) -> None:
