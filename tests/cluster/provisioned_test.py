@@ -91,7 +91,8 @@ class ProvisionedTest(GangTest):
     self.config = InfraConfig(
       project="my-project",
       zone="us-central1-a",
-      cluster="train",
+      # Jobs of a cluster are in one namespace: members leave the others.
+      cluster=self.namespace,
       namespace=self.namespace,
       members=(f"user:{_MEMBER}",),
       quota=(("count/jobs.batch", "10"),),
@@ -161,7 +162,7 @@ class ProvisionedTest(GangTest):
     )
     self.assertEqual(
       account.metadata.annotations["iam.gke.io/gcp-service-account"],
-      "train-jobs@my-project.iam.gserviceaccount.com",
+      f"{self.namespace}-jobs@my-project.iam.gserviceaccount.com",
     )
 
   def test_a_member(self) -> None:
