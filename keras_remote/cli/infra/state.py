@@ -117,27 +117,17 @@ class State:
     except errors.BucketNotFoundError:
       return None
 
-  def save(
-    self,
-    config: InfraConfig,
-    phase: Phase,
-    adopted: Mapping[str, str] | None = None,
-  ) -> None:
-    """Notes how far the cluster is, in place of what was there."""
-    record = self.written(config, phase, adopted)
-    self._store().write(_key(config), wire.encode(record))
-
   def written(
     self,
     config: InfraConfig,
     phase: Phase,
-    adopted: Mapping[str, str] | None = None,
-    kept: Collection[str] = (),
+    adopted: Mapping[str, str],
+    kept: Collection[str],
   ) -> Record:
     """What is noted by whoever is here, now."""
     when = clock.now().isoformat(timespec="seconds")
     kept = tuple(sorted(kept))
-    return Record(config, phase, who(), when, dict(adopted or {}), kept)
+    return Record(config, phase, who(), when, dict(adopted), kept)
 
   def exchange(self, old: Record | None, new: Record) -> bool:
     """Notes `new` if what is there is `old`; whether it was.

@@ -35,6 +35,11 @@ class StateTest(parameterized.TestCase):
     self.server = self.enter_context(gcs_server())
     self.state = State("my-project")
 
+  def save(self, config: InfraConfig, phase: Phase) -> None:
+    """Notes it in place of what is there."""
+    new = self.state.written(config, phase, {}, ())
+    self.assertTrue(self.state.exchange(self.state.record(config), new))
+
   def test_nothing_yet(self) -> None:
     """Without its bucket a project has no clusters, and that is no error."""
     self.assertFalse(self.state.exists())
@@ -51,9 +56,9 @@ class StateTest(parameterized.TestCase):
   def test_records(self) -> None:
     """What is saved is found by its name and location, with who and when."""
     self.state.make("us-central1")
-    self.state.save(_CONFIG, Phase.UPDATING)
-    self.state.save(_OTHER, Phase.READY)
-    self.state.save(_CONFIG, Phase.READY)
+    self.save(_CONFIG, Phase.UPDATING)
+    self.save(_OTHER, Phase.READY)
+    self.save(_CONFIG, Phase.READY)
     record = self.state.record(_CONFIG)
     assert record
     self.assertEqual(record.config, _CONFIG)
@@ -67,7 +72,7 @@ class StateTest(parameterized.TestCase):
   def test_removed(self) -> None:
     """What is removed is known no more; removed again, that is no error."""
     self.state.make("us-central1")
-    self.state.save(_CONFIG, Phase.READY)
+    self.save(_CONFIG, Phase.READY)
     self.state.remove(_CONFIG)
     self.assertIsNone(self.state.record(_CONFIG))
     self.state.remove(_CONFIG)
@@ -77,7 +82,7 @@ class StateTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       errors.BucketNotFoundError, "my-project-keras-remote-state"
     ):
-      self.state.save(_CONFIG, Phase.READY)
+      self.save(_CONFIG, Phase.READY)
 
   @parameterized.parameters(
     (Fault(403, body=_NO_BILLING), errors.StoreAccessError, "billing account"),
@@ -126,7 +131,7 @@ class StateTest(parameterized.TestCase):
   def test_cluster_of_another_project(self) -> None:
     """A record that leads elsewhere is not believed either."""
     self.state.make("us-central1")
-    self.state.save(InfraConfig("their-project", "us-central1-a"), Phase.READY)
+    self.save(InfraConfig("their-project", "us-central1-a"), Phase.READY)
     for call in (self.state.records, lambda: self.state.record(_CONFIG)):
       with self.assertRaisesRegex(
         errors.StoreAccessError, "of project their-project, not of my-project"
