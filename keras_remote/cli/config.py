@@ -201,6 +201,13 @@ class InfraConfig:
       pool = replace(pool, number=pool.number + 1)
     return replace(self, pools=(*self.pools, pool))
 
+  def having(self, pool: NodePool) -> "InfraConfig":
+    """The same with the pool in place of the one of its name, or beside all."""
+    if pool.name not in [each.name for each in self.pools]:
+      return replace(self, pools=(*self.pools, pool))
+    pools = tuple(pool if p.name == pool.name else p for p in self.pools)
+    return replace(self, pools=pools)
+
   def without(self, name: str) -> "InfraConfig":
     """The same without the pool of this name.
 

@@ -43,6 +43,15 @@ def place_flags(command: F) -> F:
   return option_flags(without=set(options.OPTIONS) - set(PLACE))(command)
 
 
+def plan_flags(command: F) -> F:
+  """`--preview` and `--yes`, of what says first what it would do."""
+  yes = click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+  preview = click.option(
+    "--preview", is_flag=True, help="Only say what would be done."
+  )
+  return preview(yes(command))
+
+
 def parsed(texts: Mapping[str, Any]) -> options.OptionArguments:
   """The options that were given, as `run` takes them, from their texts.
 

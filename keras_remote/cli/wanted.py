@@ -242,10 +242,7 @@ def _with_pool(config: InfraConfig, asked: AskedPool) -> InfraConfig:
     new = replace(old, **asked.said)
     if new == old:
       return config
-  if new.name not in [each.name for each in config.pools]:
-    return replace(config, pools=(*config.pools, new))
-  pools = tuple(new if each.name == new.name else each for each in config.pools)
-  return replace(config, pools=pools)
+  return config.having(new)
 
 
 def _zone_for(pools: Sequence[AskedPool]) -> str:

@@ -7,7 +7,7 @@ import click
 
 from keras_remote import errors
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.parameters import option_flags
+from keras_remote.cli.parameters import option_flags, plan_flags
 from keras_remote.core.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ if TYPE_CHECKING:
   metavar="NAME",
   help="The profile that is saved; else it has the cluster's name.",
 )
-@click.option("--preview", is_flag=True, help="Only say what would be done.")
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@plan_flags
 @click.option(
   "--adopt", is_flag=True, help="Take over what has the same names."
 )

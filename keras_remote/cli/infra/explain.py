@@ -22,10 +22,6 @@ from keras_remote.cli.infra.words import named
 _CONSOLE = "https://console.cloud.google.com"
 _LONGEST = 600
 _RUNS = ", which runs"
-_LOG_IN = (
-  "nobody is logged in to Google Cloud here: `gcloud auth application-default "
-  "login`; in CI, GOOGLE_APPLICATION_CREDENTIALS names a file of credentials"
-)
 # As Pulumi's own backends write who holds a lock.
 _HOLDER = re.compile(r"created by (\S+) \(pid (\d+)\) at (\S+)")
 TAKEN = re.compile(
@@ -246,7 +242,9 @@ def _forbidden(
 
 
 def _logged_out(failure: Failure, config: InfraConfig, _: object) -> str:
-  return _LOG_IN
+  from keras_remote import credentials  # Without google.auth none is asked for.
+
+  return credentials.CURE
 
 
 def _no_state(failure: Failure, config: InfraConfig, _: object) -> str:

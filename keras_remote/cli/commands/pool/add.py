@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.parameters import place_flags
+from keras_remote.cli.parameters import place_flags, plan_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.infra.tools import Tools
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 @click.option(
   "--reservation", default="", metavar="NAME", help="Whose machines they are."
 )
-@click.option("--preview", is_flag=True, help="Only say what would be done.")
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@plan_flags
 @prints
 @click.pass_obj
 def command(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.parameters import place_flags
+from keras_remote.cli.parameters import place_flags, plan_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.infra.tools import Tools
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 @click.option(
   "--force", is_flag=True, help="Also where jobs run there, which then end."
 )
-@click.option("--preview", is_flag=True, help="Only say what would be done.")
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@plan_flags
 @prints
 @click.pass_obj
 def command(

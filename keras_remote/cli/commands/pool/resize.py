@@ -7,7 +7,7 @@ import click
 
 from keras_remote import errors
 from keras_remote.cli.output import Output, prints
-from keras_remote.cli.parameters import place_flags
+from keras_remote.cli.parameters import place_flags, plan_flags
 
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
   help="Machines that stay without jobs, once jobs have brought them.",
 )
 @click.option("--max-nodes", type=int, metavar="N", help="Machines at most.")
-@click.option("--preview", is_flag=True, help="Only say what would be done.")
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+@plan_flags
 @prints
 @click.pass_obj
 def command(
@@ -87,9 +86,4 @@ def _resized(
     min_nodes=old.min_nodes if least is None else least,
     max_nodes=old.max_nodes if most is None else most,
   )
-  others = [pool for pool in config.pools if pool.name != name]
-  place = next(
-    (i for i, pool in enumerate(config.pools) if pool.name == name),
-    len(others),
-  )
-  return replace(config, pools=(*others[:place], new, *others[place:]))
+  return config.having(new)
