@@ -86,7 +86,12 @@ def leaves(
   context: click.Context | None = None,
 ) -> Iterator[click.Context]:
   """A context for each command that can be run, in the order of the help."""
-  context = context or click.Context(cli, info_name="keras-remote")
+  context = context or click.Context(
+    # Else `-h` is unknown, and stays so in this process.
+    cli,
+    info_name="keras-remote",
+    **cli.context_settings,
+  )
   group = context.command
   if not isinstance(group, click.Group):
     yield context

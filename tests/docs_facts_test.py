@@ -77,7 +77,7 @@ def _resolved(
 ) -> tuple[click.Command, click.Context, str]:
   """The command that they begin with; takes its name from them."""
   command: click.Command = cli
-  context, name = click.Context(cli), "keras-remote"
+  context, name = click.Context(cli, **cli.context_settings), "keras-remote"
   while isinstance(command, click.Group) and arguments:
     if arguments[0].startswith("-"):
       break
@@ -90,7 +90,7 @@ def _resolved(
 
 
 def _flags(command: click.Command) -> set[str]:
-  context = click.Context(command)
+  context = click.Context(command, **cli.context_settings)
   params = command.get_params(context)
   return {
     flag for param in params for flag in [*param.opts, *param.secondary_opts]
