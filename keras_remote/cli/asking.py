@@ -30,9 +30,14 @@ def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
     try:
       return read(text.strip())
     except (errors.ConfigError, errors.AcceleratorError) as error:
-      width = shutil.get_terminal_size().columns
-      indent = {"initial_indent": "  ", "subsequent_indent": "  "}
-      click.echo(click.wrap_text(str(error), width, **indent), err=True)
+      tell(str(error))
+
+
+def tell(text: str) -> None:
+  """Shows what helps to answer, below or above the question."""
+  width = shutil.get_terminal_size().columns
+  indent = {"initial_indent": "  ", "subsequent_indent": "  "}
+  click.echo(click.wrap_text(text, width, **indent), err=True)
 
 
 def choose(question: str, choices: Sequence[str]) -> int:

@@ -177,7 +177,7 @@ class InfraConfig:
       table: which zones have what; None for ours.
 
     Raises:
-      ConfigError: it does; the sentence names the zones that have it.
+      ConfigError: it does; the sentence names zones that have it.
     """
     table = table or zones.offers()
     for pool in self.pools:
@@ -186,7 +186,7 @@ class InfraConfig:
       others = table.zones(pool.kind)
       raise errors.ConfigError(
         f"{self.zone} has no {pool.kind.describe()} ({pool.accelerator}), as "
-        f"of {table.date}: in the US {', '.join(others)} "
+        f"of {table.date}: {zones.some(self.zone, others)} "
         f"{'has' if len(others) == 1 else 'have'} it"
       )
 

@@ -204,6 +204,16 @@ class CheckTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.ConfigError, "us-central2-b has it"):
       _config(zone="us-central1-a", pools=pools).check_zone()
 
+  def test_many_zones_with_it(self) -> None:
+    """Near ones are named, and the others counted: it stays a sentence."""
+    europe = _config(zone="europe-west9-c", pools=(NodePool("l4"),))
+    with self.assertRaisesRegex(
+      errors.ConfigError,
+      ": europe-west1-b, europe-west1-c, europe-west2-a, europe-west2-b, "
+      "europe-west3-a, europe-west3-b and [0-9]+ more have it$",
+    ):
+      europe.check_zone()
+
 
 class JsonTest(absltest.TestCase):
   @given(_configs())
