@@ -47,7 +47,9 @@ class NearTest(parameterized.TestCase):
   def test_some_of_many(self) -> None:
     """A sentence names the first few, and says how many more there are."""
     others = [f"us-east1-{letter}" for letter in "abcdefgh"]
-    self.assertEqual(zones.some("us-east1-a", others[:2]), ", ".join(others[:2]))
+    self.assertEqual(
+      zones.some("us-east1-a", others[:2]), ", ".join(others[:2])
+    )
     self.assertEqual(
       zones.some("us-east1-a", others), f"{', '.join(others[:6])} and 2 more"
     )
