@@ -66,9 +66,14 @@ def offers() -> Offers:
 def near(zone: str, others: Collection[str]) -> list[str]:
   """The others: those of its region first, then those of its continent."""
 
-  def away(other: str) -> tuple[bool, bool, str]:
-    elsewhere = zone_to_region(other) != zone_to_region(zone)
-    return elsewhere, _continent(other) != _continent(zone), other
+  def away(other: str) -> tuple[bool, bool, bool, str]:
+    return (
+      zone_to_region(other) != zone_to_region(zone),
+      _area(other) != _area(zone),
+      # Of America the north is one.
+      {_area(other), _area(zone)} != {"us", "northamerica"},
+      other,
+    )
 
   return sorted(others, key=away)
 
@@ -81,9 +86,9 @@ def some(zone: str, others: Collection[str]) -> str:
   return f"{text} and {more} more" if more > 0 else text
 
 
-def _continent(zone: str) -> str:
-  """What is near, for it has the same; of America the north is one."""
-  return zone.partition("-")[0].replace("northamerica", "us")
+def _area(zone: str) -> str:
+  """A continent, or a part of one."""
+  return zone.partition("-")[0]
 
 
 def get_default_zone() -> str:
@@ -106,6 +111,6 @@ def zone_to_ar_location(zone: str) -> str:
 
   Such a location serves a continent. Elsewhere it is the zone's region.
   """
-  continent = zone.partition("-")[0]
+  continent = _area(zone)
   multiple = continent in ("us", "europe", "asia")
   return continent if multiple else zone_to_region(zone)

@@ -29,16 +29,19 @@ class ZonesTest(parameterized.TestCase):
 
 class NearTest(parameterized.TestCase):
   @parameterized.parameters(
-    ("us-central1-c", "us-central1-a us-central1-b us-east1-b asia-east1-a"),
-    ("northamerica-northeast1-a", "us-central1-a us-central1-b us-east1-b"),
-    ("asia-south1-a", "asia-east1-a europe-west4-b me-west1-a us-central1-a"),
+    (
+      "us-central1-c",
+      "us-central1-a us-central1-b us-east1-b northamerica-south1-a asia-east1-a",
+    ),
+    ("northamerica-northeast1-a", "northamerica-south1-a us-central1-a"),
+    ("asia-south1-a", "asia-east1-a europe-west4-b me-west1-a"),
     ("europe-west1-b", "europe-west4-b asia-east1-a me-west1-a"),
   )
   def test_near_ones_first(self, zone: str, first: str) -> None:
     """Those of the same region, then those of the same continent."""
     others = [
       *("asia-east1-a", "us-east1-b", "europe-west4-b", "us-central1-b"),
-      *("us-central1-a", "me-west1-a"),
+      *("us-central1-a", "me-west1-a", "northamerica-south1-a"),
     ]
     found = zones.near(zone, others)
     self.assertEqual(found[: len(first.split())], first.split())

@@ -185,8 +185,8 @@ class InfraConfig:
         continue
       others = table.zones(pool.kind)
       raise errors.ConfigError(
-        f"{self.zone} has no {pool.kind.describe()} ({pool.accelerator}), as "
-        f"of {table.date}: {zones.some(self.zone, others)} "
+        f"{self.zone} has no {pool.accelerator}, as of {table.date}: "
+        f"{zones.some(self.zone, others)} "
         f"{'has' if len(others) == 1 else 'have'} it"
       )
 

@@ -189,7 +189,7 @@ class CheckTest(parameterized.TestCase):
     table = Offers("2026-01-02", {"v5e": ("us-a1-a",), "l4": ("us-b1-b",)})
     pools = (NodePool("v5e-8"),)
     with self.assertRaisesRegex(
-      errors.ConfigError, "us-b1-b has no TPU v5e.*2026-01-02.*us-a1-a has it"
+      errors.ConfigError, "us-b1-b has no v5e-8.*2026-01-02.*us-a1-a has it"
     ):
       _config(zone="us-b1-b", pools=pools).check_zone(table)
     # What the table knows, and what it does not.

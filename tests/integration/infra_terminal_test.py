@@ -70,7 +70,7 @@ class TerminalTest(InfraCase):
     self.assertIn("v5e-9", text.partition("The zone")[0])
     folded = " ".join(text.split())
     self.assertIn("v5e-8 is in us-central1-a, us-south1-a, us-west1-c", folded)
-    self.assertIn("us-central1-b has no TPU v5e", folded)
+    self.assertIn("us-central1-b has no v5e-8", folded)
     self.assertRegex(text, r"\+ make +node pool +tpu-v5e-8")
     self.assertIn("• made the cluster keras-remote", text)
     self.assertIn("• made the node pool tpu-v5e-8", text)
