@@ -91,7 +91,7 @@ class UpTest(InfraCase):
     self.assertFalse(found["preview"])
     self.assertEqual(found["profile"], "keras-remote")
     self.assertLen([c for c in found["changes"] if c["kind"] == CLUSTER], 1)
-    self.assertEqual(found["most_an_hour"]["usd"], 38.4)
+    self.assertEqual(found["most_an_hour"]["usd"], 39.57)
     self.assertFalse(self.document("up", "up", *_V5E)["changed"])
 
   def test_members_that_are_groups(self) -> None:
