@@ -312,7 +312,8 @@ def _elsewhere(failure: Failure, config: InfraConfig) -> str:
   others = [z for z in table.zones(pool.kind) if z != config.zone]
   if not others:
     return ""
-  return f" (as of {table.date} {pool.accelerator} is in {', '.join(others)})"
+  where = zones.some(config.zone, others)
+  return f" (as of {table.date} {pool.accelerator} is in {where})"
 
 
 def _pool(failure: Failure, pools: Sequence[NodePool]) -> NodePool | None:
