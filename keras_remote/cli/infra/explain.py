@@ -156,6 +156,23 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
+def _no_such_place(
+  failure: Failure, config: InfraConfig, found: "re.Match[str]"
+) -> str:
+  return (
+    f"{_what(failure)}: {found[1]} is not there, or the project "
+    f"{config.project} may not use it: `gcloud compute zones list --project="
+    f"{config.project}` shows the zones there are, of which `--zone` takes one"
+  )
+
+
+def _not_there(failure: Failure, config: InfraConfig, _: object) -> str:
+  return (
+    f"{_what(failure)}: the organisation of the project {config.project} "
+    f"allows nothing in {config.region}: `--zone` takes another zone"
+  )
+
+
 def _at_once(failure: Failure, config: InfraConfig, _: object) -> str:
   return (
     f"{_what(failure)}: somebody else changes rights there at the moment, in "
@@ -356,6 +373,8 @@ _CASES = (
     r"acceleratorTypes/\S+ was not found|machine type .{0,80}not found",
     _no_such_machine,
   ),
+  _case(r"Permission denied on 'locations/([\w-]+)'", _no_such_place),
+  _case(r"constraints/gcp\.resourceLocations", _not_there),
   _case(r"created in the error state", _in_error),
   _case(r"already being used by '([^']+)'", _in_use),
   _case(r"force_?destroy|bucket.{0,40}not empty", _not_empty),

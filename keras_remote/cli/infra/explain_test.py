@@ -190,6 +190,23 @@ class ExplainTest(parameterized.TestCase):
       "again",
     ),
     (
+      "a zone that there is not, or not for the project",
+      _CLUSTER,
+      "googleapi: Error 403: Permission denied on 'locations/us-central9-a' (or "
+      "it may not exist)., forbidden",
+      "^the cluster keras-remote was not made: us-central9-a is not there, or "
+      "the project my-project may not use it: `gcloud compute zones list "
+      "--project=my-project`",
+    ),
+    (
+      "a place that the organisation forbids",
+      _CLUSTER,
+      "googleapi: Error 412: 'us-central1' violates constraint "
+      "'constraints/gcp.resourceLocations' on the resource 'projects/1'",
+      "the organisation of the project my-project allows nothing in "
+      "us-central1: .*`--zone`",
+    ),
+    (
       "no rights",
       _CLUSTER,
       "Error 403: Required 'container.clusters.create' permission(s)",
