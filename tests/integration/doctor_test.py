@@ -11,6 +11,7 @@ from typing import Any
 import pexpect
 from absl.testing import absltest, parameterized
 
+from keras_remote import constants
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer, Request
 from tests.fakes.gcs_server import gcs_server
@@ -59,7 +60,7 @@ class PlainTest(ProjectTest, parameterized.TestCase):
   def test_the_extra_is_not_installed(self, **variables: str) -> None:
     """The broken link says what to install."""
     ran = self.plain("doctor", code=1, **variables)
-    self.assertIn("pip install 'keras-remote[gcp]'", ran.stdout)
+    self.assertIn(constants.install("gcp"), ran.stdout)
 
   @parameterized.parameters(
     ("status",), ("status", "--json"), ("init",), ("pool", "list")
@@ -67,7 +68,7 @@ class PlainTest(ProjectTest, parameterized.TestCase):
   def test_a_command_that_asks_google(self, *command: str) -> None:
     """It is wrong usage, and the sentence says what to install."""
     ran = self.plain(*command, "--project", "my-project", code=2)
-    self.assertIn("pip install 'keras-remote[gcp]'", ran.stderr)
+    self.assertIn(constants.install("gcp"), ran.stderr)
 
   def plain(
     self, *arguments: str, code: int, **variables: str

@@ -90,7 +90,7 @@ class State:
     except ModuleNotFoundError as error:
       raise errors.ConfigError(
         "what `up` makes is kept in a bucket, and Google's client library is "
-        f"not installed: {constants.INSTALL_GCP}"
+        f"not installed: {constants.install('gcp')}"
       ) from error
     name = state_bucket(self.project)
     return make_bucket(
