@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,7 @@ def check_root(root: Path) -> None:
     raise PackagingError(f"the working directory {root} is not there; {cure}")
   if not resolved.is_dir():
     raise PackagingError(f"the working directory {root} is a file; {cure}")
+  cure += _such_as(resolved)
   home = _home()
   if resolved == Path(resolved.anchor):
     raise PackagingError(f"the working directory is {resolved}; {cure}")
@@ -230,6 +232,16 @@ def _shown(sizes: Iterable[tuple[str, int]]) -> str:
 
 def _megabytes(size: int) -> str:
   return f"{size / 1e6:,.0f} MB"
+
+
+def _such_as(root: Path) -> str:
+  """The project of the script that runs, where it has one below the root."""
+  script = getattr(sys.modules["__main__"], "__file__", None)
+  if script is None:
+    return ""
+  found = find_root(Path(script).parent)
+  marked = any((found / mark).exists() for mark in _ROOT_MARKS)
+  return f", such as {found}" if marked and root in found.parents else ""
 
 
 def _home() -> Path | None:

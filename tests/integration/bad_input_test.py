@@ -182,14 +182,18 @@ class BadInputTest(_RefusedTest):
     ("home", "~", "holds your whole home directory"),
   )
   def test_working_directory(self, folder: str, what: str) -> None:
-    """The whole disk or the home directory is no project."""
+    """The whole disk or the home directory is no project; it names one."""
     home = {"HOME": str(self.base)}
     named = f"train.options(working_dir={folder!r}).submit()"
     there = f"import os\nos.chdir(os.path.expanduser({folder!r}))\ntrain()"
     for call in named, there:
       with self.subTest(call):
         self.assert_refused(
-          _CALL + call, "PackagingError", what, "working_dir=", **home
+          _CALL + call,
+          "PackagingError",
+          what,
+          f"working_dir= or --working-dir, such as {self.project}",
+          **home,
         )
 
   def test_missing_working_directory(self) -> None:
