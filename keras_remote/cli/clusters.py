@@ -56,8 +56,9 @@ def ready(tools: Tools | None) -> Tools:
     ConfigError: a library is not installed.
     CredentialsError: nobody is logged in.
   """
+  tools = tools or default_tools()
   log_in()
-  return tools or default_tools()
+  return tools
 
 
 def log_in() -> None:

@@ -115,8 +115,7 @@ def project_of(place: Options) -> str:
   Raises:
     ConfigError: nobody says it, and nobody is here to be asked.
   """
-  known = place.project or os.environ.get(_PROJECT_VARIABLE, "").strip()
-  if known:
+  if known := _project_said(place):
     return known
   if not asking.someone():
     raise errors.ConfigError(
@@ -128,6 +127,10 @@ def project_of(place: Options) -> str:
     return InfraConfig(text, zones.get_default_zone()).project
 
   return asking.ask("The project of Google Cloud, by its id", read)
+
+
+def _project_said(place: Options) -> str:
+  return place.project or os.environ.get(_PROJECT_VARIABLE, "").strip()
 
 
 def found(place: Options, state: State) -> Record | None:
@@ -215,7 +218,7 @@ def config_of(
   return config
 
 
-def anywhere(asked: Asked, project: str) -> InfraConfig:
+def anywhere(asked: Asked) -> InfraConfig:
   """A cluster that may not be there, to try on it what was asked for.
 
   Raises:
@@ -226,7 +229,7 @@ def anywhere(asked: Asked, project: str) -> InfraConfig:
     zone += "-a"
   place = asked.place
   return InfraConfig(
-    project,
+    _project_said(place) or "any-project",
     zone,
     place.cluster or CLUSTER,
     namespace=place.namespace or "default",

@@ -33,11 +33,14 @@ def train():
 
 print(train.submit().id)
 """
-# As where the package was installed without its extra.
+# As where the package was installed without its extras.
 _PLAIN = """
 import sys
 
-for name in ("google", "grpc", "kubernetes", "packaging", "requests", "urllib3"):
+for name in (
+  *("google", "grpc", "kubernetes", "packaging", "pulumi", "pulumi_gcp"),
+  *("requests", "urllib3"),
+):
   sys.modules[name] = None
 from keras_remote.cli.main import main
 
@@ -69,6 +72,26 @@ class PlainTest(ProjectTest, parameterized.TestCase):
     """It is wrong usage, and the sentence says what to install."""
     ran = self.plain(*command, "--project", "my-project", code=2)
     self.assertIn(constants.install("gcp"), ran.stderr)
+
+  @parameterized.parameters(
+    ("up", "--project", "my-project", "--accelerator", "l4", "--preview"),
+    # Nothing is asked for that would be of no use.
+    ("up",),
+    ("down", "--project", "my-project"),
+    ("pool", "add", "l4", "--project", "my-project"),
+  )
+  def test_a_command_that_makes_clusters(self, *command: str) -> None:
+    """One line installs all that it takes."""
+    ran = self.plain(*command, code=2)
+    self.assertIn(constants.install("cli,gcp"), ran.stderr)
+
+  def test_what_is_wrong_whatever_is_installed(self) -> None:
+    """It is said first."""
+    for where in ((), ("--project", "my-project")):
+      ran = self.plain("up", "--accelerator", "v5e-7", *where, code=2)
+      self.assertIn("no TPU slice v5e-7", ran.stderr)
+    ran = self.plain("up", "--accelerator", "l4", "--project", "x", code=2)
+    self.assertIn("'x'", ran.stderr)
 
   def plain(
     self, *arguments: str, code: int, **variables: str

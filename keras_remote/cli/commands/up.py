@@ -138,13 +138,16 @@ def command(tools: "Tools | None", out: Output, **flags: Any) -> None:
   """
   from keras_remote.cli import clusters, wanted
   from keras_remote.cli.infra.state import State
+  from keras_remote.cli.infra.tools import default_tools
 
   asked = _asked(flags)
+  # What is wrong, or not installed, is said before anything is asked.
+  anywhere = wanted.anywhere(asked)
+  wanted.config_of(asked, anywhere.project, anywhere)
+  tools = tools or default_tools()
   project = wanted.project_of(asked.place)
-  tools = clusters.ready(tools)
+  clusters.log_in()
   state = State(project)
-  # What is wrong is said before anything is asked of Google.
-  wanted.config_of(asked, project, wanted.anywhere(asked, project))
   record = wanted.found(asked.place, state)
   config = _config(asked, project, record)
   clusters.raise_up(
