@@ -22,7 +22,7 @@ from keras_remote.core.job import Job
 from keras_remote.core.options import Options
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
-from keras_remote.core.sending import Withdrawn, is_withdrawn, withdraw
+from keras_remote.core.sending import Sending, Withdrawn, is_withdrawn, withdraw
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
@@ -78,7 +78,7 @@ def execute_remote(
       cancel(spec)
 
   try:
-    threading.Thread(target=work, name=f"submit {job_id}").start()
+    Sending(target=work, name=f"submit {job_id}").start()
     done = wait([submitted], _PATIENCE).done
   except BaseException:  # Ctrl-C: nobody would know of the job.
     if not withdraw(job_id, submitted) and submitted.exception() is None:
