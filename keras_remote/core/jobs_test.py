@@ -20,8 +20,11 @@ from keras_remote.job.directory import JobDirectory
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.packaging.provenance import who
+from keras_remote.progress import Step
 from keras_remote.storage.folder import FolderStore
+from tests.fakes.api_server import ApiServer, Request
 from tests.fakes.environment import environment
+from tests.fakes.kubeconfig import kubeconfig
 from tests.fakes.specs import job_spec
 
 _AT_ONCE = datetime.timedelta()
@@ -162,6 +165,55 @@ class JobsTest(absltest.TestCase):
     self.submit("other", by=f"{user}2@old-name")
     self.assertEqual([job.id for job in jobs.list_jobs()], ["mine"])
     self.assertEqual(jobs.attach().id, "mine")
+
+  def closed_cluster(self) -> ApiServer:
+    """What the context "here" leads to: it refuses all."""
+    server = self.enter_context(ApiServer())
+
+    def refuse(request: Request) -> int:
+      return 403
+
+    server.fault = refuse
+    path = kubeconfig(str(self.base), "here", server=server.url)
+    self.enter_context(environment(KUBECONFIG=path))
+    return server
+
+  def put_on_cluster(self, job_id: str) -> JobSpec:
+    """A job in the context "here"."""
+    spec = self.submit(job_id)
+    target = Target("gke", self.store.uri, "here/team")
+    spec = dataclasses.replace(spec, target=target)
+    self.replace_spec(job_id, wire.encode(spec))
+    return spec
+
+  def test_a_cluster_that_cannot_be_asked(self) -> None:
+    """It breaks no list; who lists is told once, and nobody asks it twice."""
+    server = self.closed_cluster()
+    asked: list[int] = []
+    said: list[Step] = []
+    for job_id in ("one", "two"):
+      self.put_on_cluster(job_id)
+      server.requests.clear()
+      said.clear()
+      found = jobs.list_jobs(report=said.append)
+      self.assertEqual({job.state for job in found}, {State.RUNNING})
+      asked.append(len(server.requests))
+    self.assertEqual(asked[0], asked[1])
+    (step,) = said
+    self.assertIn("here/team", step.what)
+    self.assertTrue(step.warning)
+
+  def test_pruning_of_a_cluster_that_cannot_be_asked(self) -> None:
+    """What ended goes; of what may run nothing is known, and it stays."""
+    self.closed_cluster()
+    ended = [self.put_on_cluster("one"), self.put_on_cluster("two")]
+    for spec in ended:
+      index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.put_on_cluster("runs")
+    self.submit("here")
+    removed = jobs.prune(_AT_ONCE)
+    self.assertEqual(sorted(removed), ["here", "one", "two"])
+    self.assertEqual(list(self.states()), ["runs"])
 
 
 if __name__ == "__main__":

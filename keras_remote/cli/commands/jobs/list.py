@@ -23,14 +23,16 @@ _HEADER = ("JOB", "STATE", "AGE", "ACCELERATOR", "TOOK")
 def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
   """Lists my jobs, newest first, and names those that wait or run for long."""
   from keras_remote.cli import long, times
-  from keras_remote.core.console import duration
+  from keras_remote.core.console import Console, duration
   from keras_remote.core.jobs import list_jobs
   from keras_remote.core.lasting import lasting
   from keras_remote.core.settings import resolve
   from keras_remote.job.directory import JobDirectory
   from keras_remote.storage.open import open_store
 
-  found = list_jobs(limit=limit + 1, everyone=everyone, tag=tag)
+  found = list_jobs(
+    limit=limit + 1, everyone=everyone, tag=tag, report=Console().report
+  )
   jobs, more = found[:limit], found[limit:]
   store = open_store(resolve({}).options.store)
   took = {
