@@ -1,5 +1,6 @@
 """Finding jobs again: attach, list, prune."""
 
+import contextlib
 import datetime
 from collections.abc import Collection
 from concurrent.futures import Future
@@ -38,6 +39,7 @@ class JobSummary:
 
   Attributes:
     submitted: in UTC.
+    seconds: for how long it ran; None where no ending says it.
   """
 
   id: str
@@ -48,6 +50,7 @@ class JobSummary:
   accelerator: str
   backend: str
   tags: tuple[str, ...]
+  seconds: float | None = None
 
 
 def attach(job_id: str | None = None) -> JobHandle[Any]:
@@ -110,6 +113,7 @@ def list_jobs(
         accelerator=fields.get("accelerator", ""),
         backend=fields.get("backend", ""),
         tags=tags,
+        seconds=row.seconds,
       )
     )
   return found
@@ -255,7 +259,7 @@ def _state_now(
   if spec.target.place in gone:
     return State.RUNNING
   try:
-    state = Job(spec, directory, backend).observe().state
+    seen = Job(spec, directory, backend).observe()
   except errors.IntegrityError:  # Its processes are gone, and so is its key.
     return State.LOST
   except _UNREACHABLE as error:
@@ -268,7 +272,10 @@ def _state_now(
       )
     )
     return State.RUNNING
-  if state.ended:
+  if seen.state.ended:
     # Whoever ended it died before it could say so in the list.
-    index.add_ending(store, spec, state)
-  return state
+    # Who may only read sees it all the same.
+    seconds = seen.outcome.seconds if seen.outcome else None
+    with contextlib.suppress(errors.StoreError):
+      index.add_ending(store, spec, seen.state, seconds)
+  return seen.state

@@ -4,19 +4,23 @@ import dataclasses
 import datetime
 import fcntl
 import os
+import shutil
 import time
 from pathlib import Path
 
 from absl.testing import absltest
+from click.testing import CliRunner
 
 from keras_remote import clock, errors
 from keras_remote import home as homes
 from keras_remote.backend.local import LocalBackend
+from keras_remote.cli.main import cli
 from keras_remote.core import jobs
 from keras_remote.core.job import Job
 from keras_remote.home import Home
-from keras_remote.job import ids, index, layout, wire
+from keras_remote.job import ids, index, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.packaging.provenance import who
@@ -29,6 +33,20 @@ from tests.fakes.specs import job_spec
 
 _AT_ONCE = datetime.timedelta()
 _NEWER = b'{"version": 99}'
+
+
+def _outcome(started: str) -> bytes:
+  return wire.encode(
+    Outcome(
+      attempt=1,
+      state=State.SUCCEEDED,
+      cause=Cause.RETURNED,
+      message="",
+      started=started,
+      ended="2026-01-02T03:05:06+00:00",
+      writer="host 0",
+    )
+  )
 
 
 class JobsTest(absltest.TestCase):
@@ -142,6 +160,44 @@ class JobsTest(absltest.TestCase):
     self.replace_spec("newer", b"cut sh")
     self.assertEqual(jobs.prune(_AT_ONCE), [])
     self.assertEqual(list(self.states()), ["newer"])
+
+  def test_an_ending_that_nobody_here_can_read(self) -> None:
+    """It breaks no list, which says what the ending's own row says."""
+    runner = CliRunner()
+    for job_id, outcome in (
+      ("newer", b'{"version": 99}'),
+      ("odd", _outcome(started="yesterday")),
+    ):
+      spec = self.submit(job_id)
+      self.store.create(layout.job(job_id, layout.OUTCOME), outcome)
+      index.add_ending(self.store, spec, State.SUCCEEDED, 61.0)
+    ran = runner.invoke(cli, ("jobs", "list"), prog_name="keras-remote")
+    self.assertEqual(ran.exit_code, 0, ran.output)
+    self.assertEqual(ran.stdout.count("1 min 01 s"), 2)
+
+  def test_an_ending_that_is_not_listed(self) -> None:
+    """It is found, and listed then with its time; who may not write sees it."""
+    spec = self.submit("mine")
+    key = signing.job_key(LocalBackend(self.home).signing_key(), "mine")
+    ended = wire.decode(Outcome, _outcome("2026-01-02T03:04:05+00:00"), "it")
+    directory = JobDirectory(self.store, "mine")
+    directory.create_outcome(signing.sign(ended, "mine", key), key)
+    partial = self.home.path / ".partial"
+    shutil.rmtree(partial)
+    partial.touch()  # Even root can write nothing now.
+    with self.assertRaises(errors.StoreError):
+      index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.assertEqual(self.states(), {"mine": State.SUCCEEDED})
+    partial.unlink()
+    self.assertEqual(self.states(), {"mine": State.SUCCEEDED})
+    (row,) = index.rows(self.store)
+    self.assertEqual((row.state, row.seconds), (State.SUCCEEDED, 61.0))
+
+  def test_times_that_are_none(self) -> None:
+    """The job's own files may say anything: how long it took is not known."""
+    for started in ("yesterday", "2026-01-02T03:04:05"):
+      found = wire.decode(Outcome, _outcome(started=started), "it")
+      self.assertIsNone(found.seconds)
 
   def test_a_submitter_that_died(self) -> None:
     """Without a spec a job never began, once nobody submits it any more."""
