@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
   Future,
@@ -65,7 +64,11 @@ def execute_remote(
 
   def work() -> None:
     try:
-      with preparing(context.home, job_id), telling(context):
+      with (
+        packed.stream or contextlib.nullcontext(),
+        preparing(context.home, job_id),
+        telling(context),
+      ):
         spec = _send(context, packed, told, wanted, job_id=job_id, at=now)
     except BaseException as error:
       # Whoever withdrew it knows of its end.
@@ -109,15 +112,14 @@ def _send(
   at: datetime.datetime,
 ) -> JobSpec:
   options = context.options
-  git: Future[provenance.GitState | None] = Future()
-  asking = threading.Thread(
-    target=lambda: git.set_result(provenance.git_state(context.root))
-  )
-  asking.start()
   cache = ensure(context.home.cache)
-  packed_tree = packager.zip_working_dir(context.root, cache, report)
-  runner = runner_archive.runner_archive(cache)
-  asking.join()
+  with ThreadPoolExecutor(2, f"look {job_id}") as pool:
+    git = pool.submit(provenance.git_state, context.root)
+    # Only the first call of a process asks the cluster for it.
+    key = pool.submit(context.backend.signing_key)
+    packed_tree = packager.zip_working_dir(context.root, cache, report)
+    runner = runner_archive.runner_archive(cache)
+  key.result()
   state = git.result()
   versions = provenance.versions()
   spec = JobSpec(

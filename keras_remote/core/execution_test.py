@@ -156,6 +156,46 @@ class ExecutionTest(absltest.TestCase):
       self.assert_fails_at(write)
       archives.keep(self.context.store, job.spec)
 
+  def test_the_key_is_asked_for_while_the_project_is_packed(self) -> None:
+    """The first call of a process need not wait for it on its own."""
+    asked = threading.Event()
+
+    class Asked(LocalBackend):
+      def signing_key(self) -> bytes:
+        asked.set()
+        return super().signing_key()
+
+    def report(step: Step) -> None:
+      if step.what.startswith("packing the project"):
+        self.said.append(step)
+        self.assertTrue(asked.wait(30))
+
+    (self.context.root / "some.py").touch()
+    backend = Asked(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
+    job_id, sent = execution.execute_remote(context, packed, report)
+    job = JobHandle[int](job_id, context.store, backend, sent)
+    self.assertEqual(job.result(timeout=30), 7)
+    self.assertNotEmpty(self.said)
+
+  def test_a_key_that_is_not_there(self) -> None:
+    """Nothing is sent, and the call's payload is let go."""
+
+    class Closed(LocalBackend):
+      def signing_key(self) -> bytes:
+        raise errors.ClusterAccessError("it is not yours")
+
+    context = dataclasses.replace(
+      self.context, backend=Closed(self.context.home)
+    )
+    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
+    with self.assertRaisesRegex(errors.ClusterAccessError, "not yours"):
+      execution.execute_remote(context, packed, silent)[1].result()
+    assert packed.stream
+    self.assertTrue(packed.stream.closed)
+    self.assert_nothing_left()
+
   def test_what_stays_of_a_submission(self) -> None:
     """That it was this home's own is known for a day, and then swept away."""
     home = self.context.home
