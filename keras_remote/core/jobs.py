@@ -68,7 +68,7 @@ def attach(job_id: str | None = None) -> JobHandle[Any]:
       f"attach takes a job's id, or a part of it, as text, not {job_id!r}"
     )
   store = _store()
-  spec = JobDirectory(store, _find(store, job_id)).spec()
+  spec = _spec(store, job_id)
   submitted: Future[JobSpec] = Future()
   submitted.set_result(spec)
   backend = backend_of(spec, Home(home()))
@@ -206,6 +206,14 @@ def _user(who: str) -> str:
 
 def _store() -> Store:
   return open_store(resolve({}).options.store)
+
+
+def _spec(store: Store, part: str | None) -> JobSpec:
+  if part and ids.is_job_id(part) and ids.begun_by(part) == part:
+    # A whole id: the list, which may be long, need not be looked at.
+    with contextlib.suppress(errors.JobNotFoundError):
+      return JobDirectory(store, part).spec()
+  return JobDirectory(store, _find(store, part)).spec()
 
 
 def _find(store: Store, part: str | None) -> str:

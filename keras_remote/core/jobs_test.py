@@ -117,6 +117,15 @@ class JobsTest(absltest.TestCase):
     self.assertEqual(jobs.prune(_AT_ONCE, everyone=True), ["other"])
     self.assertEmpty(self.left())
 
+  def test_attaching_to_a_whole_id(self) -> None:
+    """The list is not looked at; what goes by no job is told as ever."""
+    job_id = "train-20260102-030405-abc234"
+    index.remove(self.store, self.submit(job_id))
+    self.assertEqual(jobs.attach(job_id).id, job_id)
+    for unknown in (f"{job_id[:-1]}x", f"{'a' * 48}{job_id}"):
+      with self.assertRaisesRegex(errors.JobNotFoundError, "jobs list"):
+        jobs.attach(unknown)
+
   def test_attaching_to_no_text(self) -> None:
     """What an id is, is said."""
     for job_id in (5, b"train", Path("train")):
