@@ -3,7 +3,7 @@
 import contextlib
 import datetime
 from collections.abc import Collection
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
 
 _MOST_SHOWN = 8
+# Jobs that are removed side by side: a store's client has ten connections.
+_AT_ONCE = 8
 # What comes of a cluster that is gone, or lets this user do nothing.
 _UNREACHABLE = (
   errors.ClusterError,
@@ -133,17 +135,20 @@ def prune(
   gone: set[str] = set()
   limit = clock.now() - older_than
   rows = list(index.rows(store))
-  removed = [
-    row.job_id
-    for row in rows
-    if (everyone or _mine(row))
-    and row.submitted < limit
-    and _remove(store, place, row, gone)
+
+  def remove(row: index.Row) -> bool:
+    return _remove(store, place, row, gone)
+
+  old = [
+    row for row in rows if (everyone or _mine(row)) and row.submitted < limit
   ]
+  with ThreadPoolExecutor(_AT_ONCE) as pool:
+    went = pool.map(remove, old)
+    removed = [row.job_id for row, did in zip(old, went, strict=True) if did]
   listed = {row.job_id for row in rows}
   # What is being sent elsewhere may not be listed yet.
-  old = min(limit, clock.now() - datetime.timedelta(days=1))
-  for job_id in _unlisted(store, listed, old):
+  before = min(limit, clock.now() - datetime.timedelta(days=1))
+  for job_id in _unlisted(store, listed, before):
     if not place.prepares(job_id):
       JobDirectory(store, job_id).delete(None)
   if removed:

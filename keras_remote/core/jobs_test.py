@@ -5,6 +5,7 @@ import datetime
 import fcntl
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -263,6 +264,25 @@ class JobsTest(absltest.TestCase):
     removed = jobs.prune(_AT_ONCE)
     self.assertEqual(sorted(removed), ["here", "one", "two"])
     self.assertEqual(list(self.states()), ["runs"])
+
+  def test_pruning_many(self) -> None:
+    """No job waits for another to be removed."""
+    server = self.closed_cluster()
+    seen = {"one": threading.Event(), "two": threading.Event()}
+    met: list[bool] = []
+
+    def meet(request: Request) -> int:
+      if (job_id := request.path.rpartition("/")[2]) in seen:
+        seen[job_id].set()
+        met.append(all(each.wait(10) for each in seen.values()))
+      return 404
+
+    server.fault = meet
+    for job_id in seen:
+      spec = self.put_on_cluster(job_id)
+      index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.assertEqual(sorted(jobs.prune(_AT_ONCE)), ["one", "two"])
+    self.assertEqual(set(met), {True})
 
 
 if __name__ == "__main__":
