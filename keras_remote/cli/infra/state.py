@@ -72,15 +72,23 @@ class State:
     """Whether there is the bucket, which is the project's then.
 
     Raises:
+      StoreAccessError: as `has`.
+    """
+    return self.has(state_bucket(self.project))
+
+  def has(self, bucket: str) -> bool:
+    """Whether there is a bucket of this name, which is the project's then.
+
+    Raises:
       StoreAccessError: it is another project's, or that cannot be told.
     """
     try:
-      next(self._store().list(_CLUSTERS, limit=1), None)
+      next(open_store(f"gs://{bucket}").list("", limit=1), None)
     except errors.BucketNotFoundError:
       return False
     from keras_remote.storage.gcs import check_owner
 
-    check_owner(state_bucket(self.project), self.project)
+    check_owner(bucket, self.project)
     return True
 
   def make(self, location: str) -> bool:
