@@ -103,6 +103,7 @@ def parts(
     engine,
     state,
     lambda report: tools.finish(config, report, sets),
+    lambda report: tools.leave(config, report),
     tools.shared,
   )
 

@@ -17,6 +17,7 @@ def tools(path: Path) -> Tools:
     program,
     import_ids,
     lambda config, report, sets: "",
+    lambda config, report: None,
     shared,
   )
 

@@ -20,7 +20,7 @@ from keras_remote.cli.infra.engine import (
   Stage,
 )
 from keras_remote.cli.infra.explain import check_dead, explained, known
-from keras_remote.cli.infra.kinds import BUCKET, IMAGES, REPOSITORY
+from keras_remote.cli.infra.kinds import BUCKET, GKE, IMAGES, REPOSITORY
 from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.losses import check_plan
 from keras_remote.cli.infra.parts import Parts
@@ -160,6 +160,8 @@ def down(
 
   Raises:
     InfraError: it could not; the next `down` goes on.
+    ClusterError: members could not be taken out of a cluster that stays; the
+      same.
   """
   if not parts.state.exists():
     return Removed((), ())
@@ -200,6 +202,8 @@ def _down(parts: Parts, report: Report, *, keep_data: bool) -> Removed:
     if before:
       ledger.restore(before)
     raise
+  if GKE in ledger.adopted:
+    parts.leave(report)
   if left:
     names = {_of_key(key, config).name for key in left}
     adopted = {n: i for n, i in ledger.adopted.items() if n in names}
@@ -244,7 +248,7 @@ def _unlocked(
 def _make_state(parts: Parts, report: Report) -> None:
   config, state = parts.config, parts.state
   try:
-    if state.make(config.region):
+    if not state.exists() and state.make(config.region):
       name = {"name": config.state_bucket}
       made = Change(Op.CREATE, Resource(BUCKET, "state", name))
       report(Event(made, Stage.DONE))

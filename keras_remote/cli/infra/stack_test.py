@@ -23,7 +23,9 @@ from keras_remote.cli.infra.kinds import (
 from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.progress import Step
+from tests.fakes.environment import environment
 from tests.fakes.gcs_server import gcs_server
+from tests.fakes.http_proxy import Fault, HttpProxy
 from tests.fakes.programs import ids, small
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
@@ -113,6 +115,18 @@ class StackTest(absltest.TestCase):
     record = State("my-project").record(_CONFIG)
     assert record
     self.assertEqual(record.config, _CONFIG)
+
+  def test_who_may_make_no_bucket(self) -> None:
+    """Once the state's is there nobody need."""
+    self.up()
+    with HttpProxy(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
+      proxy.fault = lambda request: (
+        Fault(403)
+        if request.method == "POST" and "/storage/v1/b?" in request.path
+        else None
+      )
+      with environment(STORAGE_EMULATOR_HOST=proxy.url):
+        self.assertSameElements(self.up().values(), [Op.SAME])
 
   def test_up_again(self) -> None:
     """The same changes nothing at all."""
