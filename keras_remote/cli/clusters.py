@@ -8,7 +8,7 @@ from typing import Any
 from keras_remote import constants, errors
 from keras_remote.cli import costs, losing, plans
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra import losses, stack
+from keras_remote.cli.infra import losses, rights, stack
 from keras_remote.cli.infra.engine import Change
 from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State
@@ -135,10 +135,15 @@ def raise_up(
     with showing(f"looking at what is in {config.cluster}") as report:
       inside = tools.finish(config, report, how.sets)
   _show_plan(out, config, changing, nothing=nothing, inside=inside)
+  if before and before.phase is not Phase.KEPT:
+    _tell_move(out, before.config.namespace, config)
   if how.preview:
     out.show(_document(config, changes, how, profile=None))
     return
   made: Sequence[Change] = changes
+  if not how.adopt:
+    # What is taken over is made by nobody.
+    rights.check(changing, config)
   if not (how.replace or how.force):
     losing.check_unused(changing, config, how.force_flag)
   if changing and not losing.agreed(changing, config, yes=how.yes):
@@ -230,6 +235,17 @@ def _show_plan(
     (), [("costs", _most(config).at_most), ("", costs.BESIDE)], fold=1
   )
   out.tell(heading(where), plans.table(changing), "", costs_most)
+
+
+def _tell_move(out: Output, old: str, config: InfraConfig) -> None:
+  """Says that everybody's jobs are to be elsewhere, where they are."""
+  if old != config.namespace:
+    out.tell(
+      "",
+      f"everybody's jobs move from the namespace {old} to {config.namespace}:",
+      "  jobs that run lose the bucket, and each colleague types",
+      "  `keras-remote init` once more",
+    )
 
 
 def _most(config: InfraConfig) -> costs.Cost:

@@ -286,7 +286,7 @@ def pools_asked() -> tuple[AskedPool, ...]:
 
   def read(text: str) -> AskedPool:
     asked = AskedPool(text)
-    asked.pool()
+    asked.pool().check_offered()
     return asked
 
   return (asking.ask("The accelerator", read, "cpu"),)

@@ -7,7 +7,9 @@ from absl.testing import absltest, parameterized
 from click.testing import CliRunner, Result
 from google.cloud.devtools import cloudbuild_v1 as cloud_build
 
+from keras_remote import errors
 from keras_remote.cli import clusters
+from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, POOL
 from keras_remote.cli.infra.state import Phase
@@ -184,7 +186,10 @@ class UpTest(InfraCase):
       self.assertIn("`--namespace default` leaves them there", said)
       self.up("--accelerator", "l4", "--namespace", "default")
       self.assertEqual(self.record().config.namespace, "default")
-      self.up("--namespace", "ada")
+      said = self.type("up", "--namespace", "default", "--preview").stdout
+      self.assertNotIn("everybody's jobs move", said)
+      said = self.type("up", "--namespace", "ada", "--yes").stdout
+    self.assertIn("jobs move from the namespace default to ada:\n", said)
     self.assertEqual(self.record().config.namespace, "ada")
 
   def test_namespace_of_a_first_one(self) -> None:
@@ -254,12 +259,38 @@ class UpTest(InfraCase):
       (*_V5E, "--min-nodes", "9", "--max-nodes", "3"),
       "9 to 3 machines",
     ),
+    (
+      "machines that Google does not have so",
+      ("--project", PROJECT, "--accelerator", "h100", "--yes"),
+      "no h100 on demand: ask for 'h100:spot'",
+    ),
   )
   def test_bad_input(self, arguments: tuple[str, ...], told: str) -> None:
     """It is refused before anything is made, with what to type."""
     self.assertRegex(self.refused("up", *arguments), told)
     self.assertEqual(self.log, [])
     self.assertEqual(self.profiles.active, "default")
+
+  def test_rights(self) -> None:
+    """Who lacks one hears of it before anything is made or asked."""
+    self.google.lacking = {"container.clusters.create"}
+    self.type("up", *_V5E, "--preview")
+    said = self.refused("up", *_V5E, "--yes", code=1)
+    self.assertIn("- container.clusters.create: roles/container.admin", said)
+    self.assertEqual(self.log, [])
+    with self.assertRaises(errors.BucketNotFoundError):
+      next(open_store(f"gs://{PROJECT}-keras-remote-state").list(""))
+    # What is there may be somebody else's, which needs no such right.
+    self.type("up", *_V5E, "--yes", "--adopt")
+    self.type("pool", "add", "l4", "--yes")
+
+  def test_pool_that_google_has_no_more(self) -> None:
+    """One that is there is in the way of nothing else."""
+    self.note(InfraConfig(PROJECT, ZONE, pools=(NodePool("h100"),)))
+    self.up("--accelerator", "l4")
+    self.assertLen(self.record().config.pools, 2)
+    said = self.refused("up", "--accelerator", "h100x2", "--yes")
+    self.assertIn("ask for 'h100x2:spot'", said)
 
   def test_failure_and_resume(self) -> None:
     """A failure has a cure and exit code 1; the same command goes on."""
@@ -661,6 +692,11 @@ class PoolTest(InfraCase):
     ]
     self.assertEqual(names, ["cpu", "tpu-v5e-8", "tpu-v5e-16", "tpu-v5e-16-2"])
     self.assertIn("create tpu-v5e-16-2", self.log)
+
+  def test_add_what_google_does_not_have_so(self) -> None:
+    """It is refused, with the flag that makes it right."""
+    said = self.refused("pool", "add", "h200x8", "--yes")
+    self.assertIn("or for 'h200x8' with --reservation", said)
 
   def test_resize(self) -> None:
     """That pool alone is changed; what is not said stays."""

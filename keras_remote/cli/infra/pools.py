@@ -90,6 +90,7 @@ def _pool(
     management=container.NodePoolManagementArgs(
       auto_repair=True, auto_upgrade=True
     ),
+    maintenance_policies=_maintenance(pool.kind),
     placement_policy=placement(
       pool.kind, _policy(config, pool, cluster, ownership)
     ),
@@ -128,6 +129,27 @@ def machines(
     ),
     resource_labels=config.labels,
   )
+
+
+def _maintenance(
+  kind: Accelerator,
+) -> list[container.NodePoolMaintenancePolicyArgs] | None:
+  """What has GKE upgrade no machines under a job while it supports them.
+
+  It says no times, which GKE itself works out: they would change each day.
+  """
+  if kind.category == "cpu":
+    # What the cluster itself runs there moves to another machine.
+    return None
+  return [
+    container.NodePoolMaintenancePolicyArgs(
+      exclusion_until_end_of_supports=[
+        container.NodePoolMaintenancePolicyExclusionUntilEndOfSupportArgs(
+          enabled=True
+        )
+      ]
+    )
+  ]
 
 
 def _machine_type(config: InfraConfig, kind: Accelerator) -> str:
