@@ -33,6 +33,7 @@ from keras_remote.cli.infra.takeover import (
   resume,
   taken,
 )
+from keras_remote.progress import Step
 
 T = TypeVar("T")
 _UP, _DOWN = "keras-remote up", "keras-remote down"
@@ -44,7 +45,8 @@ class Removed:
   """What `down` did.
 
   Attributes:
-    kept: what is still there, and no longer known.
+    changes: what was removed.
+    kept: what is still there, and no longer in the stack.
   """
 
   changes: tuple[Change, ...]
@@ -128,7 +130,12 @@ def _up(parts: Parts, report: Report, how: _How) -> tuple[Change, ...]:
   parts.finish(report)
   made = {c.resource.name for c in seen.done.values() if c.op is Op.CREATE}
   adopted = {n: i for n, i in ledger.adopted.items() if n not in made}
-  ledger.end(Phase.READY, adopted=adopted, kept=())
+  if not ledger.end(Phase.READY, adopted=adopted, kept=()):
+    meanwhile = (
+      f"all of {config.cluster} is there, but somebody has begun to change or "
+      "remove it: `keras-remote status` says who"
+    )
+    report(Step(meanwhile, warning=True))
   return tuple(seen.done.get(c.resource.key, c) for c in changes)
 
 

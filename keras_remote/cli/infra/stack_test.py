@@ -20,6 +20,7 @@ from keras_remote.cli.infra.kinds import (
   POOL,
   REPOSITORY,
 )
+from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.progress import Step
@@ -272,6 +273,17 @@ class StackTest(absltest.TestCase):
     assert record
     self.assertEqual((record.config, record.phase), (more, Phase.READY))
     self.assertNotIn("delete gpu-h100x8", self.cloud.log)
+
+  def test_removed_while_it_ends(self) -> None:
+    """Who comes then has said what the cluster becomes, and `up` says so."""
+
+    def late(report: Report) -> None:
+      Ledger(State("my-project"), _CONFIG, self.record()).note(Phase.REMOVING)
+
+    parts = dataclasses.replace(self.parts(), finish=late)
+    stack.up(parts, self.report, planned=None)
+    self.assertEqual(self.phase(), Phase.REMOVING)
+    self.assertIn("somebody has begun to change or remove", self.said[-1])
 
   def test_drift_that_loses_the_cluster(self) -> None:
     """What others did to it is found, and not undone by losing it."""

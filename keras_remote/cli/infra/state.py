@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from keras_remote import clock, constants, errors
+from keras_remote import clock, errors
 from keras_remote.cli.config import InfraConfig, state_bucket
 from keras_remote.job import wire
 from keras_remote.packaging.provenance import who
@@ -93,13 +93,8 @@ class State:
 
   def make(self, location: str) -> bool:
     """Makes the bucket, near that region; False where it was there."""
-    try:
-      from keras_remote.storage.gcs import make_bucket
-    except ModuleNotFoundError as error:
-      raise errors.ConfigError(
-        "what `up` makes is kept in a bucket, and Google's client library is "
-        f"not installed: {constants.INSTALL_GCP}"
-      ) from error
+    from keras_remote.storage.gcs import make_bucket
+
     name = state_bucket(self.project)
     return make_bucket(
       name, project=self.project, location=location, labels=_LABELS
