@@ -14,7 +14,7 @@ from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.main import cli
 from keras_remote.core.settings import Profiles, profiles
-from keras_remote.storage.gcs import make_bucket
+from keras_remote.storage.buckets import make_bucket
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer
 from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker

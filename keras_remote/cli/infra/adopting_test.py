@@ -27,7 +27,7 @@ from keras_remote.cli.infra.kinds import (
 from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.program import import_ids, program
 from keras_remote.cli.infra.state import Phase, Record, State
-from keras_remote.storage.gcs import make_bucket
+from keras_remote.storage.buckets import make_bucket
 from tests.fakes.gcs_server import gcs_server, taken
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 

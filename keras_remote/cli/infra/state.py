@@ -86,14 +86,14 @@ class State:
       next(open_store(f"gs://{bucket}").list("", limit=1), None)
     except errors.BucketNotFoundError:
       return False
-    from keras_remote.storage.gcs import check_owner
+    from keras_remote.storage.buckets import check_owner
 
     check_owner(bucket, self.project)
     return True
 
   def make(self, location: str) -> bool:
     """Makes the bucket, near that region; False where it was there."""
-    from keras_remote.storage.gcs import make_bucket
+    from keras_remote.storage.buckets import make_bucket
 
     name = state_bucket(self.project)
     return make_bucket(
