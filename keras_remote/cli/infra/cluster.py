@@ -13,27 +13,18 @@ from keras_remote.cli.infra.network import (
   SERVICES_RANGE,
   Network,
 )
-from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.ownership import Ownership, all_but
 
 NAME = GKE
 # Of the machines that it is made with, and that go at once.
 _FIRST = ("initial_node_count", "node_config")
-# What cannot be changed, or is nobody's but its maker's.
-_FOREIGN = (
-  "cluster_autoscaling",
-  "control_plane_endpoints_config",
-  "description",
-  "ip_allocation_policy",
-  "network",
-  "networking_mode",
-  "node_locations",
-  "private_cluster_config",
-  "release_channel",
-  # Of one of ours that was interrupted before that, it goes now.
-  "remove_default_node_pool",
-  # By them whose it is is told later.
-  "resource_labels",
-  "subnetwork",
+# Of somebody else's only what jobs need is changed.
+_FOREIGN = all_but(
+  container.ClusterArgs,
+  "addons_config",
+  "authenticator_groups_config",
+  "cost_management_config",
+  "workload_identity_config",
 )
 
 
@@ -96,6 +87,7 @@ def cluster(
     ),
     # Pools are those that somebody asked for.
     cluster_autoscaling=container.ClusterClusterAutoscalingArgs(enabled=False),
+    # Of one of ours that was interrupted before that, it goes now.
     remove_default_node_pool=True,
     initial_node_count=1,
     node_config=container.ClusterNodeConfigArgs(
@@ -125,7 +117,11 @@ def _groups(
 
 
 def _private() -> container.ClusterPrivateClusterConfigArgs:
-  return container.ClusterPrivateClusterConfigArgs(enable_private_nodes=True)
+  return container.ClusterPrivateClusterConfigArgs(
+    enable_private_nodes=True,
+    # GKE says so of what has no address; else it would change at each `up`.
+    enable_private_endpoint=True,
+  )
 
 
 def _endpoints(
