@@ -10,7 +10,6 @@ from keras_remote.progress import Step
 # What registers resources with the engine that calls it.
 Program = Callable[[], None]
 
-
 # What a resource has of labels, whoever has said them.
 LABELS = "effectiveLabels"
 
