@@ -95,7 +95,6 @@ def parts(
   state = State(config.project)
   name = f"{config.cluster}.{config.location}"
   engine = tools.engine(backend or state.uri, name, config.project)
-  engine.check()
   return Parts(
     config,
     lambda adopted: tools.program(config, adopted=adopted),

@@ -38,6 +38,8 @@ def gcs_server(*buckets: str) -> Generator[str]:
     "host": "127.0.0.1",
     "port": str(port),
     "external-url": url,
+    # Go's client reads at /BUCKET/OBJECT, which has a host of its own.
+    "public-host": f"127.0.0.1:{port}",
     "log-level": "error",
   }
   server = subprocess.Popen(
