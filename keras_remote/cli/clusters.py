@@ -71,7 +71,7 @@ def log_in() -> None:
     from keras_remote import credentials
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
-      f"the clients of Google Cloud are not installed: {constants.INSTALL_GCP}"
+      f"the clients of Google Cloud are not installed: {constants.install('gcp')}"
     ) from error
   credentials.ensure_credentials([credentials.link()], ask=asker())
 

@@ -5,14 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from keras_remote import errors
+from keras_remote import constants, errors
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.engine import Engine, Program, Report
 from keras_remote.cli.infra.sharing import Shared
 from keras_remote.progress import Step
-
-# What installs Pulumi's library, and what it takes.
-INSTALL = "pip install 'keras-remote[cli,gcp]'"
 
 
 class MakeProgram(Protocol):
@@ -64,7 +61,8 @@ def default_tools() -> Tools:
     from keras_remote.cli.infra import grants, program, pulumi_engine
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
-      f"{error.name}, with which clusters are made, is not installed: {INSTALL}"
+      f"{error.name}, with which clusters are made, is not installed: "
+      f"{constants.install('cli,gcp')}"
     ) from error
   return Tools(
     pulumi_engine.opened,
