@@ -257,6 +257,85 @@ class ExceptionTest(parameterized.TestCase):
     self.assertEndsWith(str(back), f"{cls.__name__}: odd")
     self.assertIn('raise cls("odd")', back.traceback)
 
+  def test_unpickling_exits(self) -> None:
+    """A value that would end this process is refused."""
+    stream = io.BytesIO()
+    result.save_result(Ending(), stream)
+    stream.seek(0)
+    with self.assertRaisesRegex(PackagingError, "SystemExit: 9"):
+      result.load_result(stream)
+
+
+class ExceptionTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ValueError("a"),
+    KeywordError(code=3),
+    PrefixingError("file"),
+    SlottedError(1, more=2),
+    FrozenError(4),
+    ReducedError(1, 2),
+    FileNotFoundError(2, "none", "file"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+    StopIteration(5),
+    ImportError("a", name="b", path="c"),
+    KeyError("k"),
+  )
+  def test_comes_back_as_itself(self, exception: Any) -> None:
+    """Class, message, args and attributes are kept."""
+    back = returned(exception)
+    self.assertIs(type(back), type(exception))
+    self.assertEqual(str(back), str(exception))
+    self.assertEqual(back.args, exception.args)
+    names = ("code", "pair", "errno", "filename", "value", "name", "start")
+    for name in names:
+      self.assertEqual(
+        getattr(back, name, None), getattr(exception, name, None)
+      )
+
+  def test_nested_in_args(self) -> None:
+    """An exception in the args of another is no obstacle."""
+    back = returned(RuntimeError(KeywordError(code=1)))
+    self.assertEqual(back.args[0].code, 1)
+
+  @parameterized.parameters(LockedError("held"), MuteError())
+  def test_unsound_or_mute(self, exception: Exception) -> None:
+    """Whatever it is, something that names its class comes back."""
+    back = returned(exception)
+    name = type(exception).__name__
+    if isinstance(exception, LockedError):
+      self.assertIsInstance(back, RemoteError)
+      self.assertEndsWith(back.type_name, name)
+      self.assertEndsWith(str(back), "LockedError: held")
+    else:
+      self.assertIsInstance(back, MuteError)
+
+  @parameterized.parameters(
+    NoteError, AskedNoteError, InterruptingError, EmptyError
+  )
+  def test_odd_but_sound(self, cls: type[Exception]) -> None:
+    """It comes back as itself, as cause, context and in groups too."""
+    error, last = cls("odd"), cls("last")
+    error.__cause__, error.__context__ = ExceptionGroup("g", [cls()]), last
+    back = returned(error)
+    self.assertIs(type(back), cls)
+    self.assertIs(type(back.__cause__.exceptions[0]), cls)
+    self.assertIs(type(back.__context__), cls)
+    ended = result.Result(False, None, back, "remote")
+    self.assertIs(raised(result.raise_here, ended, "job"), back)
+    self.assertIsInstance(back.__cause__.__cause__, RemoteTraceback)
+
+  @parameterized.parameters(EndingError, CausedError)
+  def test_cannot_travel(self, cls: type[Exception]) -> None:
+    """What comes back says type, message and lines."""
+
+    def train() -> None:
+      raise cls("odd")
+
+    back = returned(raised(train))
+    self.assertIsInstance(back, RemoteError)
+    self.assertEndsWith(str(back), f"{cls.__name__}: odd")
+    self.assertIn('raise cls("odd")', back.traceback)
+
   def test_class_without_module(self) -> None:
     """A class that belongs nowhere is told by its name."""
 

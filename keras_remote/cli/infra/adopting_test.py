@@ -19,9 +19,10 @@ from keras_remote.cli.infra.engine import (
 )
 from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, REPOSITORY
 from keras_remote.cli.infra.parts import Parts
-from keras_remote.cli.infra.program import import_ids, program
+from keras_remote.cli.infra.program import import_ids
 from keras_remote.cli.infra.state import Phase, Record, State
 from tests.fakes.gcs_server import gcs_server
+from tests.fakes.programs import whole
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
 _CONFIG = InfraConfig("my-project", "us-central1-a", pools=(NodePool("l4"),))
@@ -58,7 +59,7 @@ class AdoptingTest(parameterized.TestCase):
   def parts(self) -> Parts:
     return Parts(
       _CONFIG,
-      lambda adopted: program(_CONFIG, adopted=adopted),
+      lambda adopted: whole(_CONFIG, adopted=adopted),
       import_ids(_CONFIG),
       self.engine,
       State(_CONFIG.project),
