@@ -69,7 +69,7 @@ class BackendContract(parameterized.TestCase):
     self.used = self.backend()
     self.jobs = self.store()
     # The tests' own home: it is packed once.
-    cache = home.ensure(home.home().cache)
+    cache = home.ensure(home.Home(home.home()).cache)
     self.runner = runner_archive.runner_archive(cache).path
 
   def prepare(

@@ -64,7 +64,7 @@ class InstallingTest(absltest.TestCase):
     (self.folder / "store").mkdir(mode=0o700)
     self.store = FolderStore(str(self.folder / "store"))
     # The tests' own home: it is packed once.
-    cache = home.ensure(home.home().cache)
+    cache = home.ensure(home.Home(home.home()).cache)
     self.runner = runner_archive.runner_archive(cache).path
     self.python = sys.executable
     self.environ = {
