@@ -77,9 +77,9 @@ def overview(config: InfraConfig) -> Mapping[str, Part]:
 
 
 def running_cost(config: InfraConfig, nodes: Mapping[str, int]) -> costs.Cost:
-  """What the machines that are there cost; of others that is not known."""
+  """What it costs with the machines that are there, as far as is known."""
   known = costs.cost(
-    (pool.kind, nodes.get(pool.name, 0)) for pool in config.every_pool
+    config, ((pool, nodes.get(pool.name, 0)) for pool in config.every_pool)
   )
   others = tuple(
     f"the pool {name}" if name else "machines without a pool"

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from keras_remote.backend.k8s import shared
 from keras_remote.backend.k8s.objects import NODES, PODS
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.state import Record, State
+from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.main import cli
 from keras_remote.core.settings import Profiles, profiles
 from tests.fakes import tls
@@ -80,6 +80,12 @@ class InfraCase(parameterized.TestCase):
   def up(self, *arguments: str) -> None:
     """Makes a cluster."""
     self.type("up", "--project", PROJECT, *arguments, "--yes")
+
+  def note(self, config: InfraConfig) -> None:
+    """Lets the project know of a cluster that an earlier version made."""
+    state = State(PROJECT)
+    state.make(config.region)
+    state.exchange(None, state.written(config, Phase.READY, {}, ()))
 
   def change(self, **fields: Any) -> None:
     """Lets the cloud be otherwise."""

@@ -93,10 +93,10 @@ def _pools(
   rows: list[tuple[str, ...]] = []
   for pool in config.every_pool:
     count = None if nodes is None else nodes.get(pool.name, 0)
-    cost = costs.cost([(pool.kind, count)]) if count else None
+    price = costs.pool_cost(config, pool, count or 0)
     usd = "0" if count == 0 else _UNKNOWN
-    if cost and not cost.unknown:
-      usd = f"{cost.usd:.2f}"
+    if price:
+      usd = f"{price.usd:.2f}"
     rows.append(
       (
         pool.name,

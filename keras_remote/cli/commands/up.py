@@ -229,6 +229,9 @@ def _config(
     asked = wanted.zone_asked(asked)
   config = less.without(wanted.config_of(asked, project, before), asked)
   config.check_zone()
+  for pool in config.pools:
+    if before is None or pool not in before.pools:
+      pool.check_offered()
   if record and record.phase is not Phase.KEPT:
     record.config.check_change(config)
   return config

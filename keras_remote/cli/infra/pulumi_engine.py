@@ -49,6 +49,7 @@ _INSTALL = {
   "linux": "`curl -fsSL https://get.pulumi.com | sh`",
 }
 _ELSEWHERE = "see https://www.pulumi.com/docs/install/"
+_PROTECTED = "deletionProtection"
 _STOPPED = re.compile(r"update cancell?ed|BAIL: canceled", re.I)
 
 
@@ -278,13 +279,20 @@ def interruptible(work: Callable[[], T], say: Callable[[str], None]) -> T:
 def retained(
   resources: Iterable[dict[str, Any]], keep: Collection[str]
 ) -> bool:
-  """Marks of exported resources those to keep alone; whether one changed."""
+  """Marks of exported resources those to keep alone; whether one changed.
+
+  The provider protects clusters that were taken over, even ours: not these.
+  """
   changed = False
   for each in resources:
     kept = not _internal(each) and exported(each).key in keep
     if bool(each.get("retainOnDelete")) != kept:
       each["retainOnDelete"] = kept
       changed = True
+    for values in (each.get("inputs") or {}, each.get("outputs") or {}):
+      if values.get(_PROTECTED) and not kept:
+        values[_PROTECTED] = False
+        changed = True
   return changed
 
 

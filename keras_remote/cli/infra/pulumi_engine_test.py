@@ -280,6 +280,22 @@ class RetainedTest(absltest.TestCase):
     self.assertTrue(retained(resources, []))
     self.assertFalse(any(r.get("retainOnDelete") for r in resources))
 
+  def test_unprotects(self) -> None:
+    """A cluster that was taken over is removed, unless it is kept."""
+    kind = "gcp:container/cluster:Cluster"
+    urn = f"urn:pulumi:s::keras-remote::{kind}::cluster"
+    for keep in (True, False):
+      held = {"deletionProtection": True}
+      cluster = {
+        "type": kind,
+        "urn": urn,
+        "inputs": dict(held),
+        "outputs": dict(held),
+      }
+      self.assertTrue(retained([cluster], [f"{kind}::cluster"] * keep))
+      self.assertEqual(cluster["inputs"]["deletionProtection"], keep)
+      self.assertEqual(cluster["outputs"]["deletionProtection"], keep)
+
 
 class LabelsTest(absltest.TestCase):
   def test_of_one_taken_over(self) -> None:

@@ -19,9 +19,10 @@ from keras_remote.cli.infra.engine import (
   Resource,
   Stage,
 )
-from keras_remote.cli.infra.explain import check_dead, explained, known
+from keras_remote.cli.infra.explain import explained, known
 from keras_remote.cli.infra.kinds import BUCKET, IMAGES, REPOSITORY
 from keras_remote.cli.infra.ledger import Ledger
+from keras_remote.cli.infra.locks import check_dead
 from keras_remote.cli.infra.losses import check_plan
 from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State

@@ -78,7 +78,7 @@ class State:
       next(self._store().list(_CLUSTERS, limit=1), None)
     except errors.BucketNotFoundError:
       return False
-    from keras_remote.storage.gcs import check_owner
+    from keras_remote.storage.buckets import check_owner
 
     check_owner(state_bucket(self.project), self.project)
     return True
@@ -86,7 +86,7 @@ class State:
   def make(self, location: str) -> bool:
     """Makes the bucket, near that region; False where it was there."""
     try:
-      from keras_remote.storage.gcs import make_bucket
+      from keras_remote.storage.buckets import make_bucket
     except ModuleNotFoundError as error:
       raise errors.ConfigError(
         "what `up` makes is kept in a bucket, and Google's client library is "

@@ -10,7 +10,7 @@ from keras_remote import errors
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra.state import Phase, State
 from keras_remote.packaging.provenance import who
-from keras_remote.storage.gcs import make_bucket
+from keras_remote.storage.buckets import make_bucket
 from tests.fakes.environment import environment
 from tests.fakes.gcs_server import gcs_server
 from tests.fakes.http_proxy import Fault, HttpProxy
