@@ -456,7 +456,8 @@ class CliTest(parameterized.TestCase):
   @unittest.skipUnless(os.path.exists("/dev/full"), "only Linux has /dev/full")
   def test_full_disk(self, arguments: str) -> None:
     """What cannot be written is an error of one line, and an exit code."""
-    self.type("run", "--", "echo", "something to show")
+    if arguments.startswith("jobs"):
+      self.type("run", "--", "echo", "something to show")
     with open("/dev/full", "w") as full:
       ran = subprocess.run(
         [_COMMAND, *arguments.split()],

@@ -25,10 +25,11 @@ from keras_remote.cli.infra.kinds import (
   REPOSITORY,
 )
 from keras_remote.cli.infra.parts import Parts
-from keras_remote.cli.infra.program import import_ids, program
+from keras_remote.cli.infra.program import import_ids
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.storage.buckets import make_bucket
 from tests.fakes.gcs_server import gcs_server, taken
+from tests.fakes.programs import whole
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
 _CONFIG = InfraConfig("my-project", "us-central1-a", pools=(NodePool("l4"),))
@@ -65,7 +66,7 @@ class AdoptingTest(parameterized.TestCase):
   def parts(self) -> Parts:
     return Parts(
       _CONFIG,
-      lambda adopted: program(_CONFIG, adopted=adopted),
+      lambda adopted: whole(_CONFIG, adopted=adopted),
       import_ids(_CONFIG),
       self.engine,
       State(_CONFIG.project),
