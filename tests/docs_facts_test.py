@@ -22,6 +22,7 @@ from keras_remote.accelerators.registry import GPUS, TPUS
 from keras_remote.accelerators.zones import get_default_zone
 from keras_remote.cli import parameters, wanted
 from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra import rights
 from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS, find
 from keras_remote.core.settings import PROFILE_VARIABLE
@@ -252,6 +253,13 @@ class DocsFactsTest(parameterized.TestCase):
       if "--json" in _flags(context.command)
     ]
     self.assertCountEqual(named, prints)
+
+  def test_roles(self) -> None:
+    """The guide names each role that making a cluster takes."""
+    guide = (DOCS / "guides" / "up-and-down.md").read_text()
+    for permissions in rights.MAKING.values():
+      for role in permissions.values():
+        self.assertIn(f"`roles/{role}`", guide)
 
   def test_messages(self) -> None:
     """Each message that troubleshooting explains is one that is raised."""

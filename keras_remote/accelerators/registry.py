@@ -280,6 +280,28 @@ _GPUS = (
   ),
 )
 
+ON_DEMAND, SPOT, RESERVED = "on demand", "on spot machines", "reserved"
+# Ways to have machines that are not to be had in every way, of those that a
+# pool here can have. Source: Compute Engine's "GPU machine types", read
+# 2026-11.
+_WAYS: Mapping[str, tuple[str, ...]] = {
+  "a3-highgpu-1g": (SPOT,),
+  "a3-highgpu-2g": (SPOT,),
+  "a3-highgpu-4g": (SPOT,),
+  "a3-ultragpu-8g": (SPOT, RESERVED),
+  "a4-highgpu-8g": (SPOT, RESERVED),
+  "a4x-highgpu-4g": (RESERVED,),
+}
+
+
+def ways(accelerator: Accelerator) -> tuple[str, ...]:
+  """How machines with it are to be had; all, where nothing else is known."""
+  every = (ON_DEMAND, SPOT, RESERVED)
+  if isinstance(accelerator, CpuConfig):
+    return every
+  return _WAYS.get(accelerator.machine_type, every)
+
+
 TPUS: Mapping[str, TpuGeneration] = {kind.name: kind for kind in _TPUS}
 GPUS: Mapping[str, Gpu] = {kind.name: kind for kind in _GPUS}
 

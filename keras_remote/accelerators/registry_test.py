@@ -15,6 +15,7 @@ from keras_remote.accelerators.registry import (
   TPUS,
   accelerators,
   three_dimensional,
+  ways,
 )
 
 # name, label, TensorCores a chip, HBM GiB, topology, chips, hosts, chips a
@@ -312,6 +313,12 @@ class AcceleratorsTest(absltest.TestCase):
     """Each canonical name means one accelerator."""
     names = Counter(map(str, accelerators()))
     self.assertEqual([name for name, n in names.items() if n > 1], [])
+
+  def test_what_is_not_to_be_had_in_every_way(self):
+    """Machines of these alone, which are none but the newest GPUs'."""
+    some = [str(a) for a in accelerators() if len(ways(a)) < 3]
+    newest = ["h100", "h100x2", "h100x4", "h200x8", "b200x8", "gb200x4"]
+    self.assertEqual(some, newest)
 
   def test_all_categories_are_listed(self):
     """The list has TPUs, GPUs and the CPU, small sizes first."""

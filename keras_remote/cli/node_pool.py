@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keras_remote import errors
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.parse import parse_accelerator
+from keras_remote.accelerators.registry import ON_DEMAND, RESERVED, SPOT, ways
 
 # Machines of a pool where nobody says how many, and at most.
 MOST_NODES, _LIMIT = 4, 1000
@@ -73,6 +74,27 @@ class NodePool:
         "is 0 or more and no more than the most, which is 1 to "
         f"{_LIMIT}"
       )
+
+  def check_offered(self) -> None:
+    """Passes unless Google is known not to have such machines in this way.
+
+    Apart from the other checks, as that may change: what is there can always
+    be shown and taken down.
+
+    Raises:
+      ConfigError: it does not; says in which way it has them.
+    """
+    kind, plain = self.kind, self.accelerator.removesuffix(":spot")
+    way = SPOT if kind.spot else RESERVED if self.reservation else ON_DEMAND
+    known = ways(kind)
+    if way in known:
+      return
+    cures = {
+      SPOT: f"'{plain}:spot'" + ", unreserved" * bool(self.reservation),
+      RESERVED: f"'{plain}' with --reservation, which names yours",
+    }
+    cure = ", or for ".join(cures[each] for each in known)
+    raise errors.ConfigError(f"Google has no {plain} {way}: ask for {cure}")
 
   @property
   def kind(self) -> Accelerator:

@@ -64,6 +64,35 @@ class NodePoolTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.ConfigError, re.escape(words)):
       NodePool(name, **fields)
 
+  @parameterized.parameters(
+    ("h100", "", "h100 on demand: ask for 'h100:spot'"),
+    ("h100x4", "ours", "reserved: ask for 'h100x4:spot', unreserved"),
+    ("h200x8", "", "'h200x8:spot', or for 'h200x8' with --reservation"),
+    ("b200x8", "", "b200x8 on demand"),
+    ("gb200x4:spot", "", "gb200x4 on spot machines: ask for 'gb200x4' with"),
+    ("gb200x4", "", "gb200x4 on demand: ask for 'gb200x4' with --reservation"),
+  )
+  def test_what_google_does_not_have(
+    self, name: str, reservation: str, words: str
+  ) -> None:
+    """There can be such a pool, but a new one is refused with what there is."""
+    pool = NodePool(name, reservation=reservation)
+    with self.assertRaisesRegex(errors.ConfigError, re.escape(words)):
+      pool.check_offered()
+
+  @parameterized.parameters(
+    ("h100:spot", ""),
+    ("h100x8", ""),
+    ("h200x8", "ours"),
+    ("b200x8:spot", ""),
+    ("gb200x4", "ours"),
+    ("v5e-8", ""),
+    ("cpu:spot", ""),
+  )
+  def test_what_google_has(self, name: str, reservation: str) -> None:
+    """In that way nothing is refused, nor where nothing is known."""
+    NodePool(name, reservation=reservation).check_offered()
+
   def test_unknown_accelerators_are_refused(self) -> None:
     """As everywhere, with the nearest one."""
     with self.assertRaisesRegex(errors.AcceleratorError, "did you mean"):

@@ -1,7 +1,8 @@
 """As much of Google Cloud as tells where a GKE cluster is, and who asks.
 
-A service account's key gets tokens here, and the Container API lists the
-clusters of projects: what google-auth and our client say to the real ones.
+A service account's key gets tokens here, the Container API lists the clusters
+of projects, and the Resource Manager tells what may be done there: what
+google-auth and our clients say to the real ones.
 """
 
 import base64
@@ -22,7 +23,7 @@ WHO = "robot@project.example"
 _CLUSTERS = re.compile(
   r"/v1/projects/([^/]+)/locations/([^/]+)/clusters(?:/([^/]+))?"
 )
-
+_RIGHTS = re.compile(r"/v1/projects/([^/]+):testIamPermissions")
 
 Fault = Callable[[str], tuple[int, object] | None]
 
@@ -38,8 +39,9 @@ class GoogleCloud(LocalServer):
     token: makes the next one.
     lifetime: seconds of a token.
     revoked: whether the log-in counts no more.
-    fault: asked of every request for clusters: None, or a status and what
-      the API says with it.
+    lacking: permissions that nobody has.
+    fault: asked of every request to an API: None, or a status and what the
+      API says with it.
   """
 
   def __init__(self) -> None:
@@ -50,6 +52,7 @@ class GoogleCloud(LocalServer):
     self.token: Callable[[], str] = lambda: f"token-{len(self.tokens)}"
     self.lifetime = 3600
     self.revoked = False
+    self.lacking: set[str] = set()
     self.fault: Fault = lambda path: None
     self._lock = threading.Lock()
     super().__init__(_handler(self), "google cloud")
@@ -81,6 +84,7 @@ class GoogleCloud(LocalServer):
     """The environment of somebody who is not."""
     return {
       "CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER": f"{self.url}/",
+      "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self.url}/",
       # Nobody's own log-in, nor a machine's of Google's.
       "CLOUDSDK_CONFIG": str(Path(folder, "no-gcloud")),
       "NO_GCE_CHECK": "true",
@@ -125,11 +129,9 @@ class GoogleCloud(LocalServer):
 
   def answer(self, path: str, bearer: str) -> tuple[int, object]:
     """What the Container API answers."""
-    if not self.tokens or bearer != f"Bearer {self.tokens[-1]}":
-      return 401, refusal("Request had invalid authentication credentials.")
-    fault = self.fault(path)
-    if fault:
-      return fault
+    refused = self._refused(path, bearer)
+    if refused:
+      return refused
     asked = _CLUSTERS.fullmatch(path)
     if not asked:
       return 404, refusal("no such path")
@@ -148,6 +150,21 @@ class GoogleCloud(LocalServer):
       if each["name"] == name:
         return 200, each
     return 404, refusal(f"Not found: {path.removeprefix('/v1/')}.")
+
+  def permitted(self, path: str, bearer: str, asked: str) -> tuple[int, object]:
+    """What the Resource Manager answers to somebody's permissions."""
+    refused = self._refused(path, bearer)
+    if refused:
+      return refused
+    names = json.loads(asked)["permissions"]
+    found = [name for name in names if name not in self.lacking]
+    # Protobuf's JSON leaves empty lists out.
+    return 200, dict(permissions=found) if found else dict[str, Any]()
+
+  def _refused(self, path: str, bearer: str) -> tuple[int, object] | None:
+    if not self.tokens or bearer != f"Bearer {self.tokens[-1]}":
+      return 401, refusal("Request had invalid authentication credentials.")
+    return self.fault(path)
 
 
 def _scopes(form: str) -> set[str]:
@@ -178,9 +195,14 @@ def _handler(cloud: GoogleCloud) -> type[BaseHTTPRequestHandler]:
       pass
 
     def do_POST(self) -> None:  # noqa: N802
-      form = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+      length = int(self.headers.get("Content-Length") or 0)
+      sent = self.rfile.read(length).decode()
       cloud.requests.append(self.path)
-      self._send(*cloud.give_token(form.decode()))
+      if not _RIGHTS.fullmatch(self.path):
+        self._send(*cloud.give_token(sent))
+        return
+      bearer = self.headers.get("Authorization", "")
+      self._send(*cloud.permitted(self.path, bearer, sent))
 
     def do_GET(self) -> None:  # noqa: N802
       cloud.requests.append(self.path)

@@ -11,9 +11,10 @@ from click.testing import CliRunner, Result
 from keras_remote.backend.k8s import shared
 from keras_remote.backend.k8s.objects import NODES, PODS
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.state import Record, State
+from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.main import cli
 from keras_remote.core.settings import Profiles, profiles
+from keras_remote.storage.buckets import make_bucket
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer
 from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
@@ -81,11 +82,22 @@ class InfraCase(parameterized.TestCase):
     """Makes a cluster."""
     self.type("up", "--project", PROJECT, *arguments, "--yes")
 
+  def note(self, config: InfraConfig) -> None:
+    """Lets the project know of a cluster that an earlier version made."""
+    state = State(PROJECT)
+    state.make(config.region)
+    state.exchange(None, state.written(config, Phase.READY, {}, ()))
+
   def change(self, **fields: Any) -> None:
     """Lets the cloud be otherwise."""
     self.cloud.load()
     vars(self.cloud).update(fields)
     self.cloud.save()
+
+  def add_bucket(self, cluster: str) -> None:
+    """The bucket of its jobs, which the cloud's engine does not make."""
+    name = f"{PROJECT}-{cluster}-jobs"
+    make_bucket(name, project=PROJECT, location="us", labels={})
 
   @property
   def log(self) -> list[str]:

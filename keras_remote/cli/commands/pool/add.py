@@ -46,6 +46,7 @@ def command(
 
   asked = wanted.AskedPool(accelerator, min_nodes, max_nodes, reservation)
   pool = asked.pool()
+  pool.check_offered()
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
