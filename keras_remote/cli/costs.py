@@ -1,11 +1,12 @@
 """What a cluster's machines cost an hour, as far as that is known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.accelerators.prices import hourly
+from keras_remote.job.line import joined
 
 # What no price here has.
 LEFT_OUT = ("GKE's fee for the cluster", "CPU machines", "disks", "network")
@@ -40,7 +41,7 @@ class Cost:
     return self._said("at most ")
 
   def _said(self, begin: str) -> str:
-    without = _listed(self.unknown) if self.unknown else ""
+    without = joined(self.unknown) if self.unknown else ""
     if without and not self.usd:
       return f"not known: there is no price of {without} here"
     text = f"{begin}{self.usd:.2f} USD an hour"
@@ -74,8 +75,3 @@ def cost(machines: Iterable[tuple[Accelerator, int]]) -> Cost:
       usd += price.usd
       origins[price.origin] = None
   return Cost(round(usd, 2), tuple(unknown), tuple(origins))
-
-
-def _listed(names: Sequence[str]) -> str:
-  *most, last = names
-  return f"{', '.join(most)} and {last}" if most else last
