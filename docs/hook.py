@@ -16,6 +16,7 @@ import click
 from keras_remote.accelerators.config import GpuConfig, TpuConfig
 from keras_remote.accelerators.prices import hourly
 from keras_remote.accelerators.registry import GPUS, TPUS
+from keras_remote.accelerators.zones import get_default_zone, near
 from keras_remote.accelerators.zones import offers as _offers
 from keras_remote.cli.main import cli
 from keras_remote.core.options import OPTIONS
@@ -61,7 +62,7 @@ def offers() -> str:
   rows.append(("---",) * 4)
   origins: dict[str, None] = {}
   for one in _one_of_each():
-    zones = ", ".join(f"`{zone}`" for zone in _offers().zones(one))
+    zones = _regions(near(get_default_zone(), _offers().zones(one)))
     prices = [hourly(each) for each in (one, replace(one, spot=True))]
     origins |= {f"{p.source} ({p.origin})": None for p in prices if p}
     if zones or any(prices):
@@ -185,6 +186,18 @@ def _paragraphs(text: str) -> Iterator[str]:
       yield f"```text\n{inspect.cleandoc(kept)}\n```"
     else:
       yield _escaped(paragraph)
+
+
+def _regions(zones: Iterable[str]) -> str:
+  """Zones of one region together: `us-east1-b` c d, `us-west1-a`."""
+  letters: dict[str, list[str]] = {}
+  for zone in zones:
+    region, _, letter = zone.rpartition("-")
+    letters.setdefault(region, []).append(letter)
+  return ", ".join(
+    " ".join([f"`{region}-{first}`", *others])
+    for region, (first, *others) in letters.items()
+  )
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

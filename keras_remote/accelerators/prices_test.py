@@ -21,6 +21,9 @@ class HourlyTest(parameterized.TestCase):
     ("a100-80gb:spot", None, 2.76),
     ("h100x8", 2, 176.98),
     ("rtx-pro-6000", None, 4.50),
+    ("l4x8", None, 8.00),
+    ("v4-8", None, 12.88),
+    ("v3-8:spot", None, 2.04),
   )
   def test_known(self, name: str, hosts: int | None, usd: float) -> None:
     """A TPU is paid by the chip, GPUs by the machine that has them."""
@@ -29,7 +32,8 @@ class HourlyTest(parameterized.TestCase):
     self.assertEqual(price.usd, usd)
 
   @parameterized.parameters(
-    "cpu", "l4x4", "a100x8", "h100", "h200x8", "b200x8", "v4-8", "tpu7x-8"
+    *("cpu", "l4x4", "a100x8", "h100", "h200x8", "b200x8", "tpu7x-8"),
+    "l4x8:spot",
   )
   def test_unknown(self, name: str) -> None:
     """No figure is made up: four GPUs are not four times the price of one."""
@@ -45,6 +49,34 @@ class HourlyTest(parameterized.TestCase):
     self.assertEqual(machine.origin, "us-central1, July 2026")
     self.assertNotEmpty(chip.source)
 
+  def test_where_and_when_of_several(self) -> None:
+    """The first and the last month of each region, and one year once."""
+    found = [
+      prices.hourly(parse_accelerator(name))
+      for name in ("v5e-1", "l4", "v4-8", "v5p-8")
+    ]
+    self.assertEqual(
+      prices.origins(filter(None, found)),
+      "us-central1, March to July 2026; us-central2, March 2026",
+    )
+    old = prices.Price(1.0, "us-central1", "2025-03-06", "somebody")
+    self.assertEqual(
+      prices.origins([old, *filter(None, found[:1])]),
+      "us-central1, March 2025 to March 2026",
+    )
+
+  def test_cpus(self) -> None:
+    """Their machine is what costs, and who knows it says it."""
+    cpu = parse_accelerator("cpu")
+    price = prices.hourly(cpu, 3, cpu_machine="e2-standard-4")
+    assert price is not None
+    self.assertEqual(price.usd, 0.40)
+    self.assertIsNone(prices.hourly(cpu, cpu_machine="n2-standard-4"))
+
+  def test_a_cluster(self) -> None:
+    """It has a fee, whatever it has of machines."""
+    self.assertEqual(prices.fee().usd, 0.10)
+
   def test_a_while(self) -> None:
     """Half an hour costs half."""
     price = prices.hourly(parse_accelerator("v5e-8"))
@@ -53,7 +85,7 @@ class HourlyTest(parameterized.TestCase):
 
   def test_every_row_is_of_an_accelerator(self) -> None:
     """A machine type or generation that is misspelt would never be found."""
-    known = {*TPUS} | {
+    known = {*TPUS, "gke", "e2-standard-4"} | {
       machine for gpu in GPUS.values() for machine in gpu.machine_types.values()
     }
     for one, kind in prices._prices():
@@ -65,7 +97,7 @@ class HourlyTest(parameterized.TestCase):
     for accelerator in accelerators():
       usual = prices.hourly(accelerator)
       spot = prices.hourly(parse_accelerator(f"{accelerator}:spot"))
-      self.assertEqual(usual is None, spot is None)
+      self.assertFalse(spot and not usual)
       if usual and spot:
         self.assertLess(spot.usd, usual.usd)
 

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
@@ -11,14 +11,16 @@ from keras_remote.accelerators.config import Accelerator, GpuConfig, TpuConfig
 # Where something new is made if nobody says where.
 _DEFAULT_ZONE = "us-central1-a"
 _TABLE = "zones.json"
+# So many zones are named in a sentence.
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
 class Offers:
   """Which zones have which accelerators, as somebody wrote it down once.
 
-  Only zones of the US are in it, and not every accelerator: of others it says
-  nothing, neither yes nor no.
+  Not every zone and accelerator is in it: of others it says nothing, neither
+  yes nor no.
 
   Attributes:
     date: when it was written, as in 2026-11-22.
@@ -61,6 +63,34 @@ def offers() -> Offers:
   return Offers(table["date"], certain, perhaps)
 
 
+def near(zone: str, others: Collection[str]) -> list[str]:
+  """The others: those of its region first, then those of its continent."""
+
+  def away(other: str) -> tuple[bool, bool, bool, str]:
+    return (
+      zone_to_region(other) != zone_to_region(zone),
+      _area(other) != _area(zone),
+      # Of America the north is one.
+      {_area(other), _area(zone)} != {"us", "northamerica"},
+      other,
+    )
+
+  return sorted(others, key=away)
+
+
+def some(zone: str, others: Collection[str]) -> str:
+  """The first of them for people, near ones first: "a, b and 3 more"."""
+  named = near(zone, others)
+  more = len(named) - _MOST_NAMED
+  text = ", ".join(named[:_MOST_NAMED])
+  return f"{text} and {more} more" if more > 0 else text
+
+
+def _area(zone: str) -> str:
+  """A continent, or a part of one."""
+  return zone.partition("-")[0]
+
+
 def get_default_zone() -> str:
   """The zone in which something new is made if nobody names one."""
   return _DEFAULT_ZONE
@@ -81,6 +111,6 @@ def zone_to_ar_location(zone: str) -> str:
 
   Such a location serves a continent. Elsewhere it is the zone's region.
   """
-  continent = zone.partition("-")[0]
+  continent = _area(zone)
   multiple = continent in ("us", "europe", "asia")
   return continent if multiple else zone_to_region(zone)

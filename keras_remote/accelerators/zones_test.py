@@ -27,6 +27,37 @@ class ZonesTest(parameterized.TestCase):
     self.assertNotEqual(zones.zone_to_region(zone), zone)
 
 
+class NearTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (
+      "us-central1-c",
+      "us-central1-a us-central1-b us-east1-b northamerica-south1-a asia-east1-a",
+    ),
+    ("northamerica-northeast1-a", "northamerica-south1-a us-central1-a"),
+    ("asia-south1-a", "asia-east1-a europe-west4-b me-west1-a"),
+    ("europe-west1-b", "europe-west4-b asia-east1-a me-west1-a"),
+  )
+  def test_near_ones_first(self, zone: str, first: str) -> None:
+    """Those of the same region, then those of the same continent."""
+    others = [
+      *("asia-east1-a", "us-east1-b", "europe-west4-b", "us-central1-b"),
+      *("us-central1-a", "me-west1-a", "northamerica-south1-a"),
+    ]
+    found = zones.near(zone, others)
+    self.assertEqual(found[: len(first.split())], first.split())
+    self.assertCountEqual(found, others)
+
+  def test_some_of_many(self) -> None:
+    """A sentence names the first few, and says how many more there are."""
+    others = [f"us-east1-{letter}" for letter in "abcdefgh"]
+    self.assertEqual(
+      zones.some("us-east1-a", others[:2]), ", ".join(others[:2])
+    )
+    self.assertEqual(
+      zones.some("us-east1-a", others), f"{', '.join(others[:6])} and 2 more"
+    )
+
+
 class OffersTest(parameterized.TestCase):
   @parameterized.parameters(
     ("us-central1-a", "v5e-8", False),
@@ -34,9 +65,11 @@ class OffersTest(parameterized.TestCase):
     ("us-central1-b", "v5e-8", True),
     ("us-central2-b", "l4x4", True),
     ("us-central1-c", "tpu7x-8", False),
-    # Of zones elsewhere, and of these accelerators, the table knows nothing.
     ("europe-west4-b", "v5e-8", False),
-    ("us-central1-a", "p100", False),
+    ("europe-west9-c", "v5e-8", True),
+    # Of this zone, and of this accelerator, the table knows nothing.
+    ("europe-west12-a", "v5e-8", False),
+    ("us-central1-a", "gb200", False),
     # One source says that it is there.
     ("us-west1-c", "v6e-8", False),
     ("us-west1-a", "v6e-8", True),
@@ -51,9 +84,10 @@ class OffersTest(parameterized.TestCase):
     """They are named; none are where nothing is known."""
     table = zones.offers()
     self.assertEqual(
-      table.zones(parse_accelerator("v5p-8")), ("us-central1-a", "us-east5-a")
+      table.zones(parse_accelerator("v5p-8")),
+      ("europe-west4-b", "us-central1-a", "us-east5-a"),
     )
-    self.assertEqual(table.zones(parse_accelerator("p100")), ())
+    self.assertEqual(table.zones(parse_accelerator("gb200")), ())
     self.assertEqual(table.zones(parse_accelerator("cpu")), ())
 
   def test_the_table_fits_the_registry(self) -> None:
@@ -65,7 +99,7 @@ class OffersTest(parameterized.TestCase):
       for name, each in part.items():
         self.assertEqual(list(each), sorted(set(each)), name)
         for zone in each:
-          self.assertRegex(zone, "^us-[a-z]+[0-9]-([a-f]|ai[0-9][a-z])$")
+          self.assertRegex(zone, "^[a-z]+-[a-z]+[0-9]+-([a-f]|ai[0-9][a-z])$")
           self.assertStartsWith(zone, zones.zone_to_region(zone))
 
   def test_no_zone_is_both(self) -> None:

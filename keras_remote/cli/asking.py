@@ -1,6 +1,7 @@
 """Questions to whoever sits at the terminal."""
 
 import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -31,9 +32,21 @@ def ask(question: str, read: Callable[[str], T], default: str = "") -> T:
     try:
       return read(text.strip())
     except (errors.ConfigError, errors.AcceleratorError) as error:
-      width = shutil.get_terminal_size().columns
-      indent = {"initial_indent": "  ", "subsequent_indent": "  "}
-      click.echo(click.wrap_text(str(error), width, **indent), err=True)
+      tell(str(error))
+
+
+def tell(text: str) -> None:
+  """Shows what helps to answer, below or above the question."""
+  # Names that have hyphens stay whole, to be copied.
+  folded = textwrap.fill(
+    text,
+    shutil.get_terminal_size().columns,
+    initial_indent="  ",
+    subsequent_indent="  ",
+    break_on_hyphens=False,
+    break_long_words=False,
+  )
+  click.echo(folded, err=True)
 
 
 def choose(question: str, choices: Sequence[str]) -> int:

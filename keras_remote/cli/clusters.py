@@ -71,7 +71,7 @@ def log_in() -> None:
     from keras_remote import credentials
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
-      f"the clients of Google Cloud are not installed: {constants.INSTALL_GCP}"
+      f"the clients of Google Cloud are not installed: {constants.install('gcp')}"
     ) from error
   credentials.ensure_credentials([credentials.link()], ask=asker())
 
@@ -95,7 +95,6 @@ def parts(
   state = State(config.project)
   name = f"{config.cluster}.{config.location}"
   engine = tools.engine(backend or state.uri, name, config.project)
-  engine.check()
   return Parts(
     config,
     lambda adopted: tools.program(config, adopted=adopted),
@@ -103,6 +102,7 @@ def parts(
     engine,
     state,
     lambda report: tools.finish(config, report, sets),
+    lambda report: tools.leave(config, report),
     tools.shared,
   )
 
@@ -162,7 +162,7 @@ def raise_up(
     join(config, how.profile)
   out.show(
     _document(config, made, how, profile=how.profile or None, inside=inside),
-    *_next(config, how),
+    *_next(config, how, before),
   )
 
 
@@ -248,7 +248,7 @@ def _tell_move(out: Output, old: str, config: InfraConfig) -> None:
 
 
 def _most(config: InfraConfig) -> costs.Cost:
-  return costs.cost((pool.kind, pool.most) for pool in config.every_pool)
+  return costs.cost(config, ((pool, pool.most) for pool in config.every_pool))
 
 
 def _document(
@@ -288,11 +288,32 @@ def pools_document(config: InfraConfig) -> list[dict[str, Any]]:
   ]
 
 
-def _next(config: InfraConfig, how: How) -> list[str]:
-  told = _of_groups(config)
+def _next(config: InfraConfig, how: How, before: Record | None) -> list[str]:
+  told = [*_of_groups(config), *_of_more_to_keep(config, before)]
   if not how.profile:
     return told
   return [*told, "", *leads(config, how.profile)]
+
+
+def _of_more_to_keep(config: InfraConfig, before: Record | None) -> list[str]:
+  """That machines to keep come late where there was a pool that kept fewer.
+
+  GKE looks at a pool's least only before it takes machines away, and Pulumi
+  sets how many there are but once.
+  """
+  if before is None or before.phase is Phase.KEPT:
+    return []
+  kept = {pool.name: pool.min_nodes for pool in before.config.every_pool}
+  return [
+    line
+    for pool in config.every_pool
+    if pool.min_nodes > kept.get(pool.name, pool.min_nodes)
+    for line in (
+      "",
+      f"{pool.name} is to keep {pool.min_nodes} from now on:",
+      "  those it lacks come when jobs ask for them, and stay then",
+    )
+  ]
 
 
 def leads(config: InfraConfig, profile: str) -> list[str]:

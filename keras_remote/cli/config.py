@@ -177,7 +177,7 @@ class InfraConfig:
       table: which zones have what; None for ours.
 
     Raises:
-      ConfigError: it does; the sentence names the zones that have it.
+      ConfigError: it does; the sentence names zones that have it.
     """
     table = table or zones.offers()
     for pool in self.pools:
@@ -185,8 +185,8 @@ class InfraConfig:
         continue
       others = table.zones(pool.kind)
       raise errors.ConfigError(
-        f"{self.zone} has no {pool.kind.describe()} ({pool.accelerator}), as "
-        f"of {table.date}: in the US {', '.join(others)} "
+        f"{self.zone} has no {pool.accelerator}, as of {table.date}: "
+        f"{zones.some(self.zone, others)} "
         f"{'has' if len(others) == 1 else 'have'} it"
       )
 

@@ -1,19 +1,18 @@
-"""What a cluster's machines cost an hour, as far as that is known."""
+"""What a cluster costs an hour, as far as that is known."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_remote.accelerators.config import Accelerator
-from keras_remote.accelerators.prices import hourly
+from keras_remote.accelerators.prices import Price, fee, hourly, origins
+from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.machines import cpu_machine
+from keras_remote.cli.node_pool import NodePool
 from keras_remote.job.line import joined
 
 # What no price here has.
-LEFT_OUT = ("GKE's fee for the cluster", "CPU machines", "disks", "network")
-BESIDE = (
-  "GKE's fee for the cluster, CPU machines, disks and the network come to it: "
-  "there is no price of them here"
-)
+LEFT_OUT = ("disks", "network")
+BESIDE = "with GKE's fee for the cluster; disks and the network come to it"
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,13 @@ class Cost:
 
   Attributes:
     usd: of those whose price is known.
-    unknown: the accelerators of the others.
-    origins: where and when the prices were that.
+    unknown: the others, for people.
+    prices: those that it is made of.
   """
 
   usd: float
   unknown: tuple[str, ...]
-  origins: tuple[str, ...]
+  prices: tuple[Price, ...]
 
   @property
   def sentence(self) -> str:
@@ -41,37 +40,39 @@ class Cost:
     return self._said("at most ")
 
   def _said(self, begin: str) -> str:
-    without = joined(self.unknown) if self.unknown else ""
-    if without and not self.usd:
-      return f"not known: there is no price of {without} here"
     text = f"{begin}{self.usd:.2f} USD an hour"
-    if self.origins:
-      text += f" (prices of {'; '.join(self.origins)})"
-    return f"{text}, without {without}" if without else text
+    if self.unknown:
+      without = joined(self.unknown)
+      text += f" without {without}, of which there is no price here"
+    return f"{text} (prices of {origins(self.prices)})"
 
   def document(self) -> dict[str, Any]:
     """The same for programs."""
     return {
       "usd": self.usd,
       "unknown": list(self.unknown),
-      "prices_of": list(self.origins),
+      "prices_of": list(dict.fromkeys(price.origin for price in self.prices)),
       "left_out": list(LEFT_OUT),
     }
 
 
-def cost(machines: Iterable[tuple[Accelerator, int]]) -> Cost:
-  """What so many machines with these accelerators cost."""
-  usd = 0.0
+def cost(config: InfraConfig, machines: Iterable[tuple[NodePool, int]]) -> Cost:
+  """What the cluster costs with so many machines of its pools."""
+  prices = [fee()]
   unknown: dict[str, None] = {}
-  origins: dict[str, None] = {}
-  for accelerator, count in machines:
-    if not count:
-      continue
-    price = hourly(accelerator, count)
-    if price is None:
-      name = "CPUs" if accelerator.category == "cpu" else str(accelerator)
-      unknown[name] = None
-    else:
-      usd += price.usd
-      origins[price.origin] = None
-  return Cost(round(usd, 2), tuple(unknown), tuple(origins))
+  for pool, count in machines:
+    price = pool_cost(config, pool, count)
+    if price:
+      prices.append(price)
+    elif count:
+      is_cpu = pool.kind.category == "cpu"
+      unknown["CPU machines" if is_cpu else pool.accelerator] = None
+  usd = sum(price.usd for price in prices)
+  return Cost(round(usd, 2), tuple(unknown), tuple(prices))
+
+
+def pool_cost(config: InfraConfig, pool: NodePool, count: int) -> Price | None:
+  """What so many of its machines cost; None of none, and where not known."""
+  if not count:
+    return None
+  return hourly(pool.kind, count, cpu_machine=cpu_machine(config))

@@ -1,36 +1,52 @@
 from absl.testing import absltest
 
-from keras_remote.accelerators.parse import parse_accelerator
-from keras_remote.accelerators.prices import hourly
-from keras_remote.cli.costs import cost
+from keras_remote.accelerators.prices import fee, hourly
+from keras_remote.cli.config import InfraConfig, NodePool
+from keras_remote.cli.costs import cost, pool_cost
+
+_V5E, _L4, _B200 = (NodePool(name) for name in ("v5e-8", "l4", "b200x8"))
+_CPU = NodePool("cpu", 1)
+_CONFIG = InfraConfig("my-project", "us-central1-a")
 
 
 class CostTest(absltest.TestCase):
   def test_what_is_known(self) -> None:
-    """The machines of each kind are counted, with where and when it was so."""
-    v5e, l4 = parse_accelerator("v5e-8"), parse_accelerator("l4")
-    found = cost([(v5e, 2), (l4, 3), (l4, 0)])
-    of_v5e, of_l4 = hourly(v5e, 2), hourly(l4, 3)
+    """The cluster's fee, and the machines of each pool, CPUs too."""
+    found = cost(_CONFIG, [(_CPU, 2), (_V5E, 1), (_L4, 3), (_B200, 0)])
+    of_v5e, of_l4 = hourly(_V5E.kind), hourly(_L4.kind, 3)
     assert of_v5e and of_l4
-    self.assertEqual(found.usd, round(of_v5e.usd + of_l4.usd, 2))
+    of_cpus = hourly(_CPU.kind, 2, cpu_machine="e2-standard-4")
+    assert of_cpus
+    usd = fee().usd + of_cpus.usd + of_v5e.usd + of_l4.usd
+    self.assertEqual(found.usd, round(usd, 2))
     self.assertEqual(found.unknown, ())
-    self.assertStartsWith(found.at_most, f"at most {found.usd:.2f} USD an hour")
-    self.assertIn(of_v5e.origin, found.sentence)
+    self.assertEqual(
+      found.at_most,
+      f"at most {usd:.2f} USD an hour (prices of us-central1, January to July "
+      "2026)",
+    )
+    self.assertEqual(
+      found.document()["prices_of"],
+      [f"us-central1, {month} 2026" for month in ("January", "March", "July")],
+    )
 
   def test_what_is_not(self) -> None:
     """It is named, and no part of the figure."""
-    cpu, b200 = parse_accelerator("cpu"), parse_accelerator("b200x8")
-    found = cost([(cpu, 1), (b200, 1), (parse_accelerator("v5e-8"), 1)])
-    self.assertEndsWith(found.sentence, ", without CPUs and b200x8")
-    alone = cost([(cpu, 1)])
-    self.assertEqual(alone.usd, 0)
-    self.assertEqual(alone.at_most, "not known: there is no price of CPUs here")
+    there = InfraConfig("my-project", "us-central2-b")
+    found = cost(there, [(_CPU, 1), (_B200, 1)])
+    self.assertEqual(found.usd, fee().usd)
+    self.assertStartsWith(
+      found.sentence,
+      "0.10 USD an hour without CPU machines and b200x8, of which there is no "
+      "price here (",
+    )
+    self.assertIsNone(pool_cost(there, _B200, 1))
 
   def test_no_machines(self) -> None:
-    """They cost nothing, known or not."""
-    found = cost([(parse_accelerator("cpu"), 0)])
-    self.assertEqual((found.usd, found.unknown), (0, ()))
-    self.assertEqual(found.sentence, "0.00 USD an hour")
+    """They cost nothing, known or not: the fee is left."""
+    found = cost(_CONFIG, [(_CPU, 0), (_B200, 0)])
+    self.assertEqual((found.usd, found.unknown), (fee().usd, ()))
+    self.assertIsNone(pool_cost(_CONFIG, _CPU, 0))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from keras_remote.accelerators.prices import origins
 from keras_remote.cli import times
 from keras_remote.cli.output import Table
 from keras_remote.core.cost import usd
@@ -28,11 +29,10 @@ def noted(jobs: Sequence[Lasting]) -> list[str | Table]:
     )
     for job in jobs
   ]
-  origins = sorted({job.price.origin for job in jobs if job.price})
-  prices = [f"About, by prices of {'; '.join(origins)}."]
+  prices = [job.price for job in jobs if job.price]
   return [
     "\nFor long now:",
     Table((), [(f"  {name}", *others) for name, *others in rows], fold=2),
-    *(prices if origins else []),
+    *([f"About, by prices of {origins(prices)}."] if prices else []),
     "`keras-remote jobs why JOB` says why, `jobs cancel JOB` ends it.",
   ]

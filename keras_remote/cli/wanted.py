@@ -253,21 +253,26 @@ def _zone_for(pools: Sequence[AskedPool]) -> str:
   if not known:
     return default
   common = set.intersection(*map(set, known))
-  if default in common or not common:
-    return default
-  return next(zone for zone in known[0] if zone in common)
+  return zones.near(default, common)[0] if common else default
 
 
 def zone_asked(asked: Asked) -> Asked:
   """The same with a zone, which is asked for where nobody says it."""
   if asked.place.zone or not asking.someone():
     return asked
-  zone = asking.ask(
-    "The zone",
-    lambda text: InfraConfig("any-project", text).zone,
-    _zone_for(asked.pools),
-  )
-  return replace(asked, place=replace(asked.place, zone=zone))
+  default = _zone_for(asked.pools)
+  table = zones.offers()
+  for pool in asked.pools:
+    if having := table.zones(pool.pool().kind):
+      where = zones.some(default, having)
+      asking.tell(f"{pool.accelerator} is in {where} (as of {table.date})")
+
+  def read(zone: str) -> Asked:
+    there = replace(asked, place=replace(asked.place, zone=zone))
+    config_of(there, "any-project", None).check_zone()
+    return there
+
+  return asking.ask("The zone", read, default)
 
 
 def pools_asked() -> tuple[AskedPool, ...]:

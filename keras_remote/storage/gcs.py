@@ -1,11 +1,10 @@
-"""A store in a bucket of Google Cloud Storage: the one importer of its client.
+"""A store in a bucket of Google Cloud Storage.
 
 Retries of requests happen here: they are the client library's own.
 """
 
 import contextlib
 import datetime
-import functools
 import io
 import itertools
 import os
@@ -14,26 +13,26 @@ import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import requests
 from google.api_core import exceptions as api
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from keras_remote import clock, credentials, errors
 from keras_remote.constants import MIB
 from keras_remote.home import DAY
+from keras_remote.storage.client import (
+  FAILURES,
+  PATIENCE,
+  TIMEOUT,
+  client,
+  message,
+  patient,
+)
 from keras_remote.storage.piece import Piece, as_piece, checksum
 from keras_remote.storage.store import Entry, Source, check_key
 
-# Seconds to connect, and between two pieces of an answer.
-_TIMEOUT = (10.0, 60.0)
-# Seconds for which a request that fails is made again.
-PATIENCE = 120.0
-# Seconds before the first retry at most, and before any.
-_WAITS = (0.2, 5.0)
 # Looks at an object that others write too.
 _EXCHANGES = 5
 # What is larger than so many bytes goes in parallel.
@@ -47,13 +46,6 @@ _MOST_PARTS = 32
 _PARTIAL = ".partial/"
 # Metadata of ours: whose creation it was, so that a retry knows its own.
 _WRITER = "keras-remote-writer"
-_FAILURES = (
-  api.GoogleAPIError,
-  credentials.GoogleAuthError,
-  requests.RequestException,
-  DataCorruption,
-  OSError,
-)
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -85,9 +77,8 @@ class GcsStore:
     self._name = name
     self._prefix = f"{prefix}/" if prefix else ""
     self._now = now
-    self._patient = _patient(patience)
-    client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
-    self._bucket = client.bucket(name)
+    self._patient = patient(patience)
+    self._bucket = client().bucket(name)
 
   @property
   def uri(self) -> str:
@@ -261,7 +252,7 @@ class GcsStore:
   def _remove(self, part: storage.Blob) -> None:
     # What stays is swept after a day.
     with contextlib.suppress(api.GoogleAPIError, requests.RequestException):
-      part.delete(retry=None, timeout=_TIMEOUT)
+      part.delete(retry=None, timeout=TIMEOUT)
 
   def _sweep(self) -> None:
     """Removes what writers that died had half-written, after a day."""
@@ -296,123 +287,20 @@ class GcsStore:
       yield
     except api.NotFound as error:
       if absent and "bucket does not exist" not in str(error):
-        message = f"the store {self.uri} holds no '{key}'"
-        raise errors.ObjectNotFoundError(message) from error
+        said = f"the store {self.uri} holds no '{key}'"
+        raise errors.ObjectNotFoundError(said) from error
       raise errors.BucketNotFoundError(
         f"{where}there is no bucket {self._name}; make it with `gcloud storage "
         f"buckets create gs://{self._name}`, or choose another one with --store"
       ) from error
     except api.Forbidden as error:
       raise errors.StoreAccessError(
-        f"{where}whoever is logged in may not do this ({_message(error)}); who "
+        f"{where}whoever is logged in may not do this ({message(error)}); who "
         f"owns the bucket can allow it: `gcloud storage buckets "
         f"add-iam-policy-binding gs://{self._name} --member=user:YOU "
         "--role=roles/storage.objectUser`"
       ) from error
     except (api.Unauthorized, *credentials.LOGGED_OUT) as error:
       raise errors.StoreAccessError(f"{where}{credentials.CURE}") from error
-    except _FAILURES as error:
-      raise errors.StoreError(f"{where}{_message(error)}") from error
-
-
-def make_bucket(
-  name: str, *, project: str, location: str, labels: Mapping[str, str]
-) -> bool:
-  """Makes a bucket whose objects keep their versions; False: it was there.
-
-  Raises:
-    StoreAccessError: whoever is logged in may not do this, or nobody is.
-    StoreError: it could not be made, or is somebody else's.
-  """
-  client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
-  bucket = client.bucket(name)
-  bucket.versioning_enabled = True
-  bucket.labels = dict(labels)
-  bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-  bucket.iam_configuration.public_access_prevention = "enforced"
-  try:
-    client.create_bucket(
-      bucket, project=project, location=location, **_patient(PATIENCE)
-    )
-  except api.Conflict:
-    check_owner(name, project)
-    return False
-  except (api.Unauthorized, *credentials.LOGGED_OUT) as error:
-    raise errors.StoreAccessError(credentials.CURE) from error
-  except _FAILURES as error:
-    kind = errors.StoreError
-    if isinstance(error, api.Forbidden):
-      kind = errors.StoreAccessError
-    raise kind(
-      f"the bucket gs://{name} cannot be made: {_message(error)}"
-    ) from error
-  return True
-
-
-def check_owner(name: str, project: str) -> None:
-  """Passes where the bucket, which there is, is the project's.
-
-  Buckets of all projects share their names: whoever took it first has it.
-
-  Raises:
-    StoreAccessError: it is another project's, or that cannot be told.
-    StoreError: Google does not tell.
-  """
-  client = _client(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
-  try:
-    found = client.list_buckets(
-      project=project, prefix=name, **_patient(PATIENCE)
-    )
-    names = {bucket.name for bucket in found}
-  except (api.Forbidden, api.Unauthorized, *credentials.LOGGED_OUT) as error:
-    raise errors.StoreAccessError(
-      f"there is a bucket gs://{name}, and whoever is logged in may not list "
-      f"those of project {project}: either another project has taken the "
-      f"name, or who owns this one can allow it with roles/storage.admin "
-      f"({_message(error)})"
-    ) from error
-  except _FAILURES as error:
-    raise errors.StoreError(
-      f"whose the bucket gs://{name} is cannot be told: {_message(error)}"
-    ) from error
-  if name not in names:
-    raise errors.StoreAccessError(
-      f"the bucket gs://{name} is none of project {project}: another project "
-      "has taken its name, and what is in it is not believed. Whoever owns it "
-      "must remove it, or clusters be in another project"
-    )
-
-
-def _message(error: BaseException) -> str:
-  if isinstance(error, api.RetryError) and error.cause:
-    return f"{_message(error.cause)}; it was tried again for a while"
-  return str(error).strip().split("\n")[0] or type(error).__name__
-
-
-def _patient(patience: float) -> dict[str, Any]:
-  """How requests are made: again for so many seconds where they fail."""
-  retry = DEFAULT_RETRY.with_timeout(patience).with_delay(*_WAITS)
-  timeout = tuple(min(each, patience) for each in _TIMEOUT)
-  return {"retry": retry, "timeout": timeout}
-
-
-@functools.cache
-def _client(process: int, emulator: str | None) -> storage.Client:
-  """The one client of a process: it keeps connections, which no fork shares."""
-  found = None if emulator else credentials.google_credentials()
-  client: Any = storage.Client(project=None, credentials=found)
-  # Else it asks for the bucket itself, which not everybody may do, for traces.
-  client._bucket_metadata_cache = None
-  # Else what is retried leaves its connection behind.
-  client._http.hooks["response"].append(_drained)
-  return client
-
-
-def forget_log_in() -> None:
-  """Lets stores that are opened from now on use a new log-in."""
-  _client.cache_clear()
-
-
-def _drained(response: requests.Response, **_: object) -> None:
-  if not response.ok:
-    response.content  # noqa: B018 It is read, and the connection free.
+    except FAILURES as error:
+      raise errors.StoreError(f"{where}{message(error)}") from error

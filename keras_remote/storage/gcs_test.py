@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import storage
 
-from keras_remote import clock, errors
+from keras_remote import clock, constants, errors
 from keras_remote.constants import MIB
 from keras_remote.home import DAY
-from keras_remote.storage import gcs
+from keras_remote.storage import client, gcs
 from keras_remote.storage.gcs import GcsStore
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
@@ -382,7 +382,7 @@ class GcsStoreTest(_OnEmulator):
       [sys.executable, "-c", _WITHOUT_GOOGLE], text=True, capture_output=True
     )
     self.assertIn("ConfigError", done.stderr)
-    self.assertIn("pip install 'keras-remote[gcp]'", done.stderr)
+    self.assertIn(constants.install("gcp"), done.stderr)
 
   def test_bytes_need_no_disk(self) -> None:
     """How a job ended can be stored, and read, where the disk is full."""
@@ -465,7 +465,7 @@ def _google(home: str, **variables: str) -> Generator[None]:
   """The real service's client, for whoever has this home."""
   with environment(HOME=home, NO_GCE_CHECK="true", **variables):
     del os.environ["STORAGE_EMULATOR_HOST"]
-    gcs._client.cache_clear()  # Of another test's log-in.
+    client.forget_log_in()  # Of another test's log-in.
     yield
 
 

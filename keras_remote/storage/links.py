@@ -27,8 +27,8 @@ def asks_google(uri: str) -> bool:
 
 def forget_log_in() -> None:
   """Lets stores that are opened from now on use a new log-in."""
-  if gcs := sys.modules.get("keras_remote.storage.gcs"):
-    gcs.forget_log_in()
+  if client := sys.modules.get("keras_remote.storage.client"):
+    client.forget_log_in()
 
 
 def _look(what: str, uri: str) -> Check:

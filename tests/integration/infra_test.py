@@ -20,6 +20,7 @@ from keras_remote.job import index
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from tests.fakes.environment import environment
+from tests.fakes.gcs_server import taken
 from tests.fakes.infra_cli import tools
 from tests.fakes.specs import job_spec
 from tests.integration.infra_case import (
@@ -50,7 +51,7 @@ class UpTest(InfraCase):
     self.assertIn("+ make  node pool         tpu-v5e-8", result.stdout)
     self.assertIn("made the node pool tpu-v5e-8\n", result.stderr)
     self.assertIn("+ make  APIs              12", result.stdout)
-    self.assertIn("costs  at most 38.40 USD an hour", result.stdout)
+    self.assertIn("costs  at most 39.57 USD an hour", result.stdout)
     self.assertIn(
       "a first job: keras-remote run --accelerator v5e-8 -- python train.py",
       result.stdout,
@@ -93,7 +94,7 @@ class UpTest(InfraCase):
     self.assertFalse(found["preview"])
     self.assertEqual(found["profile"], "keras-remote")
     self.assertLen([c for c in found["changes"] if c["kind"] == CLUSTER], 1)
-    self.assertEqual(found["most_an_hour"]["usd"], 38.4)
+    self.assertEqual(found["most_an_hour"]["usd"], 39.57)
     self.assertFalse(self.document("up", "up", *_V5E)["changed"])
 
   def test_members_that_are_groups(self) -> None:
@@ -243,8 +244,8 @@ class UpTest(InfraCase):
     ),
     (
       "a zone without it",
-      (*_V5E, "--zone", "us-east1-b"),
-      "us-east1-b has no .*: in the US us-central1-a",
+      (*_V5E, "--zone", "us-east1-d"),
+      "us-east1-d has no .*: us-central1-a, .*, europe-west4-b have it",
     ),
     ("no such zone", (*_V5E, "--zone", "mars"), "no zone is called 'mars'"),
     (
@@ -360,6 +361,7 @@ class UpTest(InfraCase):
     self.up("--accelerator", "cpu", "--cluster", "near")
     self.assertIn("far in us-west1-c", self.type("status", *far).stdout)
     self.assertIn("cpu", self.type("pool", "list", *far).stdout)
+    self.add_bucket("far")
     self.type("init", *far)
     self.assertEqual(self.profiles.tables["far"]["zone"], "us-west1-c")
 
@@ -574,7 +576,7 @@ class DownTest(InfraCase):
     self.up(*both, "--cluster", "other", "--member", "user:ben@example.com")
     project = {each for each in self.rights() if "gcp:projects/" in each}
     ada = {each for each in project if "ada@" in each}
-    self.assertLen(ada, 3)
+    self.assertLen(ada, 4)
     record = self.record("other")
     stack.up(
       clusters.parts(
@@ -636,6 +638,7 @@ class InitTest(InfraCase):
     self.up("--accelerator", "cpu")
     self.up("--accelerator", "cpu", "--cluster", "other")
     self.forget()
+    self.add_bucket("other")
     said = self.refused("init", "--project", PROJECT)
     self.assertIn("keras-remote in us-central1-a, other in us-cen", said)
     self.assertIn("--cluster names one", said)
@@ -643,6 +646,24 @@ class InitTest(InfraCase):
     self.assertEqual(self.profiles.active, "other")
     said = self.refused("init", "--project", PROJECT, "--cluster", "third")
     self.assertIn("it has keras-remote, other: --cluster names one", said)
+
+  def test_bucket_of_another_project(self) -> None:
+    """Nobody is led to it, though what is known of the cluster does so."""
+    self.up("--accelerator", "cpu")
+    self.forget()
+    with taken(f"{PROJECT}-keras-remote-jobs"):
+      said = self.refused("init", "--project", PROJECT, code=1)
+      status = self.type("status", "--project", PROJECT).stdout
+    self.assertIn("is none of project my-project: another project has", said)
+    self.assertIn("is none of project my-project", " ".join(status.split()))
+    self.assertNotIn("keras-remote", self.profiles.tables)
+
+  def test_no_bucket(self) -> None:
+    """Whoever makes it first would have the jobs."""
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    self.forget()
+    said = self.refused("init", "--project", PROJECT)
+    self.assertIn("gs://my-project-other-jobs, which the jobs of other", said)
 
   def forget(self) -> None:
     """As on another machine."""
@@ -681,7 +702,13 @@ class PoolTest(InfraCase):
     """That pool alone is changed; what is not said stays."""
     self.type("pool", "resize", "tpu-v5e-8", "--max-nodes", "9", "--yes")
     more = ("pool", "resize", "tpu-v5e-8", "--min-nodes", "1", "--yes")
-    self.assertIn("come when jobs ask for them", self.type(*more).output)
+    self.assertIn("is to keep 1 from now on:\n", self.type(*more).stdout)
+    # By `up` as well; of fewer, and of a new pool, there is nothing to say.
+    pools = ("up", "--accelerator", "v5e-8", "--accelerator", "l4", "--yes")
+    said = self.type(*pools, "--min-nodes", "2").stdout
+    self.assertIn("tpu-v5e-8 is to keep 2 from now on:\n", said)
+    self.assertNotIn("gpu-l4 is to keep", said)
+    self.assertNotIn("is to keep", self.type(*more).output)
     self.type("pool", "resize", "cpu", "--max-nodes", "3", "--yes")
     found = {p["name"]: p for p in self.document("pool-list", "pool", "list")}
     tpu, cpu = found["tpu-v5e-8"], found["cpu"]
@@ -742,10 +769,11 @@ class StatusTest(InfraCase):
     self.assertEqual(parts["images"]["data"], {"count": 0})
     nodes = {pool["name"]: pool["nodes"] for pool in found["pools"]}
     self.assertEqual(nodes, {"cpu": 1, "tpu-v5e-8": 1})
-    self.assertEqual(found["an_hour_now"]["usd"], 9.6)
+    self.assertEqual(found["an_hour_now"]["usd"], 9.83)
     text = self.type("status").stdout
     self.assertRegex(text, r"cluster +answers, Kubernetes 1.34.0")
-    self.assertRegex(text, r"now +9.60 USD an hour .*without CPUs")
+    self.assertRegex(text, r"now +9.83 USD an hour \(prices")
+    self.assertRegex(text, r"cpu +cpu +1 +8 +0.13")
     self.assertRegex(text, r"tpu-v5e-8 +v5e-8 +1 +4 +9.60")
 
   def test_what_cannot_be_reached(self) -> None:
@@ -800,14 +828,16 @@ class StatusTest(InfraCase):
     add_node(api, "two", "default-pool")
     found = self.document("status", "status")
     self.assertEqual(found["an_hour_now"]["unknown"], ["the pool default-pool"])
-    self.assertIn("CPU machines", found["an_hour_now"]["left_out"])
+    self.assertIn("disks", found["an_hour_now"]["left_out"])
     text = self.type("status").stdout
-    self.assertRegex(text, r"now +9.60 USD an hour .*without the\s+pool defa")
+    self.assertRegex(
+      text, r"now +9.70 USD an hour without the pool default-poo"
+    )
     self.assertRegex(text, r"default-pool +\? +1 +\?")
-    self.assertRegex(text, r"GKE's fee for the cluster, CPU machines")
+    self.assertIn("disks and the network come to it", text)
     # Also before they are made.
     plan = self.type("up", "--accelerator", "l4", "--preview").stdout
-    self.assertRegex(plan, r"GKE's fee for the cluster, CPU machines")
+    self.assertIn("disks and the network come to it", plan)
 
   def test_while_it_is_changed(self) -> None:
     """It is said who is at it, or was."""

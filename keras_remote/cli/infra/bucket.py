@@ -7,7 +7,7 @@ from pulumi_gcp import storage
 
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.kinds import JOBS
-from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.ownership import Ownership, all_but
 from keras_remote.job import layout
 
 NAME = JOBS
@@ -24,13 +24,7 @@ PREFIXES = (
 )
 # What its maker has in it stays for as long as they said; by its labels whose
 # it is is told later.
-_FOREIGN = (
-  "labels",
-  "lifecycle_rules",
-  "public_access_prevention",
-  "soft_delete_policy",
-  "uniform_bucket_level_access",
-)
+_FOREIGN = all_but(storage.BucketArgs)
 
 
 def bucket(

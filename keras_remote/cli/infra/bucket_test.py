@@ -46,6 +46,14 @@ class BucketTest(absltest.TestCase):
     self.assertFalse(_made(30, adopted).inputs["forceDestroy"])
     self.assertTrue(_made(30).inputs["forceDestroy"])
 
+  def test_one_of_somebody_else_stays_as_it_is(self) -> None:
+    """Also in what the program says nothing of."""
+    adopted = Ownership({"bucket": "my-project/b"})
+    made = _made(30, adopted)
+    ignored = made.options["ignoreChanges"]
+    self.assertContainsSubset(made.inputs, ignored)
+    self.assertContainsSubset(["cors", "encryption", "logging"], ignored)
+
   def test_it_never_moves(self) -> None:
     """Another region would be another bucket, without what is in it."""
     self.assertIn("location", _made(30).options["ignoreChanges"])

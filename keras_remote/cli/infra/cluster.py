@@ -13,27 +13,23 @@ from keras_remote.cli.infra.network import (
   SERVICES_RANGE,
   Network,
 )
-from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.ownership import Ownership, all_but
 
 NAME = GKE
-# Of the machines that it is made with, and that go at once.
-_FIRST = ("initial_node_count", "node_config")
-# What cannot be changed, or is nobody's but its maker's.
-_FOREIGN = (
-  "cluster_autoscaling",
-  "control_plane_endpoints_config",
-  "description",
-  "ip_allocation_policy",
-  "network",
-  "networking_mode",
-  "node_locations",
-  "private_cluster_config",
-  "release_channel",
-  # Of one of ours that was interrupted before that, it goes now.
-  "remove_default_node_pool",
-  # By them whose it is is told later.
-  "resource_labels",
-  "subnetwork",
+_SETTLED = (
+  # Of the machines that it is made with, and that go at once.
+  "initial_node_count",
+  "node_config",
+  # GKE says it of a cluster without addresses, which never asked for it.
+  "privateClusterConfig.enablePrivateEndpoint",
+)
+# Of somebody else's only what jobs need is changed.
+_FOREIGN = all_but(
+  container.ClusterArgs,
+  "addons_config",
+  "authenticator_groups_config",
+  "cost_management_config",
+  "workload_identity_config",
 )
 
 
@@ -96,6 +92,7 @@ def cluster(
     ),
     # Pools are those that somebody asked for.
     cluster_autoscaling=container.ClusterClusterAutoscalingArgs(enabled=False),
+    # Of one of ours that was interrupted before that, it goes now.
     remove_default_node_pool=True,
     initial_node_count=1,
     node_config=container.ClusterNodeConfigArgs(
@@ -107,7 +104,7 @@ def cluster(
     opts=ownership.options(
       NAME,
       after=[*after, *(network.ready if network else ())],
-      settled=_FIRST,
+      settled=_SETTLED,
       foreign=_FOREIGN,
     ),
   )

@@ -66,14 +66,28 @@ class ClusterTest(absltest.TestCase):
       self.assertEqual("removeDefaultNodePool" in ignored, adopt)
 
   def test_one_of_somebody_else_stays_where_it_is(self) -> None:
-    """Nothing is asked of it that would make it anew."""
-    ignored = _cluster(adopt=True).options["ignoreChanges"]
-    # As the provider's schema has them: each is for ever.
-    for name in ("network", "subnetwork", "ipAllocationPolicy", "nodeConfig"):
+    """Only what jobs need is asked of it; what it has beside that it keeps."""
+    members = ("group:ml@example.com",)
+    found = _cluster(adopt=True, members=members)
+    ignored = found.options["ignoreChanges"]
+    self.assertEqual(
+      set(found.inputs).difference(ignored),
+      {
+        "addonsConfig",
+        "authenticatorGroupsConfig",
+        "costManagementConfig",
+        "workloadIdentityConfig",
+      },
+    )
+    # Of these the provider takes away what a program does not say.
+    for name in (
+      "binaryAuthorization",
+      "dnsConfig",
+      "fleet",
+      "maintenancePolicy",
+      "networkPolicy",
+    ):
       self.assertIn(name, ignored)
-    # What jobs need is still asked.
-    for name in ("workloadIdentityConfig", "addonsConfig"):
-      self.assertNotIn(name, ignored)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What engines and Google say when something fails, as what to do about it."""
 
-import os
 import re
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,13 +15,11 @@ from keras_remote.cli.infra.engine import (
   StoppedError,
 )
 from keras_remote.cli.infra.kinds import BUCKET, SERVICE
+from keras_remote.cli.infra.locks import locked
 from keras_remote.cli.infra.words import named
 
 _CONSOLE = "https://console.cloud.google.com"
 _LONGEST = 600
-_RUNS = ", which runs"
-# As Pulumi's own backends write who holds a lock.
-_HOLDER = re.compile(r"created by (\S+) \(pid (\d+)\) at (\S+)")
 TAKEN = re.compile(
   r"\b409\b|already\s?exists|bucket name is not available|already own it|"
   r"existing object already found",
@@ -48,7 +44,7 @@ def explained(
     command: what was typed, such as "keras-remote up".
   """
   if isinstance(error, LockedError):
-    return errors.InfraError(_locked(error, config, command))
+    return errors.InfraError(locked(error, config, command))
   if isinstance(error, StoppedError):
     return errors.InfraError(
       f"it was interrupted: what is there stays, and `{command}` goes on from "
@@ -93,49 +89,6 @@ def known(failure: Failure, config: InfraConfig) -> str | None:
   return None
 
 
-def _locked(error: LockedError, config: InfraConfig, command: str) -> str:
-  holders = [
-    f"{who} (process {pid}{_dead(who, int(pid))}) since {when}"
-    for who, pid, when in _HOLDER.findall(error.text)
-  ]
-  who = " and ".join(dict.fromkeys(holders)) or "somebody"
-  return (
-    f"the cluster {config.cluster} is being changed elsewhere: {who} holds its "
-    f"lock. Wait for that to end, and type this again; if it is dead, "
-    f"`{command} --unlock` takes its lock away"
-  )
-
-
-def check_dead(error: LockedError, config: InfraConfig) -> None:
-  """Passes unless one who holds the lock is known to be at work.
-
-  Raises:
-    InfraError: it is.
-  """
-  for who, pid, when in _HOLDER.findall(error.text):
-    if _dead(who, int(pid)) == _RUNS:
-      raise errors.InfraError(
-        f"the cluster {config.cluster} is being changed by {who} since {when}, "
-        f"and its process {pid} runs here: wait for it, or end it with `kill "
-        f"{pid}`. If that is none of keras-remote or Pulumi, its number was "
-        "given anew: `gcloud storage rm --recursive "
-        f"gs://{config.state_bucket}/.pulumi/locks` takes the lock away"
-      )
-
-
-def _dead(who: str, pid: int) -> str:
-  """What is known of a process that may be of this machine."""
-  if who.rpartition("@")[2] != socket.gethostname():
-    return ""
-  try:
-    os.kill(pid, 0)
-  except ProcessLookupError:
-    return ", which runs no more"
-  except PermissionError:
-    pass
-  return _RUNS
-
-
 def _billing(failure: Failure, config: InfraConfig, _: object) -> str:
   return (
     f"the project {config.project} has no billing account, without which "
@@ -175,9 +128,12 @@ def _cannot_enable(failure: Failure, config: InfraConfig, _: object) -> str:
 def _quota(failure: Failure, config: InfraConfig, _: object) -> str:
   quota = re.search(r"Quota '([\w-]+)'|resource \"(\w+)\"", failure.text)
   name = (quota[1] or quota[2]) if quota else ""
-  limit = re.search(r"limit:?\s*'?(\d[\d.]*\d|\d)", failure.text, re.I)
+  limit = re.search(
+    r"(?:limit:?|a quota of)\s*'?(\d[\d.]*\d|\d)", failure.text, re.I
+  )
   of = f", which is {limit[1]}," if limit else ""
-  there = f" (look for {name} in {config.region})" if name else ""
+  where = "" if name.endswith("_ALL_REGIONS") else f" in {config.region}"
+  there = f" (look for {name}{where})" if name else ""
   return (
     f"{_what(failure)}: the quota {name or 'of the project'}{of} is not "
     f"enough: {_CONSOLE}/iam-admin/quotas?project={config.project} asks for "
@@ -197,6 +153,23 @@ def _no_such_machine(failure: Failure, config: InfraConfig, _: object) -> str:
     f"{_what(failure)}: {config.zone} has no machines of this kind"
     f"{_elsewhere(failure, config)}; `--zone` says where the cluster is, and "
     "another needs another `--cluster`"
+  )
+
+
+def _no_such_place(
+  failure: Failure, config: InfraConfig, found: "re.Match[str]"
+) -> str:
+  return (
+    f"{_what(failure)}: {found[1]} is not there, or the project "
+    f"{config.project} may not use it: `gcloud compute zones list --project="
+    f"{config.project}` shows the zones there are, of which `--zone` takes one"
+  )
+
+
+def _not_there(failure: Failure, config: InfraConfig, _: object) -> str:
+  return (
+    f"{_what(failure)}: the organisation of the project {config.project} "
+    f"allows nothing in {config.region}: `--zone` takes another zone"
   )
 
 
@@ -271,6 +244,34 @@ def _unreachable(failure: Failure, config: InfraConfig, _: object) -> str:
   )
 
 
+def _in_error(failure: Failure, config: InfraConfig, _: object) -> str:
+  what = named(failure.change.resource) if failure.change else "it"
+  pool = _pool(failure, config.every_pool)
+  which = "clusters describe "
+  if pool:
+    which = f"node-pools describe {pool.name} --cluster="
+  again = "`keras-remote down`, and then `keras-remote up`, make it anew"
+  if pool and pool.name != config.cpu_pool.name:
+    again = (
+      f"`keras-remote pool remove {pool.name}`, and then `keras-remote pool "
+      f"add {pool.accelerator}`, make it anew"
+    )
+  return (
+    f"{what} is there, but in error: `gcloud container {which}{config.cluster} "
+    f"--location={config.location} --project={config.project} "
+    f"--format='value(statusMessage)'` says why; {again}"
+  )
+
+
+def _in_use(
+  failure: Failure, config: InfraConfig, found: "re.Match[str]"
+) -> str:
+  return (
+    f"{_what(failure)}: it is used by {found[1]}, which keras-remote has not "
+    "made: remove that, and type this again"
+  )
+
+
 def _not_empty(failure: Failure, config: InfraConfig, _: object) -> str:
   return (
     f"{_what(failure)}: it is not empty: `gcloud storage rm --recursive "
@@ -312,7 +313,8 @@ def _elsewhere(failure: Failure, config: InfraConfig) -> str:
   others = [z for z in table.zones(pool.kind) if z != config.zone]
   if not others:
     return ""
-  return f" (as of {table.date} {pool.accelerator} is in {', '.join(others)})"
+  where = zones.some(config.zone, others)
+  return f" (as of {table.date} {pool.accelerator} is in {where})"
 
 
 def _pool(failure: Failure, pools: Sequence[NodePool]) -> NodePool | None:
@@ -357,7 +359,8 @@ _FIRST = (
 _CASES = (
   _case(r"concurrent policy changes", _at_once),
   _case(
-    r"Quota '[\w-]+' exceeded|GCE_QUOTA_EXCEEDED|regional quota to satisfy|"
+    r"Quota '[\w-]+' exceeded|GCE_QUOTA_EXCEEDED|"
+    r"(regional|project) quota to satisfy|"
     r"RESOURCE_EXHAUSTED.{0,80}quota",
     _quota,
   ),
@@ -371,13 +374,17 @@ _CASES = (
     r"acceleratorTypes/\S+ was not found|machine type .{0,80}not found",
     _no_such_machine,
   ),
+  _case(r"Permission denied on 'locations/([\w-]+)'", _no_such_place),
+  _case(r"constraints/gcp\.resourceLocations", _not_there),
+  _case(r"created in the error state", _in_error),
+  _case(r"already being used by '([^']+)'", _in_use),
+  _case(r"force_?destroy|bucket.{0,40}not empty", _not_empty),
   _case(TAKEN.pattern, _taken),
   _case(
     r"bucket.{0,60}(doesn't exist|does not exist)|"
     r"could not list bucket|blob \(code=NotFound\)",
     _no_state,
   ),
-  _case(r"force_?destroy|bucket.{0,40}not empty", _not_empty),
   _case(
     r"no resource plugin|could not (find|download|install) .{0,40}plugin|"
     r"failed to (install|download|load).{0,60}plugin",

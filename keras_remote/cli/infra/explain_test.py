@@ -27,6 +27,7 @@ _CLUSTER = Resource(CLUSTER, "cluster", {"name": "keras-remote"})
 _POOL = Resource(POOL, "gpu-h100x8", {"name": "gpu-h100x8"})
 _BUCKET = Resource(BUCKET, "jobs", {"name": "my-project-keras-remote-jobs"})
 _API = Resource(SERVICE, "container", {"service": "container.googleapis.com"})
+_NETWORK = "gcp:compute/network:Network"
 _NO_BILLING = (
   "Error 403: Billing account for project '123' is not found. Billing must be "
   "enabled for activation of service(s) 'container.googleapis.com' to "
@@ -87,6 +88,16 @@ class ExplainTest(parameterized.TestCase):
       "my-project asks for more .look for NVIDIA_H100_GPUS in us-central1.",
     ),
     (
+      "a quota of the whole project, as the provider has it",
+      _POOL,
+      "error creating NodePool: googleapi: Error 403: Insufficient project "
+      'quota to satisfy request: resource "GPUS_ALL_REGIONS": request '
+      "requires '8.0' and is short '8.0'. project has a quota of '0.0' with "
+      "'0.0' available. View and manage quotas at https://…, forbidden",
+      "the quota GPUS_ALL_REGIONS, which is 0.0, is not enough: .*asks for "
+      "more .look for GPUS_ALL_REGIONS., or take fewer",
+    ),
+    (
       "a quota with its limit",
       _POOL,
       "GCE_QUOTA_EXCEEDED: Quota 'NVIDIA_H100_GPUS' exceeded.  Limit: 4.0 in "
@@ -105,7 +116,7 @@ class ExplainTest(parameterized.TestCase):
       "Not all instances running in IGM after 35m. Current errors: "
       "[GCE_STOCKOUT]: ZONE_RESOURCE_POOL_EXHAUSTED",
       "us-central1-a has no such machines left just now: try again later, or "
-      "elsewhere .as of .* h100x8 is in .*us-west4-a",
+      "elsewhere .as of .* h100x8 is in us-central1-b, .* more",
     ),
     (
       "a zone without the machine",
@@ -120,6 +131,42 @@ class ExplainTest(parameterized.TestCase):
       "The resource 'projects/p/zones/z/acceleratorTypes/nvidia-h100-80gb' was "
       "not found",
       "has no machines of this kind",
+    ),
+    (
+      "a pool that GKE could not make whole",
+      _POOL,
+      'NodePool gpu-h100x8 was created in the error state "ERROR"',
+      "the node pool gpu-h100x8 is there, but in error: `gcloud container "
+      "node-pools describe gpu-h100x8 --cluster=keras-remote "
+      "--location=us-central1-a --project=my-project "
+      "--format='value.statusMessage.'` says why.*`keras-remote pool remove "
+      "gpu-h100x8`, and then `keras-remote pool add h100x8`",
+    ),
+    (
+      "a pool that cannot be without",
+      Resource(POOL, "pool-cpu", {"name": "cpu"}),
+      'NodePool cpu was created in the error state "RUNNING_WITH_ERROR"',
+      "node-pools describe cpu .*`keras-remote down`, and then `keras-remote "
+      "up`, make it anew",
+    ),
+    (
+      "a cluster that GKE could not make whole",
+      _CLUSTER,
+      'Cluster keras-remote was created in the error state "ERROR"',
+      "the cluster keras-remote is there, but in error: `gcloud container "
+      "clusters describe keras-remote --location=us-central1-a "
+      "--project=my-project --format='value.statusMessage.'` says why.*"
+      "`keras-remote down`, and then `keras-remote up`, make it anew",
+    ),
+    (
+      "a network that something else uses",
+      Resource(_NETWORK, "network", {"name": "keras-remote-network"}),
+      "Error when reading or editing Network: googleapi: Error 400: The "
+      "network resource 'projects/p/global/networks/keras-remote-network' is "
+      "already being used by 'projects/p/global/firewalls/k8s-fw-a1'., "
+      "resourceInUseByAnotherResource",
+      "it is used by projects/p/global/firewalls/k8s-fw-a1, which keras-remote "
+      "has not made: remove that, and type this again",
     ),
     (
       "a cluster's name",
@@ -141,6 +188,23 @@ class ExplainTest(parameterized.TestCase):
       "read-modify-write with exponential backoff., aborted",
       "not made: somebody else changes rights there at the moment.*type this "
       "again",
+    ),
+    (
+      "a zone that there is not, or not for the project",
+      _CLUSTER,
+      "googleapi: Error 403: Permission denied on 'locations/us-central9-a' (or "
+      "it may not exist)., forbidden",
+      "^the cluster keras-remote was not made: us-central9-a is not there, or "
+      "the project my-project may not use it: `gcloud compute zones list "
+      "--project=my-project`",
+    ),
+    (
+      "a place that the organisation forbids",
+      _CLUSTER,
+      "googleapi: Error 412: 'us-central1' violates constraint "
+      "'constraints/gcp.resourceLocations' on the resource 'projects/1'",
+      "the organisation of the project my-project allows nothing in "
+      "us-central1: .*`--zone`",
     ),
     (
       "no rights",
@@ -166,6 +230,13 @@ class ExplainTest(parameterized.TestCase):
       "a bucket that is not empty",
       _BUCKET,
       "Error trying to delete bucket x without `force_destroy` set to true",
+      "it is not empty.*--keep-data",
+    ),
+    (
+      "a bucket that got something just now",
+      _BUCKET,
+      "googleapi: Error 409: The bucket you tried to delete is not empty., "
+      "conflict",
       "it is not empty.*--keep-data",
     ),
     (
@@ -197,11 +268,12 @@ class ExplainTest(parameterized.TestCase):
     self.assertNotIn("\n", said)
 
   def test_zones_of_the_table(self) -> None:
-    """The zones named are the table's, without the one that lacks it."""
+    """The near ones are named, without the one that lacks it."""
     said = explain(Failure(Change(Op.CREATE, _POOL), "GCE_STOCKOUT"), _CONFIG)
-    for zone in zones.offers().zones(NodePool("h100x8").kind):
-      check = self.assertNotIn if zone == _CONFIG.zone else self.assertIn
-      check(zone, said.partition("(as of")[2])
+    having = zones.offers().zones(NodePool("h100x8").kind)
+    others = [zone for zone in having if zone != _CONFIG.zone]
+    self.assertLess(len(others), len(having))
+    self.assertIn(f"is in {zones.some(_CONFIG.zone, others)})", said)
 
   def test_several(self) -> None:
     """Each failure has its sentence; what only repeats them is left out."""

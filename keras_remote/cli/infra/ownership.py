@@ -1,5 +1,6 @@
 """Whose a resource is: ours, or somebody's whom we joined."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,9 +36,25 @@ class Ownership:
     adopted = name in self.adopted
     return pulumi.ResourceOptions(
       depends_on=list(after),
-      ignore_changes=[*settled, *(foreign if adopted else ())],
+      ignore_changes=list(
+        dict.fromkeys([*settled, *(foreign if adopted else ())])
+      ),
       import_=self.adopted.get(name),
       retain_on_delete=adopted or None,
       # Its name is said here, so that another one cannot be there beside it.
       delete_before_replace=True,
     )
+
+
+def all_but(args: type, *asked: str) -> list[str]:
+  """The names of a resource's arguments, without those that are asked for.
+
+  Of one that is adopted also what no program says is foreign: the provider
+  would take it away.
+
+  Args:
+    args: the class of its arguments, such as storage.BucketArgs.
+  """
+  return [
+    name for name in inspect.signature(args).parameters if name not in asked
+  ]

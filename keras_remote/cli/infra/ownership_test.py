@@ -1,6 +1,7 @@
 from absl.testing import absltest
+from pulumi_gcp import storage
 
-from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.ownership import Ownership, all_but
 
 
 class OwnershipTest(absltest.TestCase):
@@ -22,6 +23,12 @@ class OwnershipTest(absltest.TestCase):
     self.assertEqual(options.import_, "p/b")
     self.assertTrue(options.retain_on_delete)
     self.assertEqual(options.ignore_changes, ["location", "labels"])
+
+  def test_all_but(self) -> None:
+    """Every argument that a resource takes, but those that are named."""
+    found = all_but(storage.BucketArgs, "labels")
+    self.assertContainsSubset(["name", "cors"], found)
+    self.assertNoCommonElements(found, ["labels", "self", "__self__"])
 
 
 if __name__ == "__main__":

@@ -14,12 +14,22 @@ from keras_remote.accelerators.config import (
 )
 from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra.machines import cpu_machine, driver
-from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.ownership import Ownership, all_but
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 # GKE taints machines with accelerators itself, spot ones it only labels.
 _SPOT = "cloud.google.com/gke-spot"
 _RESERVATION = "compute.googleapis.com/reservation-name"
+# A pool has one kind of machine for ever, of which GKE says more than we, or
+# less: some come with disks, and placements and taints are not all given back.
+_SETTLED = (
+  "initial_node_count",
+  "placement_policy",
+  "nodeConfig.ephemeralStorageLocalSsdConfig",
+  "nodeConfig.localNvmeSsdBlockConfig",
+  "nodeConfig.taints",
+)
+_FOREIGN = all_but(container.NodePoolArgs, "autoscaling")
 # Of several hosts its slices want another kind of placement than others'.
 _BY_WORKLOAD = "tpu7x"
 
@@ -95,8 +105,10 @@ def _pool(
       pool.kind, _policy(config, pool, cluster, ownership)
     ),
     node_config=machines(config, pool, nodes.email),
+    # Of the cluster it holds only for pools that are made later.
+    network_config=_private() if config.private_nodes else None,
     opts=ownership.options(
-      name, after=after, settled=["initial_node_count"], foreign=["node_config"]
+      name, after=after, settled=_SETTLED, foreign=_FOREIGN
     ),
   )
 
@@ -129,6 +141,10 @@ def machines(
     ),
     resource_labels=config.labels,
   )
+
+
+def _private() -> container.NodePoolNetworkConfigArgs:
+  return container.NodePoolNetworkConfigArgs(enable_private_nodes=True)
 
 
 def _maintenance(

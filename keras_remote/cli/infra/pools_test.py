@@ -139,6 +139,38 @@ class PodsTest(parameterized.TestCase):
     self.assertEqual(pool.inputs["autoscaling"]["minNodeCount"], 2)
     self.assertIn("initialNodeCount", pool.options["ignoreChanges"])
 
+  def test_what_machines_come_with_is_no_change(self) -> None:
+    """GKE says of a pool what its program does not, and not all that it does.
+
+    With that the second `up` would make pools anew.
+    """
+    ignored = record(program(_config()))["pool-cpu"].options["ignoreChanges"]
+    # As the provider's schema has them.
+    for name in (
+      "nodeConfig.ephemeralStorageLocalSsdConfig",
+      "nodeConfig.localNvmeSsdBlockConfig",
+      "nodeConfig.taints",
+      "placementPolicy",
+    ):
+      self.assertIn(name, ignored)
+
+  def test_pools_become_private_with_their_cluster(self) -> None:
+    """Of those that are there GKE would leave the machines as they are."""
+    for private in (False, True):
+      config = InfraConfig("my-project", "us-central1-a", private_nodes=private)
+      inputs = record(program(config))["pool-cpu"].inputs
+      asked = inputs.get("networkConfig", {}).get("enablePrivateNodes", False)
+      self.assertEqual(asked, private)
+
+  def test_one_of_somebody_else_keeps_its_machines(self) -> None:
+    """Only between how many there are of them is asked."""
+    config = _config(["l4"])
+    name = "pool-gpu-l4"
+    adopted = {name: pools.import_ids(config)[name]}
+    pool = record(program(config, adopted=adopted))[name]
+    asked = set(pool.inputs) - set(pool.options["ignoreChanges"])
+    self.assertEqual(asked, {"autoscaling"})
+
 
 if __name__ == "__main__":
   absltest.main()

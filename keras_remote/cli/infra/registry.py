@@ -7,13 +7,19 @@ from pulumi_gcp import artifactregistry
 
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.kinds import IMAGES, IMAGES_DESCRIPTION
-from keras_remote.cli.infra.ownership import Ownership
+from keras_remote.cli.infra.ownership import Ownership, all_but
 
 NAME = IMAGES
 _DAY = 24 * 60 * 60
 # What was built so long ago is built anew when it is asked for; the latest
 # stay.
 _DAYS, _KEPT = 90, 20
+_FOREIGN = all_but(
+  artifactregistry.RepositoryArgs,
+  "cleanup_policies",
+  "cleanup_policy_dry_run",
+  "labels",
+)
 
 
 def repository(
@@ -53,5 +59,5 @@ def repository(
       ),
     ],
     labels={"managed-by": config.labels["managed-by"]},
-    opts=ownership.options(NAME, after=after, foreign=["description"]),
+    opts=ownership.options(NAME, after=after, foreign=_FOREIGN),
   )

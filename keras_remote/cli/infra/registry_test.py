@@ -1,7 +1,7 @@
 from absl.testing import absltest
 
 from keras_remote.cli.config import InfraConfig
-from keras_remote.cli.infra.program import program
+from keras_remote.cli.infra.program import import_ids, program
 from keras_remote.images.recipe import image_name
 from tests.fakes.pulumi_monitor import record
 
@@ -24,6 +24,18 @@ class RegistryTest(absltest.TestCase):
     policies = {each["action"]: each for each in inputs["cleanupPolicies"]}
     self.assertEqual(policies["DELETE"]["condition"]["olderThan"], "7776000s")
     self.assertEqual(policies["KEEP"]["mostRecentVersions"]["keepCount"], 20)
+
+  def test_one_of_somebody_else(self) -> None:
+    """It loses old images too; with another key it would be another one."""
+    config = InfraConfig("my-project", "us-central1-a")
+    ids = {"repository": import_ids(config)["repository"]}
+    found = record(program(config, adopted=ids))["repository"]
+    ignored = found.options["ignoreChanges"]
+    self.assertEqual(
+      set(found.inputs).difference(ignored),
+      {"cleanupPolicies", "cleanupPolicyDryRun", "labels"},
+    )
+    self.assertContainsSubset(["dockerConfig", "kmsKeyName"], ignored)
 
   def test_it_is_of_no_cluster(self) -> None:
     """All clusters of a project share it, so it bears the name of none."""

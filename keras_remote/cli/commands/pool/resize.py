@@ -56,12 +56,6 @@ def command(
   config = _resized(record.config, pool, min_nodes, max_nodes)
   how = clusters.How(preview=preview, yes=yes)
   clusters.raise_up(out, tools, config, how, before=record)
-  if min_nodes and not preview:
-    # GKE never fills a pool that is there, and Pulumi sets its size but once.
-    out.tell(
-      f"{pool} is to keep {min_nodes}: those it lacks come when jobs ask for "
-      "them, and stay from then on"
-    )
 
 
 def _resized(
