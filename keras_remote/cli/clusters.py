@@ -145,8 +145,8 @@ def raise_up(
     rights.check(changing, config)
   if not (how.replace or how.force):
     losing.check_unused(changing, config, how.force_flag)
-  if changing and not losing.agreed(changing, config, yes=how.yes):
-    raise errors.ConfigError("nothing was done: nobody agreed")
+  if changing:
+    losing.agree(changing, config, yes=how.yes)
   if not nothing:
     with showing(f"making {config.cluster}", len(changing)) as report:
       made = stack.up(

@@ -72,9 +72,7 @@ def command(
   parts = clusters.parts(tools, config)
   _warn(out, record, keep_data=keep_data, images=not (keep_data or shared))
   question = f"This removes {config.cluster} from project {project}"
-  if not asking.typed(question, project, yes=yes):
-    out.tell("nothing was removed")
-    raise SystemExit(1)
+  asking.typed(question, project, yes=yes)
   with showing(f"removing {config.cluster}") as report:
     removed = stack.down(parts, report, keep_data=keep_data, unlock=unlock)
   forgotten = forget_cluster(project, config.cluster, config.location)
