@@ -260,7 +260,7 @@ class ExecutionTest(absltest.TestCase):
 
   def test_cancelling_just_as_it_starts(self) -> None:
     """What is there already ends as cancelled."""
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
 
     class Slow(LocalBackend):
       def submit_job(
@@ -269,12 +269,14 @@ class ExecutionTest(absltest.TestCase):
         stored: Callable[[], object] = lambda: None,
       ) -> None:
         super().submit_job(submission, stored)
+        begun.set()
         go.wait(30)
 
     backend = Slow(self.context.home)
     context = dataclasses.replace(self.context, backend=backend)
     job = self.execute(context, lambda: time.sleep(60))
     try:
+      self.assertTrue(begun.wait(30))
       self.assert_withdrawn(job)
     finally:
       go.set()
