@@ -143,6 +143,7 @@ class TerminalTest(InfraCase):
     """Of several clusters one is chosen."""
     self.up("--accelerator", "cpu")
     self.up("--accelerator", "cpu", "--cluster", "other")
+    self.add_bucket("other")
     (self.base / "home" / "config.toml").unlink()
     child = self.terminal("init", "--project", PROJECT)
     self.answer(child, "Which one [1]: ", "2")
