@@ -37,6 +37,13 @@ class DocumentTest(parameterized.TestCase):
     """What JSON has no word for is told by what it has."""
     self.assertEqual(json.loads(encode(value)), plain)
 
+  def test_many_numbers(self) -> None:
+    """Those of a row stand in a line; texts stay as they are."""
+    text = encode({"a": np.array([[1, 2], [3, 4]]), "b": ["[\n 1\n]", []]})
+    self.assertIn('"a": [\n    [1, 2],\n    [3, 4]\n  ],', text)
+    self.assertEqual(json.loads(text)["b"], ["[\n 1\n]", []])
+    self.assertEqual(encode([1, None, True]), "[1, null, true]")
+
   def test_not_a_number(self) -> None:
     """NaN and infinity, which JSON lacks, are texts: every parser reads it."""
     text = encode([float("nan"), np.array([np.inf])])

@@ -154,7 +154,12 @@ class CliTest(parameterized.TestCase):
       result.stdout, "accelerator is no longer set in profile 'default'\n"
     )
     shown = self.document("config", "show")
-    self.assertEqual(shown["accelerator"], {"value": None, "origin": "default"})
+    # What happens where nobody says anything, as people are told.
+    self.assertEqual(
+      shown["accelerator"], {"value": "cpu", "origin": "default"}
+    )
+    self.assertEqual(shown["backend"]["value"], "local")
+    self.assertEqual(shown["retries"]["value"], 0)
 
   def test_the_backend_that_calls_use(self) -> None:
     """It is shown as it follows from the others."""

@@ -59,7 +59,7 @@ def find_root(start: Path) -> Path:
 def check_root(root: Path) -> None:
   """Raises PackagingError where `root` is no folder that can be a project."""
   resolved = root.resolve()
-  cure = "name your project's folder with working_dir="
+  cure = "name your project's folder with working_dir= or --working-dir"
   if not resolved.exists():
     raise PackagingError(f"the working directory {root} is not there; {cure}")
   if not resolved.is_dir():
@@ -224,7 +224,8 @@ def _largest(sizes: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
 
 
 def _shown(sizes: Iterable[tuple[str, int]]) -> str:
-  return ", ".join(f"{path} {_megabytes(size)}" for path, size in sizes)
+  shown = ((path, _megabytes(size)) for path, size in sizes)
+  return ", ".join(f"{path} {size}" for path, size in shown if size != "0 MB")
 
 
 def _megabytes(size: int) -> str:

@@ -89,7 +89,7 @@ class CheckRootTest(_ProjectTest):
     for root in (Path("/"), self.root, self.place):
       with (
         self.subTest(root=root),
-        self.assertRaisesRegex(PackagingError, "working_dir="),
+        self.assertRaisesRegex(PackagingError, "working_dir= or --working-dir"),
       ):
         check_root(root)
 
@@ -246,7 +246,8 @@ class RefusalTest(_ProjectTest):
     for name in ("data/train.bin", "data/test.bin"):
       os.truncate(self.put(name), 260_000_000)
     with self.assertRaisesRegex(
-      PackagingError, r"520 MB .* 500 MB; .*data/ 520 MB, .*train.bin 260 MB"
+      PackagingError,
+      r"520 MB .* 500 MB; .*data/ 520 MB, .*train.bin 260 MB\. ",
     ) as raised:
       self.zip()
     self.assertFalse(self.cache.exists())

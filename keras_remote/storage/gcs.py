@@ -8,7 +8,6 @@ import datetime
 import io
 import itertools
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -31,7 +30,7 @@ from keras_remote.storage.client import (
   patient,
 )
 from keras_remote.storage.piece import Piece, as_piece, checksum
-from keras_remote.storage.store import Entry, Source, check_key
+from keras_remote.storage.store import Entry, Source, check_key, is_bucket
 
 # Looks at an object that others write too.
 _EXCHANGES = 5
@@ -46,7 +45,6 @@ _MOST_PARTS = 32
 _PARTIAL = ".partial/"
 # Metadata of ours: whose creation it was, so that a retry knows its own.
 _WRITER = "keras-remote-writer"
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 class GcsStore:
@@ -69,11 +67,13 @@ class GcsStore:
     patience: float = PATIENCE,
     now: Callable[[], datetime.datetime] = clock.now,
   ) -> None:
-    name, _, prefix = uri.removeprefix("gs://").strip("/").partition("/")
-    if not uri.startswith("gs://") or not _BUCKET_NAME.fullmatch(name):
+    if not is_bucket(uri):
       raise errors.ConfigError(
-        f"'{uri}' is no bucket's address: write gs://bucket or gs://bucket/team"
+        f"'{uri}' is no bucket's address, as gs://my-bucket/team is: a "
+        "bucket's name has 3 or more lowercase letters, digits, -, _ and ., "
+        "and begins and ends with a letter or digit"
       )
+    name, _, prefix = uri.removeprefix("gs://").strip("/").partition("/")
     self._name = name
     self._prefix = f"{prefix}/" if prefix else ""
     self._now = now

@@ -92,10 +92,12 @@ class GcsStoreTest(_OnEmulator):
       store.write("a", uri.encode())
       self.assertEqual(open_store(store.uri).read("a"), uri.encode())
 
-  @parameterized.parameters("gs://", "gs://A", "gs:///a", "gs://a", "gs://-a/b")
+  @parameterized.parameters(
+    "gs://", "gs://A", "gs:///abc", "gs://a", "gs://-a/b"
+  )
   def test_what_is_no_address(self, uri: str) -> None:
-    """It is refused before anybody is asked, and the right form is shown."""
-    with self.assertRaisesRegex(errors.ConfigError, "gs://bucket"):
+    """It is refused before anybody is asked, and the sentence says why."""
+    with self.assertRaisesRegex(errors.ConfigError, "has 3 or more lowercase"):
       GcsStore(uri)
 
   def test_stores_of_one_bucket_do_not_meet(self) -> None:

@@ -8,6 +8,7 @@ import sys
 from keras_remote import clock, errors
 from keras_remote.checks import Check, Link
 from keras_remote.storage.open import is_folder, open_store
+from keras_remote.storage.store import is_bucket
 
 # Where objects that only prove something are, for a moment.
 _TRIALS = "trials/"
@@ -22,7 +23,7 @@ def link(uri: str, *, needs: tuple[str, ...] = ()) -> Link:
 def asks_google(uri: str) -> bool:
   """Whether somebody must be logged in to Google Cloud to reach the store."""
   emulated = os.environ.get("STORAGE_EMULATOR_HOST")
-  return not is_folder(uri) and not emulated
+  return is_bucket(uri) and not emulated
 
 
 def forget_log_in() -> None:

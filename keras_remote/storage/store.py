@@ -5,6 +5,7 @@ a folder of another's.
 """
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -12,6 +13,7 @@ from typing import BinaryIO, Protocol
 from keras_remote import errors
 
 Source = bytes | BinaryIO
+_BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/|$)")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class Store(Protocol):
   def delete(self, key: str) -> None:
     """Removes the object; one that is not there is no error."""
     ...
+
+
+def is_bucket(uri: str) -> bool:
+  """Whether it can be the address of a bucket of Google Cloud Storage."""
+  return _BUCKET.match(uri) is not None
 
 
 def check_key(key: str) -> None:

@@ -185,6 +185,14 @@ class LocalTest(DoctorCase):
     self.assertFalse(found["settings"]["ok"])
     self.assertIn("KERAS_REMOTE_TIMEOUT", found["settings"]["sentence"])
 
+  @parameterized.parameters("gs://b", "s3://bucket")
+  def test_a_store_that_is_none(self, store: str) -> None:
+    """Nobody has to log in to be told so."""
+    found = self.checks(code=1, KERAS_REMOTE_STORE=store)
+    self.assertNotIn("Google log-in", found)
+    self.assertIs(found["bucket"]["ok"], False)
+    self.assertIn("gs://", found["bucket"]["sentence"])
+
   def test_a_home_that_others_can_write_to(self) -> None:
     """It is broken, and `--fix` takes their right away."""
     self.home.mkdir()

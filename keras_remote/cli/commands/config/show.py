@@ -17,14 +17,18 @@ def command(out: Output) -> None:
   from keras_remote.core.settings import resolve
 
   found = resolve({})
-  values = {n: getattr(found.options, n) for n in found.origins}
   # What happens where nobody says anything.
   meant = {"accelerator": "cpu"}
   # An accelerator that there is not has no hosts, by which one is chosen.
   with contextlib.suppress(errors.ConfigError, errors.AcceleratorError):
     meant["backend"] = backend_name(found.options)
+  said = {name: getattr(found.options, name) for name in found.origins}
+  values = {
+    name: meant.get(name) if value is None else value
+    for name, value in said.items()
+  }
   rows = [
-    (name, shown(values[name]) or meant.get(name, ""), origin.sentence)
+    (name, shown(values[name]), origin.sentence)
     for name, origin in found.origins.items()
   ]
   content = {
