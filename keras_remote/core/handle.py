@@ -362,6 +362,7 @@ class JobHandle(Generic[R]):
     return Job(self.spec, self._directory, self._backend)
 
   def _collect(self, ending: Ending) -> Any:
+    from keras_remote.pickling.exceptions import add_note
     from keras_remote.pickling.result import raise_here
 
     key = self._backend.signing_key()
@@ -369,6 +370,8 @@ class JobHandle(Generic[R]):
     if found.success:
       return found.value
     raised = found.exception
-    if raised is not None and (hint := hints.hint(raised, self.spec)):
-      raised.add_note(f"keras_remote: {hint}")
+    if raised is not None:
+      where = hints.host(ending.outcome, self.spec)
+      for told in filter(None, [where, hints.hint(raised, self.spec)]):
+        add_note(raised, f"keras_remote: {told}")
     raise_here(found, self._id)
