@@ -78,12 +78,16 @@ class RemoteFunction(Generic[P, R]):
     """The value, once the job has ended; the event loop goes on meanwhile."""
     import asyncio
 
+    from keras_remote.core.handle import say_left
+
     job = self._submit(console, args, kwargs)
     try:
       return await asyncio.wrap_future(job.following(console))
     except asyncio.CancelledError:
       # As with Ctrl-C: a notebook leaves the job.
-      if "ipykernel" not in sys.modules:
+      if "ipykernel" in sys.modules:
+        say_left(console, job.id)
+      else:
         job.cancel()
         console.say(f"cancelled {job.id}")
       raise
