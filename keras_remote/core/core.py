@@ -269,7 +269,10 @@ def _check(function: Callable[..., Any]) -> None:
       f"{name} is a {kind}: write @{kind} above @keras_remote.run"
     )
   if not callable(function):
-    raise errors.ConfigError(f"run takes a function, not {name}")
+    cure = ""
+    if isinstance(function, str):
+      cure = f": options have names, as in run(accelerator={name})"
+    raise errors.ConfigError(f"run takes a function, not {name}{cure}")
   if inspect.isclass(function):
     raise errors.ConfigError(
       f"{name} is a class: decorate a function that makes one"
