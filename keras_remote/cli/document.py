@@ -6,13 +6,18 @@ import enum
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# The lines of a list that holds nothing else: no text has a line's end in it.
+_NUMBERS = re.compile(r"(?<=\[)\n[^][{}\"]+(?=\])")
 
 
 def encode(value: object) -> str:
   """The value as one JSON document; what JSON cannot hold as its repr."""
-  return json.dumps(_plain(value), indent=2)
+  text = json.dumps(_plain(value), indent=2)
+  return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
 
 
 def _plain(value: Any) -> Any:

@@ -37,6 +37,25 @@ class DocumentTest(parameterized.TestCase):
     """What JSON has no word for is told by what it has."""
     self.assertEqual(json.loads(encode(value)), plain)
 
+  def test_numbers_stand_side_by_side(self) -> None:
+    """A row of an array is a line; what has texts or parts has a line each."""
+    shown = encode({"a": np.array([[1, 2], [3, 4]]), "b": ["x", "[\n1\n]"]})
+    self.assertEqual(
+      shown.split("\n"),
+      [
+        "{",
+        '  "a": [',
+        "    [1, 2],",
+        "    [3, 4]",
+        "  ],",
+        '  "b": [',
+        '    "x",',
+        '    "[\\n1\\n]"',
+        "  ]",
+        "}",
+      ],
+    )
+
   def test_not_a_number(self) -> None:
     """NaN and infinity, which JSON lacks, are texts: every parser reads it."""
     text = encode([float("nan"), np.array([np.inf])])
