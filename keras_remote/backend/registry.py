@@ -41,7 +41,7 @@ def _clients(name: str) -> Generator[None]:
       raise
     raise errors.ConfigError(
       f"the {name} backend needs the clients of Kubernetes and Google Cloud, "
-      f"which are not installed: {constants.INSTALL_GCP}"
+      f"which are not installed: {constants.install('gcp')}"
     ) from error
 
 

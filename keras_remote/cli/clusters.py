@@ -71,7 +71,7 @@ def log_in() -> None:
     from keras_remote import credentials
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
-      f"the clients of Google Cloud are not installed: {constants.INSTALL_GCP}"
+      f"the clients of Google Cloud are not installed: {constants.install('gcp')}"
     ) from error
   credentials.ensure_credentials([credentials.link()], ask=asker())
 
@@ -95,7 +95,6 @@ def parts(
   state = State(config.project)
   name = f"{config.cluster}.{config.location}"
   engine = tools.engine(backend or state.uri, name, config.project)
-  engine.check()
   return Parts(
     config,
     lambda adopted: tools.program(config, adopted=adopted),
@@ -103,6 +102,7 @@ def parts(
     engine,
     state,
     lambda report: tools.finish(config, report, sets),
+    lambda report: tools.leave(config, report),
     tools.shared,
   )
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from absl.testing import absltest, parameterized
@@ -188,6 +189,17 @@ class CliTest(parameterized.TestCase):
       for flags in ((), ("--json",)):
         text = self.type("config", command, *flags).stdout
         self.assertIn("HF_TOKEN", text)
+        self.assertNotIn("hunter2", text)
+
+  def test_passwords_in_addresses(self) -> None:
+    """How to log in where packages are is never shown; the place is."""
+    Path(self.home, "config.toml").write_text(
+      'dependencies = ["six", "--index-url https://a:hunter2@x"]'
+    )
+    for command in ("show", "profiles"):
+      for flags in ((), ("--json",)):
+        text = self.type("config", command, *flags).stdout
+        self.assertIn("--index-url https://[redacted]@x", text)
         self.assertNotIn("hunter2", text)
 
   @parameterized.parameters(

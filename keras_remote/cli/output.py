@@ -54,7 +54,8 @@ class Output:
 
   def __init__(self, *, as_json: bool) -> None:
     self.as_json = as_json
-    self._terminal = sys.stdout.isatty()
+    # Python has none where it was closed when it started.
+    self._terminal = bool(sys.stdout and sys.stdout.isatty())
     self._colour = (
       self._terminal
       and not os.environ.get("NO_COLOR")

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from keras_remote import errors
 from keras_remote.core import options
+from keras_remote.job import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
 _Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
@@ -181,8 +182,12 @@ def option_argument(command: F) -> F:
 
 
 def safe(value: object) -> object:
-  """The value of an option; of variables, which may be secret, the names."""
-  return sorted(value) if isinstance(value, Mapping) else value
+  """The value of an option; of what may be secret, the names or the place."""
+  if isinstance(value, Mapping):
+    return sorted(value)
+  if isinstance(value, (list, tuple)):
+    return [safe(item) for item in value]
+  return redact.hide_log_in(value) if isinstance(value, str) else value
 
 
 def shown(value: object) -> str:
@@ -190,7 +195,7 @@ def shown(value: object) -> str:
   if isinstance(value, Mapping):
     return ", ".join(f"{name}=…" for name in value)
   if isinstance(value, (list, tuple)):
-    return ", ".join(map(str, value))
+    return ", ".join(map(shown, value))
   if isinstance(value, float):
     return f"{value:g} s"
-  return "" if value is None else str(value)
+  return "" if value is None else redact.hide_log_in(str(value))

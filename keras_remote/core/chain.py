@@ -58,7 +58,7 @@ def far_links(backend: Backend, options: Options) -> Sequence[Link]:
     except ModuleNotFoundError as error:
       raise errors.ConfigError(
         "a bucket needs the clients of Google Cloud, which are not installed: "
-        f"{constants.INSTALL_GCP}"
+        f"{constants.install('gcp')}"
       ) from error
     needs = (credentials.LINK,)
     if credentials.LINK not in [link.what for link in found]:

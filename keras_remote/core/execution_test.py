@@ -69,8 +69,13 @@ class ExecutionTest(absltest.TestCase):
   def with_store(self, store: Store) -> JobContext:
     return dataclasses.replace(self.context, store=store)
 
+  def refused(self, context: JobContext) -> None:
+    """Sends a job until that fails, however long it takes."""
+    _ = self.execute(context).spec
+
   def assert_nothing_left(self) -> None:
     store, home = self.context.store, self.context.home
+    archives.remove_unused(store, home)
     rooms = (layout.JOBS, layout.INDEX, layout.CONTEXTS)
     self.assertEmpty([e.key for room in rooms for e in store.list(room)])
     for folder in home.local, home.preparing:
@@ -94,15 +99,36 @@ class ExecutionTest(absltest.TestCase):
     backend = _Failing(self.context.home)
     context = dataclasses.replace(self.context, backend=backend)
     with self.assertRaisesRegex(errors.SubmitError, "is full"):
-      self.execute(context)
+      self.refused(context)
     self.assert_nothing_left()
+
+  def test_what_a_refused_job_costs(self) -> None:
+    """Nothing of other jobs is read; its project stays for the next try."""
+    asked: list[str] = []
+
+    def watch(method: str, key: str) -> None:
+      asked.append(f"{method} {key}")
+
+    other = self.execute(self.context)
+    self.assertEqual(other.result(timeout=30), 7)
+    (ensure(self.context.root) / "new.py").touch()
+    context = self.with_store(WatchedStore(self.context.store, watch))
+    backend = _Failing(self.context.home)
+    with self.assertRaisesRegex(errors.SubmitError, "is full"):
+      self.refused(dataclasses.replace(context, backend=backend))
+    self.assertEmpty([each for each in asked if other.id in each])
+    sent = [each for each in asked if each.startswith("create contexts/")]
+    self.assertLen(sent, 1)
+    asked.clear()
+    self.assertEqual(self.execute(context).result(timeout=30), 7)
+    self.assertNotIn(sent[0], asked)
 
   def test_a_backend_that_cannot_take_it_back(self) -> None:
     """What may have been started hears from the store that it is cancelled."""
     backend = _Unreachable(self.context.home)
     context = dataclasses.replace(self.context, backend=backend)
     with self.assertRaisesRegex(errors.SubmitError, "is full"):
-      self.execute(context)
+      self.refused(context)
     (warning,) = [step.what for step in self.said if step.warning]
     self.assertIn("may have started all the same", warning)
     (row,) = index.rows(self.context.store)
@@ -117,7 +143,7 @@ class ExecutionTest(absltest.TestCase):
     error = errors.StoreError("the store is full")
     store = failing_at(self.context.store, write, error, ("write", "create"))
     with self.assertRaisesRegex(errors.StoreError, "is full"):
-      self.execute(self.with_store(store))
+      self.refused(self.with_store(store))
 
   def test_a_store_that_fails_at_any_write(self) -> None:
     """What had been written is taken back, but what other jobs need."""

@@ -124,7 +124,7 @@ def plan(
   except ModuleNotFoundError as error:
     raise errors.ConfigError(
       "jobs on a cluster need packages that are not installed here "
-      f"({error.name}): {constants.INSTALL_GCP}"
+      f"({error.name}): {constants.install('gcp')}"
     ) from error
   notes: list[Step] = []
   found = sources.read(options.dependencies, root)

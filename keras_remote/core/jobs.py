@@ -1,5 +1,6 @@
 """Finding jobs again: attach, list, prune."""
 
+import contextlib
 import datetime
 from collections.abc import Collection
 from concurrent.futures import Future
@@ -19,10 +20,17 @@ from keras_remote.job.spec import JobSpec
 from keras_remote.job.state import State
 from keras_remote.packaging import stat_cache
 from keras_remote.packaging.provenance import who
+from keras_remote.progress import Report, Step, silent
 from keras_remote.storage.open import open_store
 from keras_remote.storage.store import Store
 
 _MOST_SHOWN = 8
+# What comes of a cluster that is gone, or lets this user do nothing.
+_UNREACHABLE = (
+  errors.ClusterError,
+  errors.ConfigError,
+  errors.CredentialsError,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class JobSummary:
 
   Attributes:
     submitted: in UTC.
+    seconds: for how long it ran; None where no ending says it.
   """
 
   id: str
@@ -41,6 +50,7 @@ class JobSummary:
   accelerator: str
   backend: str
   tags: tuple[str, ...]
+  seconds: float | None = None
 
 
 def attach(job_id: str | None = None) -> JobHandle[Any]:
@@ -67,7 +77,11 @@ def attach(job_id: str | None = None) -> JobHandle[Any]:
 
 
 def list_jobs(
-  *, limit: int | None = None, everyone: bool = False, tag: str | None = None
+  *,
+  limit: int | None = None,
+  everyone: bool = False,
+  tag: str | None = None,
+  report: Report = silent,
 ) -> list[JobSummary]:
   """My jobs, newest first.
 
@@ -75,8 +89,11 @@ def list_jobs(
     limit: how many at most.
     everyone: those of others too.
     tag: only those that bear it.
+    report: told of each place that cannot be asked: jobs there that have not
+      ended as far as the store knows count as running.
   """
   found: list[JobSummary] = []
+  gone: set[str] = set()
   store = _store()
   for row in index.rows(store):
     fields = row.fields
@@ -90,13 +107,14 @@ def list_jobs(
     found.append(
       JobSummary(
         id=row.job_id,
-        state=row.state or _state_now(store, row.job_id),
+        state=row.state or _state_now(store, row.job_id, gone, report),
         submitted=row.submitted,
         name=fields.get("name", ""),
         who=fields.get("who", ""),
         accelerator=fields.get("accelerator", ""),
         backend=fields.get("backend", ""),
         tags=tags,
+        seconds=row.seconds,
       )
     )
   return found
@@ -109,9 +127,11 @@ def prune(
 
   What no job refers to any more is removed too, and what submitters left that
   died at it, and of this home's cache what was not used for so long. A job that
-  cannot be read, such as a newer keras_remote's, stays.
+  cannot be read, such as a newer keras_remote's, stays. What a cluster that
+  cannot be reached has of one that ended is left to that cluster.
   """
   store, place = _store(), Home(home())
+  gone: set[str] = set()
   limit = clock.now() - older_than
   rows = list(index.rows(store))
   removed = [
@@ -119,7 +139,7 @@ def prune(
     for row in rows
     if (everyone or _mine(row))
     and row.submitted < limit
-    and _remove(store, place, row)
+    and _remove(store, place, row, gone)
   ]
   listed = {row.job_id for row in rows}
   # What is being sent elsewhere may not be listed yet.
@@ -134,7 +154,7 @@ def prune(
   return removed
 
 
-def _remove(store: Store, place: Home, row: index.Row) -> bool:
+def _remove(store: Store, place: Home, row: index.Row, gone: set[str]) -> bool:
   """Removes the job if it has ended or never began; whether it did."""
   directory = JobDirectory(store, row.job_id)
   preparing = place.prepares(row.job_id)
@@ -147,9 +167,13 @@ def _remove(store: Store, place: Home, row: index.Row) -> bool:
   except archives.ILLEGIBLE:
     return False
   else:
-    if not (row.state or _state_now(store, row.job_id)).ended:
+    if not (row.state or _state_now(store, row.job_id, gone, silent)).ended:
       return False
-    backend.cleanup_job(spec)
+    if spec.target.place not in gone:
+      try:
+        backend.cleanup_job(spec)
+      except _UNREACHABLE:
+        gone.add(spec.target.place)
   directory.delete(row)
   return True
 
@@ -215,7 +239,14 @@ def _find(store: Store, part: str | None) -> str:
   )
 
 
-def _state_now(store: Store, job_id: str) -> State:
+def _state_now(
+  store: Store, job_id: str, gone: set[str], report: Report
+) -> State:
+  """How a job stands of which no ending is listed.
+
+  Args:
+    gone: places that could not be asked: nobody waits for one twice.
+  """
   directory, place = JobDirectory(store, job_id), Home(home())
   # Asked before the spec: what is seen to be sent is then there.
   preparing = place.prepares(job_id)
@@ -228,11 +259,26 @@ def _state_now(store: Store, job_id: str) -> State:
     return State.LOST
   except errors.ConfigError:  # A newer keras_remote's, that has not ended.
     return State.RUNNING
+  if spec.target.place in gone:
+    return State.RUNNING
   try:
-    state = Job(spec, directory, backend).observe().state
+    seen = Job(spec, directory, backend).observe()
   except errors.IntegrityError:  # Its processes are gone, and so is its key.
     return State.LOST
-  if state.ended:
+  except _UNREACHABLE as error:
+    gone.add(spec.target.place)
+    report(
+      Step(
+        f"how the jobs at {spec.target.place} stand is not known, and they "
+        f"are listed as running: {error}",
+        warning=True,
+      )
+    )
+    return State.RUNNING
+  if seen.state.ended:
     # Whoever ended it died before it could say so in the list.
-    index.add_ending(store, spec, state)
-  return state
+    # Who may only read sees it all the same.
+    seconds = seen.outcome.seconds if seen.outcome else None
+    with contextlib.suppress(errors.StoreError):
+      index.add_ending(store, spec, seen.state, seconds)
+  return seen.state

@@ -193,7 +193,7 @@ class ImageBuilder:
     except ModuleNotFoundError as error:
       raise errors.ImageBuildError(
         f"images are built by packages that are not installed here "
-        f"({error.name}): {constants.INSTALL_GCP}"
+        f"({error.name}): {constants.install('gcp')}"
       ) from error
     return ContainerBuilder(
       *(self._project, self._location, self._repository),

@@ -29,8 +29,6 @@ _IDLE = re.compile(
 )
 # An installer puts a variable's value there.
 _REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)\}")
-# Who logs in, and how, which may change daily.
-_LOG_IN = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,8 @@ def sources(named: Mapping[str, str], cluster_key: bytes) -> str:
   if not named:
     return ""
   told = {
-    name: _LOG_IN.sub("://", value)
+    # Who logs in, and how, may change daily.
+    name: redact.LOG_IN.sub("://", value)
     for name, value in named.items()
     if not (redact.is_secret_name(name) or name.endswith("_USERNAME"))
   }

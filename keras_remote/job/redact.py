@@ -18,6 +18,8 @@ _SECRET_NAME = re.compile(
   r"|(^|[_-])(pwd|auth|oauth)[_-]"
   r"|token($|[_-])"
 )
+# In the address of a place.
+LOG_IN = re.compile(r"://[^/\s]*@")
 _LONGEST = 200
 _MOST_PARAMS = 200
 _MOST_ITEMS = 50
@@ -40,6 +42,11 @@ def hide(text: str, secrets: Collection[str]) -> str:
     if len(written) >= _SHORTEST_SECRET:
       text = text.replace(written, HIDDEN)
   return text
+
+
+def hide_log_in(text: str) -> str:
+  """The text; of addresses in it not who logs in there, and how."""
+  return LOG_IN.sub(f"://{HIDDEN}@", text)
 
 
 def _written(secrets: Collection[str]) -> Iterator[str]:

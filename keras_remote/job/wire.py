@@ -14,7 +14,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from keras_remote import errors
+from keras_remote import constants, errors
 
 VERSION = 1
 T = TypeVar("T")
@@ -70,7 +70,7 @@ _NOT_OURS = (
 def _newer(what: str, why: str) -> errors.ConfigError:
   return errors.ConfigError(
     f"{what} was written by a newer keras_remote ({why}): "
-    "upgrade this one with `pip install -U keras-remote`"
+    f"upgrade this one: `git pull` in its clone, then `{constants.install()}`"
   )
 
 

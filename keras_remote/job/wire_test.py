@@ -89,7 +89,7 @@ class WireTest(parameterized.TestCase):
       _changed(version=wire.VERSION + 1, colour="red"),
     ):
       with self.assertRaisesRegex(
-        errors.ConfigError, "outcome.json.*newer.*pip install -U"
+        errors.ConfigError, "outcome.json.*newer.*git pull.*pip install /"
       ):
         wire.decode(Outcome, data, "outcome.json")
 

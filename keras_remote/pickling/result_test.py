@@ -257,18 +257,6 @@ class ExceptionTest(parameterized.TestCase):
     self.assertEndsWith(str(back), f"{cls.__name__}: odd")
     self.assertIn('raise cls("odd")', back.traceback)
 
-  def test_class_without_module(self) -> None:
-    """A class that belongs nowhere is told by its name."""
-
-    class StrayError(Exception):
-      pass
-
-    StrayError.__module__ = None  # pyrefly: ignore
-    back = returned(StrayError("s"))
-    self.assertEqual(str(back), "s")
-    back = returned(ExceptionGroup("g", [StrayError("s")]))
-    self.assertEqual(str(back.exceptions[0]), "s")
-
   def test_unpickling_exits(self) -> None:
     """An exception that would end this process is told."""
     module = written_module(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import storage
 
-from keras_remote import clock, errors
+from keras_remote import clock, constants, errors
 from keras_remote.constants import MIB
 from keras_remote.home import DAY
 from keras_remote.storage import client, gcs
@@ -382,7 +382,7 @@ class GcsStoreTest(_OnEmulator):
       [sys.executable, "-c", _WITHOUT_GOOGLE], text=True, capture_output=True
     )
     self.assertIn("ConfigError", done.stderr)
-    self.assertIn("pip install 'keras-remote[gcp]'", done.stderr)
+    self.assertIn(constants.install("gcp"), done.stderr)
 
   def test_bytes_need_no_disk(self) -> None:
     """How a job ended can be stored, and read, where the disk is full."""

@@ -29,7 +29,7 @@ def open_store(uri: str, *, patience: float | None = None) -> Store:
     except ModuleNotFoundError as error:
       raise errors.ConfigError(
         f"{uri} is a bucket, and Google's client library is not installed: "
-        f"{constants.INSTALL_GCP}"
+        f"{constants.install('gcp')}"
       ) from error
     return (
       GcsStore(uri) if patience is None else GcsStore(uri, patience=patience)

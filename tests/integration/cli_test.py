@@ -429,6 +429,19 @@ class CliTest(parameterized.TestCase):
     for line in said.splitlines():
       self.assertStartsWith(line, "keras_remote: ")
 
+  @parameterized.parameters("jobs list", "run --json -- true")
+  def test_closed_stdout(self, arguments: str) -> None:
+    """Whoever closed it wants to see nothing, and what is asked is done."""
+    ran = subprocess.run(
+      ["sh", "-c", f"exec {_COMMAND} {arguments} >&-"],
+      cwd=self.project,
+      env=self.environ(),
+      capture_output=True,
+      text=True,
+    )
+    self.assertEqual(ran.returncode, 0, ran.stderr)
+    self.assertNotIn("Traceback", ran.stderr)
+
   @parameterized.parameters(
     "run -- echo important",
     "run train.py:train lr=1",
@@ -443,7 +456,8 @@ class CliTest(parameterized.TestCase):
   @unittest.skipUnless(os.path.exists("/dev/full"), "only Linux has /dev/full")
   def test_full_disk(self, arguments: str) -> None:
     """What cannot be written is an error of one line, and an exit code."""
-    self.type("run", "--", "echo", "something to show")
+    if arguments.startswith("jobs"):
+      self.type("run", "--", "echo", "something to show")
     with open("/dev/full", "w") as full:
       ran = subprocess.run(
         [_COMMAND, *arguments.split()],

@@ -11,6 +11,7 @@ from typing import Any
 import pexpect
 from absl.testing import absltest, parameterized
 
+from keras_remote import constants
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer, Request
 from tests.fakes.gcs_server import gcs_server
@@ -40,7 +41,7 @@ for name in ("google", "grpc", "kubernetes", "packaging", "requests", "urllib3")
   sys.modules[name] = None
 from keras_remote.cli.main import main
 
-sys.argv = ["keras-remote", "doctor"]
+sys.argv[0] = "keras-remote"
 main()
 """
 
@@ -58,8 +59,23 @@ class PlainTest(ProjectTest, parameterized.TestCase):
   )
   def test_the_extra_is_not_installed(self, **variables: str) -> None:
     """The broken link says what to install."""
+    ran = self.plain("doctor", code=1, **variables)
+    self.assertIn(constants.install("gcp"), ran.stdout)
+
+  @parameterized.parameters(
+    ("status",), ("status", "--json"), ("init",), ("pool", "list")
+  )
+  def test_a_command_that_asks_google(self, *command: str) -> None:
+    """It is wrong usage, and the sentence says what to install."""
+    ran = self.plain(*command, "--project", "my-project", code=2)
+    self.assertIn(constants.install("gcp"), ran.stderr)
+
+  def plain(
+    self, *arguments: str, code: int, **variables: str
+  ) -> subprocess.CompletedProcess[str]:
+    """What the command prints without the extra, ending with that code."""
     ran = subprocess.run(
-      [sys.executable, "-c", _PLAIN],
+      [sys.executable, "-c", _PLAIN, *arguments],
       cwd=self.project,
       env=self.environ(variables),
       capture_output=True,
@@ -67,9 +83,9 @@ class PlainTest(ProjectTest, parameterized.TestCase):
       timeout=60,
       check=False,
     )
-    self.assertEqual(ran.returncode, 1, ran.stderr)
-    self.assertIn("pip install 'keras-remote[gcp]'", ran.stdout)
+    self.assertEqual(ran.returncode, code, ran.stderr)
     self.assertNotIn("Traceback", ran.stderr)
+    return ran
 
 
 class DoctorCase(ProjectTest, parameterized.TestCase):

@@ -26,13 +26,16 @@ def command(out: Output, **texts: Any) -> None:
 
   What cannot be reached says why, and the rest is shown.
   """
-  from keras_remote.cli import clusters, overview, wanted
+  from keras_remote.cli import clusters, wanted
   from keras_remote.cli.infra.state import State
   from keras_remote.core.console import Console
 
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   clusters.log_in()
+  # Only now it is known that the clients are installed.
+  from keras_remote.cli import overview
+
   with Console().busy("looking at the cluster"):
     record = wanted.known_cluster(place, State(project))
     parts = overview.overview(record.config)
