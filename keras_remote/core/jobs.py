@@ -59,7 +59,8 @@ def attach(job_id: str | None = None) -> JobHandle[Any]:
   """A handle on a job that was submitted before, here or elsewhere.
 
   Args:
-    job_id: any unique part of the id; None for my latest job.
+    job_id: any unique part of the id, or how only one begins; None for my
+      latest job.
 
   Raises:
     JobNotFoundError: no job, or more than one, goes by it.
@@ -235,8 +236,10 @@ def _find(store: Store, part: str | None) -> str:
   matching = [job_id for job_id in known if part in job_id]
   if part in matching:
     return part
-  if len(matching) == 1:
-    return matching[0]
+  beginning = [job_id for job_id in matching if job_id.startswith(part)]
+  for only in (beginning, matching):
+    if len(only) == 1:
+      return only[0]
   if not matching:
     raise errors.JobNotFoundError(
       f"no job goes by '{part}' in {store.uri}: `keras-remote jobs list` "

@@ -127,6 +127,14 @@ class JobsTest(absltest.TestCase):
       with self.assertRaisesRegex(errors.JobNotFoundError, "jobs list"):
         jobs.attach(unknown)
 
+  def test_the_only_one_that_begins_so(self) -> None:
+    """It is meant, though the part is within others' ids as well."""
+    for job_id in ("w-1", "draw-1", "draw-2"):
+      self.submit(job_id)
+    self.assertEqual(jobs.attach("w-").id, "w-1")
+    with self.assertRaisesRegex(errors.JobNotFoundError, "2 jobs go by 'dr"):
+      jobs.attach("dr")
+
   def test_attaching_to_no_text(self) -> None:
     """What an id is, is said."""
     for job_id in (5, b"train", Path("train")):

@@ -352,6 +352,8 @@ class ExceptionTest(parameterized.TestCase):
     self.assertIsInstance(back, RemoteError)
     self.assertEqual(back.exit_code, code)
     self.assertEndsWith(back.type_name, type(exception).__name__)
+    text = f": {exception}" if str(exception) else ""
+    self.assertEqual(str(back), back.type_name + text)
 
   def test_very_long_chain(self) -> None:
     """Thousands of exceptions in a chain come back."""
