@@ -1,6 +1,7 @@
 """What every test needs: absl's flags, hypothesis and an environment of its own."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import hypothesis
@@ -9,6 +10,10 @@ from absl import flags
 from absl.testing import absltest  # noqa: F401 It defines the flag.
 
 flags.FLAGS.mark_as_parsed()
+
+# Where it is set, each of a thousand processes compiles all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # pexpect forks, and closes what gRPC would go on with in the child: which then
 # says so on the terminal, or dies, before it is the command.

@@ -129,8 +129,13 @@ def unlock(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def holding(path: Path, *, shared: bool = False) -> Generator[None]:
-  """Holds the file's lock until the block ends."""
-  descriptor = lock(path, shared=shared)
+  """Holds the file's lock until the block ends.
+
+  Raises:
+    StoreError: there cannot be one.
+  """
+  with _translated(path):
+    descriptor = lock(path, shared=shared)
   try:
     yield
   finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl.testing import parameterized
 
-from keras_remote import clock, errors
+from keras_remote import clock, errors, home
 from keras_remote.backend.base import Backend, Observation, Submission
 from keras_remote.job import endings, ids, layout, signing
 from keras_remote.job.directory import JobDirectory
@@ -68,8 +68,8 @@ class BackendContract(parameterized.TestCase):
     super().setUp()
     self.used = self.backend()
     self.jobs = self.store()
-    cache = Path(self.create_tempdir("cache").full_path)
-    cache.chmod(0o700)
+    # The tests' own home: it is packed once.
+    cache = home.ensure(home.Home(home.home()).cache)
     self.runner = runner_archive.runner_archive(cache).path
 
   def prepare(

@@ -1,6 +1,7 @@
 """What holds of every engine: `Engine` says it, and this suite tests it."""
 
 import threading
+from contextlib import AbstractContextManager
 from typing import Any
 
 from absl.testing import parameterized
@@ -28,14 +29,19 @@ class EngineContract(parameterized.TestCase):
     raise NotImplementedError
 
   def things(self, **wanted: dict[str, Any]) -> Program:
-    """A program that registers these, each with its inputs.
+    """A program that registers these, each with its inputs, one by one.
 
+    Each needs those before it.
     `fails` is what their provider then says.
     """
     raise NotImplementedError
 
   def exists(self, name: str) -> bool:
     """Whether the provider has it."""
+    raise NotImplementedError
+
+  def in_use(self, name: str) -> AbstractContextManager[None]:
+    """In this block its provider removes it not: "Error 400: it is in use"."""
     raise NotImplementedError
 
   def killed_at(self, name: str, program: Program) -> None:
@@ -56,7 +62,6 @@ class EngineContract(parameterized.TestCase):
 
   def test_first_up(self) -> None:
     """All is made, and each thing is told as it begins and is done."""
-    self.engine().check()
     made = self.up(a={"x": 1}, b={})
     self.assertEqual(made, {"a": Op.CREATE, "b": Op.CREATE})
     self.assertEqual(self.names(), ["a", "b"])
@@ -167,14 +172,31 @@ class EngineContract(parameterized.TestCase):
     self.assertFalse(self.exists("b"))
     self.assertEqual(self.names(), [])
 
+  def test_destroy_half_way(self) -> None:
+    """What could not go does the next time, with what then was to be kept."""
+    self.up(a={}, b={})
+    keep = [r.key for r in self.engine().resources() if r.name == "a"]
+    with self.in_use("b"), self.assertRaises(EngineError) as caught:
+      self.engine().destroy(self.events.append, keep=keep)
+    (failed,) = (f for f in caught.exception.failures if f.change)
+    assert failed.change
+    self.assertEqual(failed.change.op, Op.DELETE)
+    self.assertEqual(failed.change.resource.name, "b")
+    self.assertIn("Error 400: it is in use", failed.text)
+    self.assertTrue(self.exists("a") and self.exists("b"))
+    self.assertEqual(self.names(), ["a", "b"])
+    self.engine().destroy(self.events.append)
+    self.assertFalse(self.exists("a") or self.exists("b"))
+    self.assertEqual(self.names(), [])
+
   def test_forget(self) -> None:
     """What is forgotten is there, and no longer the stack's."""
     self.engine().forget(["nothing"])
     self.up(a={}, b={})
-    keys = [r.key for r in self.engine().resources() if r.name == "a"]
+    keys = [r.key for r in self.engine().resources() if r.name == "b"]
     self.engine().forget(keys)
-    self.assertEqual(self.names(), ["b"])
-    self.assertTrue(self.exists("a"))
+    self.assertEqual(self.names(), ["a"])
+    self.assertTrue(self.exists("b"))
 
   def test_nothing_yet(self) -> None:
     """Of a stack that nobody made there is nothing to tell or to unlock."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from keras_remote import errors
+from keras_remote.cli.failure import JOB_FAILED, CommandError
 from keras_remote.core.console import asker
 
 T = TypeVar("T")
@@ -58,33 +59,36 @@ def choose(question: str, choices: Sequence[str]) -> int:
   return answer - 1
 
 
-def agree(question: str, *, yes: bool, default: bool = True) -> bool:
-  """Whether somebody agrees.
+def agree(question: str, *, yes: bool, default: bool = True) -> None:
+  """Passes where somebody agrees.
 
   Args:
     yes: it was said beforehand, with `--yes`.
     default: what an empty answer means.
 
   Raises:
+    CommandError: somebody does not.
     ConfigError: nobody is here, and it was not.
   """
   if yes:
-    return True
+    return
   if not someone():
     raise errors.ConfigError(
       f"{question}: nobody is here who could answer: `--yes` says so beforehand"
     )
-  return click.confirm(question, default=default, err=True)
+  if not click.confirm(question, default=default, err=True):
+    raise _refused()
 
 
-def typed(question: str, wanted: str, *, yes: bool) -> bool:
-  """Whether somebody types just that.
+def typed(question: str, wanted: str, *, yes: bool) -> None:
+  """Passes where somebody types just that.
 
   Raises:
+    CommandError: somebody does not.
     ConfigError: nobody is here, and `--yes` did not say so beforehand.
   """
   if yes:
-    return True
+    return
   if not someone():
     raise errors.ConfigError(
       f"{question}: somebody has to type '{wanted}', and nobody is here: "
@@ -93,4 +97,9 @@ def typed(question: str, wanted: str, *, yes: bool) -> bool:
   answer: str = click.prompt(
     f"{question}: type '{wanted}'", default="", show_default=False, err=True
   )
-  return answer.strip() == wanted
+  if answer.strip() != wanted:
+    raise _refused()
+
+
+def _refused() -> CommandError:
+  return CommandError("nothing was done: nobody agreed", JOB_FAILED)

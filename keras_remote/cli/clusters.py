@@ -96,7 +96,6 @@ def parts(
   state = State(config.project)
   name = f"{config.cluster}.{config.location}"
   engine = tools.engine(backend or state.uri, name, config.project)
-  engine.check()
   return Parts(
     config,
     lambda adopted: tools.program(config, adopted=adopted),
@@ -104,6 +103,7 @@ def parts(
     engine,
     state,
     lambda report: tools.finish(config, report, sets),
+    lambda report: tools.leave(config, report),
     tools.shared,
   )
 
@@ -146,8 +146,8 @@ def raise_up(
     rights.check(changing, config)
   if not (how.replace or how.force):
     losing.check_unused(changing, config, how.force_flag)
-  if changing and not losing.agreed(changing, config, yes=how.yes):
-    raise errors.ConfigError("nothing was done: nobody agreed")
+  if changing:
+    losing.agree(changing, config, yes=how.yes)
   if not nothing:
     with showing(f"making {config.cluster}", len(changing)) as report:
       made = stack.up(

@@ -1,6 +1,6 @@
 """What a cluster costs an hour, as far as that is known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from keras_remote.accelerators.prices import Price, fee, hourly, origins
 from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.machines import cpu_machine
 from keras_remote.cli.node_pool import NodePool
+from keras_remote.job.line import joined
 
 # What no price here has.
 LEFT_OUT = ("disks", "network")
@@ -41,7 +42,7 @@ class Cost:
   def _said(self, begin: str) -> str:
     text = f"{begin}{self.usd:.2f} USD an hour"
     if self.unknown:
-      without = _listed(self.unknown)
+      without = joined(self.unknown)
       text += f" without {without}, of which there is no price here"
     return f"{text} (prices of {origins(self.prices)})"
 
@@ -75,8 +76,3 @@ def pool_cost(config: InfraConfig, pool: NodePool, count: int) -> Price | None:
   if not count:
     return None
   return hourly(pool.kind, count, cpu_machine=cpu_machine(config))
-
-
-def _listed(names: Sequence[str]) -> str:
-  *most, last = names
-  return f"{', '.join(most)} and {last}" if most else last

@@ -16,8 +16,9 @@ from keras_remote.cli.main import cli
 from keras_remote.core.jobs import JobSummary
 from keras_remote.core.lasting import lasting
 from keras_remote.home import Home, ensure
+from keras_remote.job import index, layout, wire
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.outcome import Started
+from keras_remote.job.outcome import Cause, Outcome, Started
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.packaging.provenance import who
@@ -146,6 +147,22 @@ class LastingTest(parameterized.TestCase):
     at = clock.now() - datetime.timedelta(hours=20)
     job = JobSummary("train-a", State.RUNNING, at, "", "", "", "local", ())
     self.assertEmpty(list(lasting(self.store, [job])))
+
+  @parameterized.parameters(
+    ({"version": 99},), ({"started": "yesterday"},), ({"fresh": 1},)
+  )
+  def test_an_ending_that_is_not_legible(self, changes: dict[str, Any]) -> None:
+    """It breaks no list, which says what the list's own entry says."""
+    self.job("train-a", 2, _RUNNING)
+    directory = JobDirectory(self.store, "train-a", b"key")
+    ended = Outcome(
+      1, State.SUCCEEDED, Cause.RETURNED, "", "2026-01-02T03:04:05Z", "host 0"
+    )
+    outcome = json.loads(wire.encode(ended))
+    data = json.dumps({**outcome, **changes}).encode()
+    self.store.create(layout.job("train-a", layout.OUTCOME), data)
+    index.add_ending(self.store, directory.spec(), State.SUCCEEDED, 61.0)
+    self.assertIn("1 min 01 s", self.listed())
 
 
 if __name__ == "__main__":

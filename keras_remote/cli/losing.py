@@ -11,23 +11,25 @@ from keras_remote.cli.infra.kinds import POOL
 from keras_remote.cli.infra.words import named, title
 
 
-def agreed(
+def agree(
   changing: Sequence[Change], config: InfraConfig, *, yes: bool
-) -> bool:
-  """Whether somebody agrees to all that is going to be changed.
+) -> None:
+  """Passes where somebody agrees to all that is going to be changed.
 
   Enter alone removes nothing, and no single letter all that jobs left.
 
   Raises:
+    CommandError: somebody does not.
     ConfigError: nobody is here, and `--yes` did not say so beforehand.
   """
   lost = losses.lost(changing)
   if lost:
     whats = " and ".join(named(change.resource) for change in lost)
     question = f"All that is in {whats} is lost"
-    return asking.typed(question, config.project, yes=yes)
+    asking.typed(question, config.project, yes=yes)
+    return
   removes = any(change.op in (Op.REPLACE, Op.DELETE) for change in changing)
-  return asking.agree("Do this", yes=yes, default=not removes)
+  asking.agree("Do this", yes=yes, default=not removes)
 
 
 def check_unused(

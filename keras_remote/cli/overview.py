@@ -8,6 +8,7 @@ from typing import Any
 from keras_remote import checks, errors
 from keras_remote.cli import costs, live, long
 from keras_remote.cli.config import InfraConfig
+from keras_remote.cli.infra.state import State
 from keras_remote.core.console import size
 from keras_remote.core.lasting import Lasting, lasting
 from keras_remote.storage.open import open_store
@@ -142,6 +143,7 @@ def _jobs(config: InfraConfig) -> Part:
 
 def _bucket(config: InfraConfig) -> Part:
   count, total = 0, 0
+  State(config.project).has(config.bucket)  # Else it says whose it is.
   store = open_store(f"gs://{config.bucket}", patience=_SECONDS)
   for entry in store.list("", limit=_MOST_OBJECTS):
     count, total = count + 1, total + entry.size

@@ -1,4 +1,4 @@
-"""`keras-remote jobs show` of a group, as far as it starts no process."""
+"""`keras-remote jobs show` and `why` of a group, as far as it starts no process."""
 
 import dataclasses
 import json
@@ -33,12 +33,17 @@ class HostsTest(absltest.TestCase):
     )
     self.directory = JobDirectory(store, JOB_ID, b"key")
     self.directory.create_spec(spec, b"key")
-    endings.claim(self.directory, spec, b"key", allocation="theirs")
+    endings.claim(
+      self.directory, spec, b"key", allocation="theirs", members=tuple("abcd")
+    )
 
   def shown(self, *arguments: str) -> str:
+    return self.said("show", *arguments)
+
+  def said(self, command: str, *arguments: str) -> str:
     ran = CliRunner().invoke(
       cli,
-      ("jobs", "show", JOB_ID, *arguments),
+      ("jobs", command, JOB_ID, *arguments),
       prog_name="keras-remote",
       env={"KERAS_REMOTE_HOME": str(self.home)},
     )
@@ -67,6 +72,19 @@ class HostsTest(absltest.TestCase):
     lines = [line.strip() for line in section.splitlines()[:_HOSTS]]
     expected = [f"{host} {told}" for host, told in enumerate(hosts)]
     self.assertEqual([" ".join(line.split()) for line in lines], expected)
+
+  def test_which_host_raised(self) -> None:
+    """`why` names it, though the others have said nothing."""
+    self.directory.create_host_report(
+      HostReport(
+        attempt=1,
+        host=2,
+        cause=Cause.EXCEPTION,
+        message="no good",
+        exception_type="builtins.ValueError",
+      )
+    )
+    self.assertIn("attempt 1, host 2  ValueError: no good", self.said("why"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Who finds one there and who removes some take turns, by a lock of the home.
 """
 
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 
 from keras_remote import clock, errors
 from keras_remote.home import Home, ensure_apart, holding
@@ -22,16 +23,18 @@ LARGE = 100_000_000
 # The least age at which what is needed again is stored again: a bucket deletes
 # by age, and a job may wait for days before it fetches its project.
 _OLD = datetime.timedelta(days=3)
+# Specs that are read side by side.
+_AT_ONCE = 8
 # A newer keras_remote wrote the spec, or nobody knows who.
 ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
 
 
-def send(store: Store, archive: Context, report: Report) -> bool:
-  """Stores a project's archive; False where it was there whole, and new."""
+def send(store: Store, archive: Context, report: Report) -> None:
+  """Stores a project's archive, unless it is there whole, and new."""
   key = layout.context(archive.digest)
   found = next(iter(store.list(key, limit=1)), None)
   if found and found.size == archive.size and not _is_old(found):
-    return False
+    return
   if archive.size > LARGE:
     report(_large(archive))
   with archive.path.open("rb") as stream:
@@ -39,7 +42,6 @@ def send(store: Store, archive: Context, report: Report) -> bool:
       store.write(key, stream)
     else:
       store.create(key, stream)
-  return True
 
 
 def keep(store: Store, spec: JobSpec) -> None:
@@ -90,22 +92,25 @@ def _needed(store: Store, place: Home) -> set[str] | None:
 
   Of environments those of any machine, by what they have in common.
   """
-  needed: set[str] = set()
-  for row in index.rows(store):
+
+  def need(row: index.Row) -> set[str] | None:
     preparing = place.prepares(row.job_id)
     try:
       spec = JobDirectory(store, row.job_id).spec()
+      recipe = environments.recipe(spec, b"")
     except errors.JobNotFoundError:
-      if preparing:
-        return None
-    except ILLEGIBLE:
+      return None if preparing else set()
+    except (*ILLEGIBLE, errors.AcceleratorError):  # Of a newer keras_remote.
       return None
-    else:
-      needed.add(layout.context(spec.context))
-      try:
-        recipe = environments.recipe(spec, b"")
-      except errors.AcceleratorError:  # Of a newer keras_remote.
+    needed = {layout.context(spec.context)}
+    if recipe is not None:
+      needed.add(environments.content(environments.address(recipe, "")))
+    return needed
+
+  needed: set[str] = set()
+  with ThreadPoolExecutor(_AT_ONCE) as pool:
+    for each in pool.map(need, index.rows(store)):
+      if each is None:
         return None
-      if recipe is not None:
-        needed.add(environments.content(environments.address(recipe, "")))
+      needed |= each
   return needed

@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -146,7 +145,7 @@ class Console:
 
   def annotate(self, message: str, frame: Frame) -> None:
     """In CI, a line that marks the user's own line as the failure's place."""
-    if os.environ.get("CI"):
+    if in_ci():
       # The format of GitHub's workflow commands: one line, escaped.
       text, file = _escaped(message), _escaped(frame.file)
       file = file.replace(":", "%3A").replace(",", "%2C")

@@ -8,10 +8,11 @@ from typing import Any
 from absl.testing import absltest, parameterized
 
 from keras_remote.core import console
-from keras_remote.job.outcome import Cause, Outcome
+from keras_remote.job.outcome import Cause, Frame, Outcome
 from keras_remote.job.spec import Target
 from keras_remote.job.state import State
 from keras_remote.progress import Step
+from tests.fakes.environment import environment
 from tests.fakes.specs import job_spec
 
 _OUTCOME = Outcome(
@@ -40,6 +41,18 @@ class _Failing(io.StringIO):
 class _Terminal(io.StringIO):
   def isatty(self) -> bool:
     return True
+
+
+class AnnotateTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ("true", "::error file=a.py,line=3::no\n"), ("false", ""), ("", "")
+  )
+  def test_a_failure(self, ci: str, shown: str) -> None:
+    """The user's own line is marked where this is a CI, and nowhere else."""
+    err = io.StringIO()
+    with environment(CI=ci):
+      console.Console(err, err).annotate("no", Frame("a.py", 3, "f", "f()", {}))
+    self.assertEqual(err.getvalue(), shown)
 
 
 class LogTest(parameterized.TestCase):

@@ -9,7 +9,14 @@ from keras_remote import errors
 from keras_remote.accelerators.config import Accelerator
 from keras_remote.backend.base import Backend
 from keras_remote.core import environment, group
-from keras_remote.core.image import Plan, builder_for, choose, plan, sourced
+from keras_remote.core.image import (
+  Plan,
+  builder_for,
+  check_dependencies,
+  choose,
+  plan,
+  sourced,
+)
 from keras_remote.core.options import Options
 from keras_remote.core.places import backend_for
 from keras_remote.core.settings import DEFAULT, Resolved, resolve
@@ -99,6 +106,8 @@ def job_context(arguments: Mapping[str, object]) -> JobContext:
   needed = None
   if backend.contains:
     needed = plan(options, accelerator, framework, root, variables)
+  else:
+    check_dependencies(options, root)
   return JobContext(
     options=options,
     accelerator=accelerator,

@@ -57,6 +57,18 @@ class ContextTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.PackagingError, "home folder"):
       self.context()
 
+  def test_dependencies_are_checked_where_nothing_is_installed(self) -> None:
+    """Else the first call on a cluster would be the first to say so."""
+    with self.assertRaisesRegex(errors.ConfigError, "'numpy=1' is no requirem"):
+      self.context(dependencies=["numpy=1"])
+    with self.assertRaisesRegex(
+      errors.ConfigError, "nofile.txt cannot be read"
+    ):
+      self.context(dependencies="nofile.txt")
+    (self.project / "requirements.txt").write_text("numpy=1")
+    self.context()  # Nobody asked for it here.
+    self.context(dependencies=["numpy>=1"])
+
   def test_the_current_directory_is_gone(self) -> None:
     """It is said, with what to do."""
     gone = self.project / "gone"

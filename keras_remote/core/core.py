@@ -78,12 +78,16 @@ class RemoteFunction(Generic[P, R]):
     """The value, once the job has ended; the event loop goes on meanwhile."""
     import asyncio
 
+    from keras_remote.core.handle import say_left
+
     job = self._submit(console, args, kwargs)
     try:
       return await asyncio.wrap_future(job.following(console))
     except asyncio.CancelledError:
       # As with Ctrl-C: a notebook leaves the job.
-      if "ipykernel" not in sys.modules:
+      if "ipykernel" in sys.modules:
+        say_left(console, job.id)
+      else:
         job.cancel()
         console.say(f"cancelled {job.id}")
       raise
@@ -265,7 +269,10 @@ def _check(function: Callable[..., Any]) -> None:
       f"{name} is a {kind}: write @{kind} above @keras_remote.run"
     )
   if not callable(function):
-    raise errors.ConfigError(f"run takes a function, not {name}")
+    cure = ""
+    if isinstance(function, str):
+      cure = f": options have names, as in run(accelerator={name})"
+    raise errors.ConfigError(f"run takes a function, not {name}{cure}")
   if inspect.isclass(function):
     raise errors.ConfigError(
       f"{name} is a class: decorate a function that makes one"

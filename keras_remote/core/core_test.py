@@ -27,7 +27,8 @@ class DecorationTest(parameterized.TestCase):
     ("staticmethod", staticmethod(_plain), "above @keras_remote.run"),
     ("classmethod", classmethod(_plain), "above @keras_remote.run"),
     ("builtin", max, "wrap it in a function"),
-    ("value", 3, "takes a function, not 3"),
+    ("value", 3, "takes a function, not 3$"),
+    ("accelerator", "v5e-8", "not 'v5e-8': .* run\\(accelerator='v5e-8'\\)"),
   )
   def test_what_cannot_run_elsewhere_is_refused_at_once(
     self, function: Callable[..., Any], text: str

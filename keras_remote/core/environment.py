@@ -80,7 +80,7 @@ def import_roots(root: Path) -> tuple[str, ...]:
 
 def _module_roots(root: str) -> Iterator[str]:
   for module, file in _loaded():
-    if not _within(file, root) or foreign(file):
+    if not _within(file, root):
       continue
     name = getattr(module.__spec__, "name", None)
     if name and name != "__main__":
@@ -110,19 +110,26 @@ def modules_by_value(root: Path) -> list[ModuleType]:
     module
     for module, file in _loaded()
     if not _within(file, str(root))
-    and not foreign(file)
     and module.__name__ != "__main__"
     and module.__name__.partition(".")[0] != "keras_remote"
   ]
 
 
 def _loaded() -> Iterator[tuple[ModuleType, str]]:
+  """The loaded modules that no installation has, and their files."""
   real = functools.cache(os.path.realpath)  # Of many files few folders.
   for module in list(sys.modules.values()):
     file = getattr(module, "__file__", None)
     if isinstance(file, str) and isinstance(module, ModuleType):
       folder, name = os.path.split(file)
-      yield module, os.path.join(real(folder), name)
+      if not _is_installed(folder):
+        yield module, os.path.join(real(folder), name)
+
+
+@functools.cache
+def _is_installed(folder: str) -> bool:
+  # Every call asks, for each of the thousands of modules that Keras loads.
+  return foreign(os.path.realpath(folder) + os.sep)
 
 
 def foreign(path: str) -> bool:

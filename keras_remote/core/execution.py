@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import (
   Future,
@@ -22,7 +21,7 @@ from keras_remote.core.job import Job
 from keras_remote.core.options import Options
 from keras_remote.core.packing import Packed
 from keras_remote.core.ready import telling
-from keras_remote.core.sending import Withdrawn, is_withdrawn, withdraw
+from keras_remote.core.sending import Sending, Withdrawn, is_withdrawn, withdraw
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
@@ -65,7 +64,11 @@ def execute_remote(
 
   def work() -> None:
     try:
-      with preparing(context.home, job_id), telling(context):
+      with (
+        packed.stream or contextlib.nullcontext(),
+        preparing(context.home, job_id),
+        telling(context),
+      ):
         spec = _send(context, packed, told, wanted, job_id=job_id, at=now)
     except BaseException as error:
       # Whoever withdrew it knows of its end.
@@ -78,7 +81,7 @@ def execute_remote(
       cancel(spec)
 
   try:
-    threading.Thread(target=work, name=f"submit {job_id}").start()
+    Sending(target=work, name=f"submit {job_id}").start()
     done = wait([submitted], _PATIENCE).done
   except BaseException:  # Ctrl-C: nobody would know of the job.
     if not withdraw(job_id, submitted) and submitted.exception() is None:
@@ -109,15 +112,14 @@ def _send(
   at: datetime.datetime,
 ) -> JobSpec:
   options = context.options
-  git: Future[provenance.GitState | None] = Future()
-  asking = threading.Thread(
-    target=lambda: git.set_result(provenance.git_state(context.root))
-  )
-  asking.start()
   cache = ensure(context.home.cache)
-  packed_tree = packager.zip_working_dir(context.root, cache, report)
-  runner = runner_archive.runner_archive(cache)
-  asking.join()
+  with ThreadPoolExecutor(2, f"look {job_id}") as pool:
+    git = pool.submit(provenance.git_state, context.root)
+    # Only the first call of a process asks the cluster for it.
+    key = pool.submit(context.backend.signing_key)
+    packed_tree = packager.zip_working_dir(context.root, cache, report)
+    runner = runner_archive.runner_archive(cache)
+  key.result()
   state = git.result()
   versions = provenance.versions()
   spec = JobSpec(
@@ -196,20 +198,19 @@ def submit_spec(
     wanted: raises where nobody wants the job any more; asked last of all.
 
   Raises:
-    StoreError: the store failed; nothing of the job is left in it.
+    StoreError: the store failed; nothing of the job is left in it but its
+      project, for another try.
     SubmitError: the backend did not take it; where it cannot be asked whether
       it did, the job is cancelled, and stays in the store.
   """
   directory = JobDirectory(store, spec.job_id)
   key = signing.job_key(backend.signing_key(), spec.job_id)
-  sent = False
 
   def send() -> None:
-    nonlocal sent
     if archive is None:
       archives.keep(store, spec)
     else:
-      sent = archives.send(store, archive, report)
+      archives.send(store, archive, report)
 
   def keep() -> None:
     # Nobody removes what was found before it is known that this job needs it.
@@ -233,9 +234,6 @@ def submit_spec(
           return
       with contextlib.suppress(errors.StoreError):
         directory.delete(spec)
-    if sent:  # Another job may have found it meanwhile.
-      with contextlib.suppress(errors.StoreError):
-        archives.remove_unused(store, place)
 
   with (
     payload or contextlib.nullcontext(),

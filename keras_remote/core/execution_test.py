@@ -69,8 +69,13 @@ class ExecutionTest(absltest.TestCase):
   def with_store(self, store: Store) -> JobContext:
     return dataclasses.replace(self.context, store=store)
 
+  def refused(self, context: JobContext) -> None:
+    """Sends a job until that fails, however long it takes."""
+    _ = self.execute(context).spec
+
   def assert_nothing_left(self) -> None:
     store, home = self.context.store, self.context.home
+    archives.remove_unused(store, home)
     rooms = (layout.JOBS, layout.INDEX, layout.CONTEXTS)
     self.assertEmpty([e.key for room in rooms for e in store.list(room)])
     for folder in home.local, home.preparing:
@@ -94,15 +99,36 @@ class ExecutionTest(absltest.TestCase):
     backend = _Failing(self.context.home)
     context = dataclasses.replace(self.context, backend=backend)
     with self.assertRaisesRegex(errors.SubmitError, "is full"):
-      self.execute(context)
+      self.refused(context)
     self.assert_nothing_left()
+
+  def test_what_a_refused_job_costs(self) -> None:
+    """Nothing of other jobs is read; its project stays for the next try."""
+    asked: list[str] = []
+
+    def watch(method: str, key: str) -> None:
+      asked.append(f"{method} {key}")
+
+    other = self.execute(self.context)
+    self.assertEqual(other.result(timeout=30), 7)
+    (ensure(self.context.root) / "new.py").touch()
+    context = self.with_store(WatchedStore(self.context.store, watch))
+    backend = _Failing(self.context.home)
+    with self.assertRaisesRegex(errors.SubmitError, "is full"):
+      self.refused(dataclasses.replace(context, backend=backend))
+    self.assertEmpty([each for each in asked if other.id in each])
+    sent = [each for each in asked if each.startswith("create contexts/")]
+    self.assertLen(sent, 1)
+    asked.clear()
+    self.assertEqual(self.execute(context).result(timeout=30), 7)
+    self.assertNotIn(sent[0], asked)
 
   def test_a_backend_that_cannot_take_it_back(self) -> None:
     """What may have been started hears from the store that it is cancelled."""
     backend = _Unreachable(self.context.home)
     context = dataclasses.replace(self.context, backend=backend)
     with self.assertRaisesRegex(errors.SubmitError, "is full"):
-      self.execute(context)
+      self.refused(context)
     (warning,) = [step.what for step in self.said if step.warning]
     self.assertIn("may have started all the same", warning)
     (row,) = index.rows(self.context.store)
@@ -117,7 +143,7 @@ class ExecutionTest(absltest.TestCase):
     error = errors.StoreError("the store is full")
     store = failing_at(self.context.store, write, error, ("write", "create"))
     with self.assertRaisesRegex(errors.StoreError, "is full"):
-      self.execute(self.with_store(store))
+      self.refused(self.with_store(store))
 
   def test_a_store_that_fails_at_any_write(self) -> None:
     """What had been written is taken back, but what other jobs need."""
@@ -129,6 +155,46 @@ class ExecutionTest(absltest.TestCase):
     for write in range(4):  # The project need not be sent again.
       self.assert_fails_at(write)
       archives.keep(self.context.store, job.spec)
+
+  def test_the_key_is_asked_for_while_the_project_is_packed(self) -> None:
+    """The first call of a process need not wait for it on its own."""
+    asked = threading.Event()
+
+    class Asked(LocalBackend):
+      def signing_key(self) -> bytes:
+        asked.set()
+        return super().signing_key()
+
+    def report(step: Step) -> None:
+      if step.what.startswith("packing the project"):
+        self.said.append(step)
+        self.assertTrue(asked.wait(30))
+
+    (self.context.root / "some.py").touch()
+    backend = Asked(self.context.home)
+    context = dataclasses.replace(self.context, backend=backend)
+    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
+    job_id, sent = execution.execute_remote(context, packed, report)
+    job = JobHandle[int](job_id, context.store, backend, sent)
+    self.assertEqual(job.result(timeout=30), 7)
+    self.assertNotEmpty(self.said)
+
+  def test_a_key_that_is_not_there(self) -> None:
+    """Nothing is sent, and the call's payload is let go."""
+
+    class Closed(LocalBackend):
+      def signing_key(self) -> bytes:
+        raise errors.ClusterAccessError("it is not yours")
+
+    context = dataclasses.replace(
+      self.context, backend=Closed(self.context.home)
+    )
+    packed = packing.pack_call(context, lambda: 7, (), {}, {}, silent)
+    with self.assertRaisesRegex(errors.ClusterAccessError, "not yours"):
+      execution.execute_remote(context, packed, silent)[1].result()
+    assert packed.stream
+    self.assertTrue(packed.stream.closed)
+    self.assert_nothing_left()
 
   def test_what_stays_of_a_submission(self) -> None:
     """That it was this home's own is known for a day, and then swept away."""
@@ -194,7 +260,7 @@ class ExecutionTest(absltest.TestCase):
 
   def test_cancelling_just_as_it_starts(self) -> None:
     """What is there already ends as cancelled."""
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
 
     class Slow(LocalBackend):
       def submit_job(
@@ -203,12 +269,14 @@ class ExecutionTest(absltest.TestCase):
         stored: Callable[[], object] = lambda: None,
       ) -> None:
         super().submit_job(submission, stored)
+        begun.set()
         go.wait(30)
 
     backend = Slow(self.context.home)
     context = dataclasses.replace(self.context, backend=backend)
     job = self.execute(context, lambda: time.sleep(60))
     try:
+      self.assertTrue(begun.wait(30))
       self.assert_withdrawn(job)
     finally:
       go.set()

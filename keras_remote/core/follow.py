@@ -97,7 +97,8 @@ def _show_each(
 def _show_log(
   job: Job, host: int, console: Console, left: threading.Event, log: HostLog
 ) -> None:
-  with contextlib.suppress(errors.StoreError):
+  # Whoever waits for the job's end tells what is wrong.
+  with contextlib.suppress(errors.KerasRemoteError):
     for data in log.rest():
       if left.is_set():
         return

@@ -1,6 +1,7 @@
 """JobHandle: a job, as the one who submitted it or attached to it holds it."""
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -48,6 +49,13 @@ class JobFile:
     """The file's content."""
     with self.open() as file:
       return file.read()
+
+
+def say_left(view: console.Console, job_id: str) -> None:
+  """Says of a job that is waited for no longer how to come back to it."""
+  view.say(
+    f'{job_id} goes on; to come back: keras_remote.attach("{job_id}").follow()'
+  )
 
 
 class JobFiles(Sequence[JobFile]):
@@ -282,13 +290,8 @@ class JobHandle(Generic[R]):
       self.cancel()
       shown.say(f"cancelled {self._id}")
 
-    def leave() -> None:
-      shown.say(
-        f"{self._id} goes on; to come back: "
-        f'keras_remote.attach("{self._id}").follow()'
-      )
-
     notebook = "ipykernel" in sys.modules
+    leave = functools.partial(say_left, shown, self._id)
     with following.interruptible(cancel, leave, notebook):
       if not self._submitted.done():
         with shown.busy("preparing"):
@@ -362,6 +365,7 @@ class JobHandle(Generic[R]):
     return Job(self.spec, self._directory, self._backend)
 
   def _collect(self, ending: Ending) -> Any:
+    from keras_remote.pickling.exceptions import add_note
     from keras_remote.pickling.result import raise_here
 
     key = self._backend.signing_key()
@@ -369,6 +373,8 @@ class JobHandle(Generic[R]):
     if found.success:
       return found.value
     raised = found.exception
-    if raised is not None and (hint := hints.hint(raised, self.spec)):
-      raised.add_note(f"keras_remote: {hint}")
+    if raised is not None:
+      where = hints.host(ending.outcome, self.spec)
+      for told in filter(None, [where, hints.hint(raised, self.spec)]):
+        add_note(raised, f"keras_remote: {told}")
     raise_here(found, self._id)

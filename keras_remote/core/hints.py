@@ -5,6 +5,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePath
 
 from keras_remote.core import environment
+from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.spec import JobSpec
 
 
@@ -22,6 +23,15 @@ def hint(exception: BaseException, spec: JobSpec) -> str | None:
       if why := Ignore(root).explain(here.relative_to(root).as_posix()):
         return why
   return _outside(exception, root)
+
+
+def host(outcome: Outcome, spec: JobSpec) -> str | None:
+  """Which host of several raised what is raised here."""
+  hosts = spec.resources.hosts
+  raised = outcome.result is not None or outcome.cause is Cause.EXCEPTION
+  if hosts == 1 or not raised:
+    return None
+  return f"raised on host {outcome.host} of {hosts}"
 
 
 def _outside(exception: BaseException, root: Path) -> str | None:

@@ -1,5 +1,6 @@
 """Which image a job's container is made of, and what is installed in it."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Mapping
@@ -143,6 +144,21 @@ def plan(
     dependencies=tuple(str(line.requirement) for line in found.lines),
     notes=tuple(notes),
   )
+
+
+def check_dependencies(options: Options, root: Path) -> None:
+  """Refuses a wrong `dependencies=` where a job installs none, too.
+
+  Raises:
+    ConfigError: a line is none, or a file cannot be read.
+  """
+  if options.dependencies is None:
+    return
+  # Without what reads them no call gets to where they are installed.
+  with contextlib.suppress(ModuleNotFoundError):
+    from keras_remote.images import sources
+
+    sources.read(options.dependencies, root)
 
 
 def _mode(

@@ -157,21 +157,40 @@ class PendingTest(_ClusterCase):
     waits = Observation(State.PENDING, "it is started again")
     ended = Observation(outcome.state, outcome.message, outcome)
 
+    said = self.told(iter([(runs,), (runs, waits, runs, waits, ended)]))
+    self.assertEqual(
+      said, "keras_remote: train: waiting: it is started again\n"
+    )
+
+  def test_a_job_that_waits_for_long(self) -> None:
+    """Once it is said why, one watch tells of all that comes."""
+    outcome = endings.cancel(
+      self.job.directory, self.job.spec, self.job.key(), "me"
+    )
+    waits = Observation(State.PENDING, "it is full")
+    runs = Observation(State.RUNNING, "it runs")
+    ended = Observation(outcome.state, outcome.message, outcome)
+    watches = iter([(waits,), (waits, runs, ended)])
+    said = self.told(watches)
+    self.assertEqual(said, "keras_remote: train: waiting: it is full\n")
+    self.assertEmpty(list(watches))
+
+  def told(self, watches: Iterator[tuple[Observation, ...]]) -> str:
+    """What who waits is told of a job where each watch shows this."""
+
     class Scripted(GKEBackend):
       def watch_job(
         self, spec: JobSpec, *, timeout: float | None = None
       ) -> Iterator[Observation]:
         del spec, timeout
-        yield from (runs, waits, runs, waits, ended)
+        yield from next(watches)
 
     home = Home(ensure(Path(self.create_tempdir().full_path, "home")))
     backend = Scripted(home, Wanted(CONTEXT), None)
     job = dataclasses.replace(self.job, backend=backend)
     err = io.StringIO()
     pending.ending(job, Console(io.StringIO(), err), prefix="train: ")
-    self.assertEqual(
-      err.getvalue(), "keras_remote: train: waiting: it is started again\n"
-    )
+    return err.getvalue()
 
   def test_a_time_that_is_up(self) -> None:
     """The error says which, and the job goes on."""

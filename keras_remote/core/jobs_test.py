@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 import fcntl
 import os
+import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -15,17 +17,35 @@ from keras_remote.backend.local import LocalBackend
 from keras_remote.core import jobs
 from keras_remote.core.job import Job
 from keras_remote.home import Home
-from keras_remote.job import ids, index, layout, wire
+from keras_remote.job import ids, index, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
+from keras_remote.job.outcome import Cause, Outcome
 from keras_remote.job.spec import JobSpec, Target
 from keras_remote.job.state import State
 from keras_remote.packaging.provenance import who
+from keras_remote.progress import Step
 from keras_remote.storage.folder import FolderStore
+from tests.fakes.api_server import ApiServer, Request
 from tests.fakes.environment import environment
+from tests.fakes.kubeconfig import kubeconfig
 from tests.fakes.specs import job_spec
 
 _AT_ONCE = datetime.timedelta()
 _NEWER = b'{"version": 99}'
+
+
+def _outcome(started: str) -> bytes:
+  return wire.encode(
+    Outcome(
+      attempt=1,
+      state=State.SUCCEEDED,
+      cause=Cause.RETURNED,
+      message="",
+      started=started,
+      ended="2026-01-02T03:05:06+00:00",
+      writer="host 0",
+    )
+  )
 
 
 class JobsTest(absltest.TestCase):
@@ -98,6 +118,23 @@ class JobsTest(absltest.TestCase):
     self.assertEqual(jobs.prune(_AT_ONCE, everyone=True), ["other"])
     self.assertEmpty(self.left())
 
+  def test_attaching_to_a_whole_id(self) -> None:
+    """The list is not looked at; what goes by no job is told as ever."""
+    job_id = "train-20260102-030405-abc234"
+    index.remove(self.store, self.submit(job_id))
+    self.assertEqual(jobs.attach(job_id).id, job_id)
+    for unknown in (f"{job_id[:-1]}x", f"{'a' * 48}{job_id}"):
+      with self.assertRaisesRegex(errors.JobNotFoundError, "jobs list"):
+        jobs.attach(unknown)
+
+  def test_the_only_one_that_begins_so(self) -> None:
+    """It is meant, though the part is within others' ids as well."""
+    for job_id in ("w-1", "draw-1", "draw-2"):
+      self.submit(job_id)
+    self.assertEqual(jobs.attach("w-").id, "w-1")
+    with self.assertRaisesRegex(errors.JobNotFoundError, "2 jobs go by 'dr"):
+      jobs.attach("dr")
+
   def test_attaching_to_no_text(self) -> None:
     """What an id is, is said."""
     for job_id in (5, b"train", Path("train")):
@@ -140,6 +177,30 @@ class JobsTest(absltest.TestCase):
     self.assertEqual(jobs.prune(_AT_ONCE), [])
     self.assertEqual(list(self.states()), ["newer"])
 
+  def test_an_ending_that_is_not_listed(self) -> None:
+    """It is found, and listed then with its time; who may not write sees it."""
+    spec = self.submit("mine")
+    key = signing.job_key(LocalBackend(self.home).signing_key(), "mine")
+    ended = wire.decode(Outcome, _outcome("2026-01-02T03:04:05+00:00"), "it")
+    directory = JobDirectory(self.store, "mine")
+    directory.create_outcome(signing.sign(ended, "mine", key), key)
+    partial = self.home.path / ".partial"
+    shutil.rmtree(partial)
+    partial.touch()  # Even root can write nothing now.
+    with self.assertRaises(errors.StoreError):
+      index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.assertEqual(self.states(), {"mine": State.SUCCEEDED})
+    partial.unlink()
+    self.assertEqual(self.states(), {"mine": State.SUCCEEDED})
+    (row,) = index.rows(self.store)
+    self.assertEqual((row.state, row.seconds), (State.SUCCEEDED, 61.0))
+
+  def test_times_that_are_none(self) -> None:
+    """The job's own files may say anything: how long it took is not known."""
+    for started in ("yesterday", "2026-01-02T03:04:05"):
+      found = wire.decode(Outcome, _outcome(started=started), "it")
+      self.assertIsNone(found.seconds)
+
   def test_a_submitter_that_died(self) -> None:
     """Without a spec a job never began, once nobody submits it any more."""
     spec = self.submit("begun")
@@ -162,6 +223,74 @@ class JobsTest(absltest.TestCase):
     self.submit("other", by=f"{user}2@old-name")
     self.assertEqual([job.id for job in jobs.list_jobs()], ["mine"])
     self.assertEqual(jobs.attach().id, "mine")
+
+  def closed_cluster(self) -> ApiServer:
+    """What the context "here" leads to: it refuses all."""
+    server = self.enter_context(ApiServer())
+
+    def refuse(request: Request) -> int:
+      return 403
+
+    server.fault = refuse
+    path = kubeconfig(str(self.base), "here", server=server.url)
+    self.enter_context(environment(KUBECONFIG=path))
+    return server
+
+  def put_on_cluster(self, job_id: str) -> JobSpec:
+    """A job in the context "here"."""
+    spec = self.submit(job_id)
+    target = Target("gke", self.store.uri, "here/team")
+    spec = dataclasses.replace(spec, target=target)
+    self.replace_spec(job_id, wire.encode(spec))
+    return spec
+
+  def test_a_cluster_that_cannot_be_asked(self) -> None:
+    """It breaks no list; who lists is told once, and nobody asks it twice."""
+    server = self.closed_cluster()
+    asked: list[int] = []
+    said: list[Step] = []
+    for job_id in ("one", "two"):
+      self.put_on_cluster(job_id)
+      server.requests.clear()
+      said.clear()
+      found = jobs.list_jobs(report=said.append)
+      self.assertEqual({job.state for job in found}, {State.RUNNING})
+      asked.append(len(server.requests))
+    self.assertEqual(asked[0], asked[1])
+    (step,) = said
+    self.assertIn("here/team", step.what)
+    self.assertTrue(step.warning)
+
+  def test_pruning_of_a_cluster_that_cannot_be_asked(self) -> None:
+    """What ended goes; of what may run nothing is known, and it stays."""
+    self.closed_cluster()
+    ended = [self.put_on_cluster("one"), self.put_on_cluster("two")]
+    for spec in ended:
+      index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.put_on_cluster("runs")
+    self.submit("here")
+    removed = jobs.prune(_AT_ONCE)
+    self.assertEqual(sorted(removed), ["here", "one", "two"])
+    self.assertEqual(list(self.states()), ["runs"])
+
+  def test_pruning_many(self) -> None:
+    """No job waits for another to be removed."""
+    server = self.closed_cluster()
+    seen = {"one": threading.Event(), "two": threading.Event()}
+    met: list[bool] = []
+
+    def meet(request: Request) -> int:
+      if (job_id := request.path.rpartition("/")[2]) in seen:
+        seen[job_id].set()
+        met.append(all(each.wait(10) for each in seen.values()))
+      return 404
+
+    server.fault = meet
+    for job_id in seen:
+      spec = self.put_on_cluster(job_id)
+      index.add_ending(self.store, spec, State.SUCCEEDED)
+    self.assertEqual(sorted(jobs.prune(_AT_ONCE)), ["one", "two"])
+    self.assertEqual(set(met), {True})
 
 
 if __name__ == "__main__":

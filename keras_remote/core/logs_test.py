@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import io
 import queue
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from keras_remote.backend.base import Wanted
 from keras_remote.backend.gke import GKEBackend
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.objects import JOBS, PODS
+from keras_remote.core import follow
+from keras_remote.core.console import Console
 from keras_remote.core.job import Job
 from keras_remote.core.logs import HostLog, last_lines, text
 from keras_remote.home import Home, ensure
@@ -187,6 +190,29 @@ class HostLogTest(KubernetesCase):
     self.put_pod(3, _TOLD, b"")
     self.assertEqual(b"".join(self.log.now()), b"two\n")
     self.assertEqual(b"".join(self.log.now()), b"")
+
+  @parameterized.parameters(True, False)
+  def test_who_may_not_see_what_pods_print(self, rest: bool) -> None:
+    """They are shown what is stored of it, by and by."""
+    self.server.fault = lambda r: 403 if r.path.endswith("/log") else None
+    self.put_pod(1, _RUNS, b"one\ntwo\n")
+    self.claim(1)
+    self.store(1, 0, b"one\n")
+    self.assertEqual(b"".join(self.log.now()), b"one\n")
+    self.store(1, 4, b"two\n")
+    self.end()
+    found = self.log.rest() if rest else self.log.now()
+    self.assertEqual(b"".join(found), b"two\n")
+
+  def test_a_cluster_that_refuses_a_log(self) -> None:
+    """Who shows logs goes on without more of it, until the job has ended."""
+    self.server.fault = lambda r: 409 if "follow" in r.query else None
+    self.put_pod(1, _RUNS, b"one\n")
+    self.claim(1)
+    self.end()
+    shown = io.StringIO()
+    follow.show_logs(self.job, Console(shown, shown), follow=True)
+    self.assertIn("one", shown.getvalue())
 
   def test_a_job_of_one_attempt(self) -> None:
     """The store is asked for its claim alone before the first byte comes."""

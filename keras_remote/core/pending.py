@@ -1,5 +1,6 @@
 """Waits for a job's ending, and says meanwhile why it does not run yet."""
 
+import contextlib
 import math
 
 from keras_remote import clock
@@ -38,29 +39,28 @@ def ending(
   for seen in job.watch(quiet):
     if seen.state not in _WAITING:
       break
-  if seen.state in _WAITING:
-    with console.busy(seen.sentence):
-      for seen in job.watch(_left(deadline)):
-        if seen.state not in _WAITING:
-          break
-        console.waits(seen.sentence, prefix)
   found = ending_of(seen)
   if found:
     return found
+  with contextlib.ExitStack() as shown:
+    if seen.state in _WAITING:
+      shown.enter_context(console.busy(seen.sentence))
 
-  def told(seen: Observation) -> None:
-    if seen.held_up:
-      console.held_up(seen.sentence, prefix)
-    elif seen.state in _WAITING:
-      # It ran: why it is started again, and what that waits for.
-      console.waits(seen.sentence, prefix)
+    def told(seen: Observation) -> None:
+      if seen.state not in _WAITING:
+        shown.close()
+      if seen.held_up:
+        console.held_up(seen.sentence, prefix)
+      elif seen.state in _WAITING:
+        # Also where it ran, and is started again.
+        console.waits(seen.sentence, prefix)
 
-  try:
-    return job.ending(_left(deadline), told)
-  except TimeoutError:
-    raise TimeoutError(
-      f"job {job.spec.job_id} has not ended within {timeout:g} s: it goes on"
-    ) from None
+    try:
+      return job.ending(_left(deadline), told)
+    except TimeoutError:
+      raise TimeoutError(
+        f"job {job.spec.job_id} has not ended within {timeout:g} s: it goes on"
+      ) from None
 
 
 def _left(deadline: float) -> float | None:

@@ -1,8 +1,10 @@
-"""A job that is being sent, and is cancelled meanwhile.
+"""A job that is being sent, and perhaps cancelled meanwhile.
 
 Its future says which of the two it was: who settles that first decides.
 """
 
+import functools
+import threading
 from concurrent.futures import Future, InvalidStateError
 
 from keras_remote import errors
@@ -33,3 +35,24 @@ def is_withdrawn(submitted: "Future[JobSpec]") -> bool:
   return submitted.done() and isinstance(
     submitted.exception(), errors.JobCancelledError
   )
+
+
+class Sending(threading.Thread):
+  """Sends a job; the interpreter's exit waits until it has."""
+
+  def start(self) -> None:
+    _wait_at_exit()
+    super().start()
+
+
+@functools.cache
+def _wait_at_exit() -> None:
+  # Threads are joined at exit in any case, but only after concurrent.futures
+  # is closed, which sending needs. No public call comes before that.
+  threading._register_atexit(_join)  # type: ignore
+
+
+def _join() -> None:
+  for thread in threading.enumerate():
+    if isinstance(thread, Sending):
+      thread.join()

@@ -30,6 +30,7 @@ from keras_remote.home import (
   Home,
   check_private,
   ensure_apart,
+  holding,
   home,
   write_private,
 )
@@ -357,18 +358,21 @@ def edited(
 ) -> Generator[tuple["tomlkit.TOMLDocument", Profiles]]:
   """config.toml as a document that keeps its comments; written at the end.
 
+  Others who write it wait meanwhile.
+
   Raises:
     StoreError: it cannot be written.
   """
   import tomlkit  # Only for those who change the file.
 
-  current = profiles(environ=environ)
   config = Home(home(environ)).config
-  document = tomlkit.parse(config.read_bytes() if config.exists() else "")
-  yield document, current
   ensure_apart(config.parent)
-  # Some keep theirs as a link into their dotfiles.
-  write_private(config.resolve(), tomlkit.dumps(document).encode())
+  with holding(config.with_suffix(".lock")):
+    current = profiles(environ=environ)
+    document = tomlkit.parse(config.read_bytes() if config.exists() else "")
+    yield document, current
+    # Some keep theirs as a link into their dotfiles.
+    write_private(config.resolve(), tomlkit.dumps(document).encode())
 
 
 def profile_table(

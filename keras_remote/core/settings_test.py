@@ -484,6 +484,28 @@ class EditTest(_TestCase):
       {"default": {}, "ci": {"name": "c", "backend": "local"}},
     )
 
+  def test_a_home_that_cannot_be_written(self) -> None:
+    """It is said, with the path."""
+    (self.home / "config.lock").mkdir()
+    with self.assertRaisesRegex(errors.StoreError, "config.lock: Is a dir"):
+      self.set(None, "name", "n")
+
+  def test_two_that_write_at_once(self) -> None:
+    """One comes after the other: neither loses what the other wrote."""
+    other = threading.Thread(
+      target=lib.set_value,
+      args=("b", "name", "there"),
+      kwargs={"environ": self.environ},
+    )
+    with lib.edited(self.environ) as (document, _):
+      other.start()
+      other.join(0.5)
+      lib.profile_table(document, "a")["name"] = "here"
+    other.join()
+    tables = lib.profiles(environ=self.environ).tables
+    self.assertEqual(tables["a"], {"name": "here"})
+    self.assertEqual(tables["b"], {"name": "there"})
+
   def test_a_link_stays_a_link(self) -> None:
     """A config.toml that is kept among dotfiles is written there."""
     dotfile = self.cwd / "dotfile"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from keras_remote import errors
 from keras_remote.job import signing
 from keras_remote.job.directory import JobDirectory
-from keras_remote.job.line import one_line
+from keras_remote.job.line import joined, of_host, one_line
 from keras_remote.job.outcome import Cause, HostReport
 from keras_remote.job.spec import JobSpec
 
@@ -99,18 +99,12 @@ def first_cause(reports: Sequence[HostReport]) -> HostReport | None:
 
 def named(report: HostReport) -> str:
   """The report's message as a sentence about its host."""
-  host, message = f"host {report.host}", one_line(report.message)
-  for begin, instead in (("its ", f"{host}'s "), ("it ", f"{host} ")):
-    if message.startswith(begin):
-      return instead + message.removeprefix(begin)
-  return f"{host}: {message}"
+  return of_host(report.host, one_line(report.message))
 
 
 def listed(hosts: Sequence[int]) -> str:
   """The hosts, as a sentence names them."""
-  names = [f"host {host}" for host in hosts]
-  head = ", ".join(names[:-1])
-  return f"{head} and {names[-1]}" if head else names[-1]
+  return joined([f"host {host}" for host in hosts])
 
 
 def _why(

@@ -139,7 +139,7 @@ def end(
   # a reader of the list looks at the outcome itself.
   if spec is not None:
     with contextlib.suppress(errors.StoreError):
-      index.add_ending(directory.store, spec, signed.state)
+      index.add_ending(directory.store, spec, signed.state, signed.seconds)
   return signed
 
 

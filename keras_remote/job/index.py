@@ -1,6 +1,8 @@
 """The index: what a listing shows, newest first, by list calls alone."""
 
+import dataclasses
 import datetime
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +14,8 @@ from keras_remote.storage.store import Store
 # Milliseconds since 1970 have so many digits until the year 2286.
 _DIGITS = 13
 _LATEST = 10**_DIGITS - 1
+# What an ending's entry bears.
+_SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,14 @@ class Row:
     submitted: in UTC.
     state: how it ended; None while no ending is listed.
     fields: name, who, accelerator, backend and tags.
+    seconds: for how long it ran; None where no ending says it.
   """
 
   job_id: str
   submitted: datetime.datetime
   state: State | None
   fields: Mapping[str, str]
+  seconds: float | None = None
 
 
 def add(store: Store, spec: JobSpec) -> bool:
@@ -42,9 +48,12 @@ def add(store: Store, spec: JobSpec) -> bool:
   return store.create(_key(spec), b"", fields)
 
 
-def add_ending(store: Store, spec: JobSpec, state: State) -> None:
-  """Lists how the job ended."""
-  store.create(f"{_key(spec)}.{state}", b"")
+def add_ending(
+  store: Store, spec: JobSpec, state: State, seconds: float | None = None
+) -> None:
+  """Lists how the job ended, and for how long it ran."""
+  fields = {} if seconds is None else {_SECONDS: f"{seconds:.3f}"}
+  store.create(f"{_key(spec)}.{state}", b"", fields)
 
 
 def rows(store: Store) -> Iterator[Row]:
@@ -60,7 +69,9 @@ def rows(store: Store) -> Iterator[Row]:
       continue
     if pending and pending.job_id == job_id and state in State.__members__:
       # Endings are sorted right behind the job that they end.
-      yield Row(job_id, pending.submitted, State(state), pending.fields)
+      yield dataclasses.replace(
+        pending, state=State(state), seconds=_seconds(entry.metadata)
+      )
       pending = None
     elif not state:
       if pending:
@@ -71,6 +82,15 @@ def rows(store: Store) -> Iterator[Row]:
       pending = Row(job_id, at, None, entry.metadata)
   if pending:
     yield pending
+
+
+def _seconds(fields: Mapping[str, str]) -> float | None:
+  """Nobody signs it: it is a number, or not there."""
+  try:
+    found = float(fields[_SECONDS])
+  except (KeyError, ValueError):
+    return None
+  return found if 0 <= found < math.inf else None
 
 
 def remove(store: Store, job: JobSpec | Row) -> None:

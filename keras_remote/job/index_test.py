@@ -68,6 +68,20 @@ class IndexTest(absltest.TestCase):
     for row in index.rows(self.store):
       self.assertEqual(row.fields["name"], "train")
 
+  def test_how_long_it_took(self) -> None:
+    """The listing says it, where the ending did, and as a number."""
+    for number, seconds in enumerate((2.5, None)):
+      index.add(self.store, _spec(number))
+      index.add_ending(self.store, _spec(number), State.FAILED, seconds)
+    for number, text in enumerate(("soon", "nan", "-1", "inf"), 2):
+      index.add(self.store, _spec(number))
+      key = next(iter(self.store.list(layout.INDEX))).key
+      self.store.create(f"{key}.FAILED", b"", {"seconds": text})
+    took = {row.job_id: row.seconds for row in index.rows(self.store)}
+    self.assertEqual(took.pop("job-0"), 2.5)
+    self.assertEqual(set(took.values()), {None})
+    self.assertLen(took, 5)
+
   def test_ids_that_begin_alike(self) -> None:
     """Jobs of one instant do not take each other's endings."""
     at = _START.isoformat()

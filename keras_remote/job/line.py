@@ -1,6 +1,7 @@
-"""Text that somebody else wrote, as people may be shown it."""
+"""Text as people may be shown it, such as what somebody else wrote."""
 
 import re
+from collections.abc import Sequence
 
 # More of it nobody reads.
 _LONGEST = 500
@@ -16,6 +17,20 @@ def one_line(text: str) -> str:
   line = " ".join(text.split())
   line = "".join(each for each in line if each.isprintable())
   return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def joined(names: Sequence[str]) -> str:
+  """The names, of which there is one, as a sentence has them: `a, b and c`."""
+  *most, last = names
+  return f"{', '.join(most)} and {last}" if most else last
+
+
+def of_host(host: int, sentence: str) -> str:
+  """What is said of a pod or a process, as a sentence about its host."""
+  for begin, instead in (("its ", f"host {host}'s "), ("it ", f"host {host} ")):
+    if sentence.startswith(begin):
+      return instead + sentence.removeprefix(begin)
+  return f"host {host}: {sentence}"
 
 
 def printable(text: str, *, styles: bool = False) -> str:

@@ -2,7 +2,7 @@ from absl.testing import absltest, parameterized
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_remote.job.line import one_line, printable
+from keras_remote.job.line import joined, of_host, one_line, printable
 
 
 class OneLineTest(parameterized.TestCase):
@@ -49,6 +49,24 @@ class PrintableTest(parameterized.TestCase):
     """Each of its lines can be printed."""
     for line in printable(text).split("\n"):
       self.assertTrue(line.replace("\t", "").isprintable())
+
+
+class SentenceTest(parameterized.TestCase):
+  @parameterized.parameters(
+    (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")
+  )
+  def test_names(self, names: list[str], shown: str) -> None:
+    """The last comes after an `and`."""
+    self.assertEqual(joined(names), shown)
+
+  @parameterized.parameters(
+    ("it ran out of memory", "host 2 ran out of memory"),
+    ("its pod was deleted", "host 2's pod was deleted"),
+    ("somebody did it", "host 2: somebody did it"),
+  )
+  def test_a_host(self, said: str, shown: str) -> None:
+    """What is said of `it` is said of the host by its name."""
+    self.assertEqual(of_host(2, said), shown)
 
 
 if __name__ == "__main__":

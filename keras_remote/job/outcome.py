@@ -75,11 +75,17 @@ class Outcome:
 
   @property
   def seconds(self) -> float | None:
-    """From the attempt's start to the end; None where none began."""
+    """From the attempt's start to the end; None where none began.
+
+    Also where one of the two is no time: not all of them are signed.
+    """
     if self.started is None:
       return None
     parse = datetime.datetime.fromisoformat
-    between = parse(self.ended) - parse(self.started)
+    try:
+      between = parse(self.ended) - parse(self.started)
+    except (TypeError, ValueError):  # The first: one names no time zone.
+      return None
     return max(0.0, between.total_seconds())
 
 

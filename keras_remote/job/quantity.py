@@ -4,10 +4,14 @@ import math
 import re
 
 _UNITS = {
-  **{f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", 1)},
-  **{letter: 1000**power for power, letter in enumerate("kMGTP", 1)},
+  **{f"{letter}i": 1024**power for power, letter in enumerate("KMGTPE", 1)},
+  **{letter: 1000**power for power, letter in enumerate("kMGTPE", 1)},
 }
+_SMALL = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_QUANTITY = re.compile(
+  r"(\d+(?:\.\d+)?(?:[eE]-?\d+(?!\w))?)([A-Za-z]*)", re.ASCII
+)
 _CORES = re.compile(r"(\d+(?:\.\d+)?)(m?)", re.ASCII)
 _MILLI = 1000
 # Seen on a cluster: a function that does nothing returns with so much, and is
@@ -69,8 +73,8 @@ def number(text: str) -> float:
   Raises:
     ValueError: it is none.
   """
-  match = _AMOUNT.fullmatch(text.strip())
-  if match is None or match[2] not in ("", "m", *_UNITS):
+  match = _QUANTITY.fullmatch(text.strip())
+  scale = (_SMALL | _UNITS).get(match[2]) if match else None
+  if match is None or scale is None:
     raise ValueError(repr(text))
-  scale = 1 / _MILLI if match[2] == "m" else _UNITS.get(match[2], 1)
   return float(match[1]) * scale

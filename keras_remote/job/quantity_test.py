@@ -1,3 +1,5 @@
+import math
+
 from absl.testing import absltest, parameterized
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,25 @@ class MemoryTest(parameterized.TestCase):
     amount = f"{number + 1000}{unit}"
     self.assertRegex(quantity.half(amount), r"^\d+Mi$")
     self.assertEqual(quantity.half("16Gi"), "8192Mi")
+
+
+class NumberTest(parameterized.TestCase):
+  @parameterized.parameters(
+    ("0", 0), ("4", 4), ("1.5", 1.5), ("500m", 0.5), ("3u", 3e-6), ("5n", 5e-9),
+    ("1k", 1e3), ("1E", 1e18), ("2Ki", 2048), ("1Ei", 2**60),
+    ("1e3", 1e3), ("2E6", 2e6), ("1e-3", 1e-3), (" 4 ", 4),
+  )  # fmt: skip
+  def test_right(self, text: str, expected: float) -> None:
+    """Every way in which a cluster writes it is known."""
+    self.assertTrue(math.isclose(quantity.number(text), expected))
+
+  @parameterized.parameters(
+    "", "much", "1K", "1mi", "1e", "1e3Ki", "1 Gi", "-1", "1.5.2"
+  )
+  def test_wrong(self, text: str) -> None:
+    """What is none is refused."""
+    with self.assertRaises(ValueError):
+      quantity.number(text)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from keras_remote import clock, home
+from keras_remote import clock, errors, home
 
 # Archives of one folder that stay; an older one stays while it may be in use:
 # nobody takes longer from packing a project to sending it.
@@ -108,7 +108,7 @@ class StatCache:
     """Holds the folder's lock, among threads and among processes."""
     with contextlib.ExitStack() as stack:
       # A file system without locks still gets whole files, only more work.
-      with contextlib.suppress(OSError):
+      with contextlib.suppress(errors.StoreError):
         stack.enter_context(home.holding(self._lock))
       yield
 

@@ -176,7 +176,7 @@ def _revived(link: Link, parts: list[BaseException]) -> BaseException | None:
 
 def _replaced(link: Link) -> RemoteError:
   error = RemoteError(
-    f"{link.type_name}: {link.message}",
+    ": ".join(filter(None, [link.type_name, link.message])),
     type_name=link.type_name,
     traceback=link.text,
     exit_code=link.exit_code,

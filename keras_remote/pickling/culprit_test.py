@@ -1,20 +1,22 @@
 """Tests of what a refusal names, and of what is named as the largest."""
 
+import contextlib
 import functools
 import io
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from keras_remote.errors import PackagingError
 from keras_remote.pickling import payload
-from keras_remote.pickling.payload_test import Stateful, use
+from keras_remote.pickling.payload_test import Stateful, called, use
 
 
-class RefusalTest(absltest.TestCase):
+class RefusalTest(parameterized.TestCase):
   def refused(self, function: Callable[..., Any], *args: Any) -> str:
     """What the error says."""
     with self.assertRaises(PackagingError) as caught:
@@ -60,6 +62,18 @@ class RefusalTest(absltest.TestCase):
       "use → argument 'data' → [3] → ['f'] → [0] → _io.TextIOWrapper", said
     )
     self.assertIn("Open it inside the function", said)
+
+  @parameterized.parameters("r", "a+", "r+", "rb", "w")
+  def test_open_file(self, mode: str) -> None:
+    """No open file travels, however it was opened; a text in memory does."""
+    with open(self.create_tempfile(content="kept"), mode) as file:
+      self.assertIn("Open it inside the function", self.refused(use, file))
+    self.assertEqual(called(use, io.StringIO("kept")).getvalue(), "kept")
+
+  def test_streams(self) -> None:
+    """A function may name its process's streams: there it has its own."""
+    with contextlib.redirect_stdout(sys.__stdout__):
+      self.assertIs(called(use, sys.stdout), sys.__stdout__)
 
   def test_attribute(self) -> None:
     """An attribute of an instance is named."""

@@ -140,6 +140,13 @@ def attach(exception: BaseException, text: str) -> None:
     object.__setattr__(last, "__cause__", RemoteTraceback(text))
 
 
+def add_note(exception: BaseException, note: str) -> None:
+  """Adds a note, as `exception.add_note` does, to frozen classes too."""
+  with contextlib.suppress(Exception):  # Its class may raise anything.
+    every = [*notes(exception), note]
+    object.__setattr__(exception, "__notes__", every)
+
+
 def visible(walked: TracebackType | None) -> TracebackType | None:
   """The traceback from the user's first frame on."""
   for _ in range(_hidden(walked)):

@@ -1,6 +1,7 @@
 """Tests of what exceptions tell: texts, frames, causes."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from absl.testing import absltest, parameterized
 from keras_remote.pickling.exceptions import (
   Frame,
   RemoteTraceback,
+  add_note,
   attach,
   describe,
   frames,
@@ -100,6 +102,24 @@ class TracebackTextTest(absltest.TestCase):
       texts = message(error, tell), traceback_text(error, tell)
       for text in (*texts, *notes(error, tell)):
         self.assertNotIn("hunt", text)
+
+  def test_note_of_any_class(self) -> None:
+    """Frozen classes get it too; one with notes of its own is left alone."""
+
+    @dataclasses.dataclass(frozen=True)
+    class FrozenError(Exception):
+      x: int
+
+    class OwnError(Exception):
+      @property
+      def __notes__(self) -> list[str]:  # pyrefly: ignore
+        raise RuntimeError
+
+    frozen = FrozenError(1)
+    for note in "ab":
+      add_note(frozen, note)
+    self.assertEqual(frozen.__notes__, ["a", "b"])
+    add_note(OwnError(), "a")
 
   def test_length_is_bounded(self) -> None:
     """A text that would be huge loses its middle."""

@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from io import TextIOWrapper
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, BinaryIO, Protocol
 
@@ -85,6 +86,9 @@ class Pickler(cloudpickle.Pickler):
     if obj is os.environ or obj is getattr(os, "environb", None):
       # It is the job's own there, and never travels: it is full of secrets.
       return getattr, (os, "environ" if obj is os.environ else "environb")
+    if type(obj) is TextIOWrapper and obj not in (sys.stdout, sys.stderr):
+      # cloudpickle would send what it reads now: what is written is lost.
+      raise pickle.PicklingError("an open file stays where it was opened")
     if isinstance(obj, BaseException):
       return reduce_exception(obj)
     if isinstance(obj, FunctionType | _CACHED):

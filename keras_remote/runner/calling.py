@@ -1,5 +1,6 @@
 """Calls what the job is about, in the worker, and says how it went."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -117,20 +118,26 @@ def _call(order: Mapping[str, Any]) -> dict[str, Any]:
     value = forked.once(call.call)
     if order["host"]:
       value = None  # Host 0's counts.
-    with path.open("wb") as stream:
-      try:
-        saved = result.save_result(value, stream)
-      except errors.PackagingError as error:
-        return _unsendable(error, teller)
+    return _returned(value, path, teller)
   except SystemExit as error:
     if error.code is None or error.code == 0:
-      with path.open("wb") as stream:
-        saved = result.save_result(None, stream)
-    else:
-      return _failed(error, path, teller, Cause.EXIT)
+      return _returned(None, path, teller)
+    return _failed(error, path, teller, Cause.EXIT)
   except BaseException as error:
     cause = Cause.EXCEPTION if loaded else Cause.SETUP
     return _failed(error, path, teller, cause)
+
+
+def _returned(value: object, path: Path, teller: _Teller) -> dict[str, Any]:
+  try:
+    with path.open("wb") as stream:
+      saved = result.save_result(value, stream)
+  except errors.PackagingError as error:
+    return _unsendable(error, teller)
+  except OSError as error:
+    # The ending is to have the room.
+    path.unlink(missing_ok=True)
+    return _unkept(error, path.parent)
   return {
     "cause": Cause.RETURNED,
     "message": "",
@@ -151,6 +158,17 @@ def _unsendable(
     "cause": Cause.EXCEPTION,
     "message": exceptions.message(error, teller.tell),
     "exception_type": culprit.type_name(type(error)),
+  }
+
+
+def _unkept(error: OSError, folder: Path) -> dict[str, Any]:
+  full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+  cure = "; make room on that disk, or return less" if full else ""
+  return {
+    "cause": Cause.SETUP,
+    "message": "the function has returned, but its result cannot be kept in "
+    f"{folder} ({error.strerror}){cure}",
+    "exception_type": culprit.type_name(errors.StoreError),
   }
 
 

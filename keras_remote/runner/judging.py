@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from keras_remote.job.doing import At, Doing, Hang, lasted
+from keras_remote.job.line import joined
 
 # Seconds after which a wait is one for a host that does not come.
 PATIENCE = 10.0
@@ -127,6 +128,4 @@ def _hosts(hosts: Sequence[int]) -> str:
       runs.append(f"{run[0]}-{run[-1]}")
     else:
       runs += map(str, run)
-  *first, last = runs
-  named = f"{', '.join(first)} and {last}" if first else last
-  return f"host {named}" if len(hosts) == 1 else f"hosts {named}"
+  return f"host{'s' * (len(hosts) > 1)} {joined(runs)}"

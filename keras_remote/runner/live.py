@@ -4,13 +4,15 @@ import contextlib
 import os
 import time
 
-from keras_remote.constants import MIB
+from keras_remote.constants import KIB, MIB
 from keras_remote.job.live import BREAK
 
 # Seconds after which a line without an end is shown as it is.
 LINE_SECONDS = 1.0
 # Logs leave so much of a disk free.
 LOW_BYTES = MIB
+# The first lines may take of what is left, down to a quarter of it.
+_FIRST_BYTES = 64 * KIB
 
 
 class LiveView:
@@ -26,12 +28,15 @@ class LiveView:
   def __init__(self, fd: int, line_seconds: float | None = None) -> None:
     self._fd = fd
     self._line_seconds = line_seconds
+    self._seen = 0  # Bytes.
     # When the line began that is not shown yet.
     self._since: float | None = None
 
   def write(self, data: bytes) -> None:
+    before = self._seen
+    self._seen += len(data)
     with contextlib.suppress(OSError):
-      if low(self._fd):
+      if low(self._fd, before):
         return
       view = memoryview(data)
       while view:
@@ -58,7 +63,12 @@ class LiveView:
         os.write(self._fd, BREAK)
 
 
-def low(place: "os.PathLike[str] | int") -> bool:
-  """Whether the disk is so full that logs must stop: an ending is to fit."""
+def low(place: "os.PathLike[str] | int", printed: int) -> bool:
+  """Whether the disk is so full that logs must stop: an ending is to fit.
+
+  Args:
+    printed: bytes before.
+  """
+  least = LOW_BYTES if printed >= _FIRST_BYTES else LOW_BYTES // 4
   free = os.statvfs(place)
-  return free.f_blocks > 0 and free.f_bavail * free.f_frsize < LOW_BYTES
+  return free.f_blocks > 0 and free.f_bavail * free.f_frsize < least

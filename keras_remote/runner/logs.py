@@ -165,7 +165,7 @@ class LogPump:
     start = self._offset
     # A few long gaps are better than many short ones.
     room = self._spool_bytes // 2 if self._dropped else self._spool_bytes
-    if self._waiting + len(data) <= room and not low(self._spool):
+    if self._waiting + len(data) <= room and not low(self._spool, start):
       self._note_dropped()
       # A full disk: logs stop, the job goes on.
       with contextlib.suppress(OSError):

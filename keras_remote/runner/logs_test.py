@@ -316,15 +316,35 @@ class LogPumpTest(absltest.TestCase):
     self.assertLess(time.monotonic() - began, 5)
     os.read(shown, 64 * KIB)  # Lets the reader go on, and end.
 
-  def test_a_full_disk(self) -> None:
-    """Logs stop before the disk is full, and the pipe is read on."""
+  def mount(self, size: str) -> None:
+    """The spool is a disk of its own."""
     if os.geteuid() or sys.platform != "linux":
       self.skipTest("mounting a small disk takes root on Linux")
-    options = ["-t", "tmpfs", "-o", "size=2m", "none"]
+    options = ["-t", "tmpfs", "-o", f"size={size}", "none"]
     subprocess.run(["mount", *options, self.spool], check=True)
     self.addCleanup(
       subprocess.run, ["umount", "-l", str(self.spool)], check=True
     )
+
+  def test_a_disk_that_was_nearly_full_before(self) -> None:
+    """The first lines are kept, and seen, all the same."""
+    self.mount("900k")
+    self.live = self.spool / "live"
+    self.live.touch()
+    self.spool = self.spool / "spool"
+    self.spool.mkdir()
+    pump, end = self.pump()
+    with open(end, "wb") as out:
+      out.write(b"first\n" + b"x" * 4 * MIB)
+    pump.store(self.shelf.create)
+    pump.close(10)
+    self.assertStartsWith(self.shelf.text, b"first\n")
+    self.assertIn(b"bytes of the log dropped", self.shelf.text)
+    self.assertStartsWith(self.live.read_bytes(), b"first\n")
+
+  def test_a_full_disk(self) -> None:
+    """Logs stop before the disk is full, and the pipe is read on."""
+    self.mount("2m")
     pump, end = self.pump(spool_bytes=64 * MIB)
     with open(end, "wb") as out:
       out.write(b"x" * 4 * MIB)

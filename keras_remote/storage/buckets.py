@@ -57,8 +57,8 @@ def check_owner(name: str, project: str) -> None:
     raise errors.StoreAccessError(
       f"there is a bucket gs://{name}, and whoever is logged in may not list "
       f"those of project {project}: either another project has taken the "
-      f"name, or who owns this one can allow it with roles/storage.admin "
-      f"({message(error)})"
+      f"name, or who owns this one can allow it with `keras-remote up "
+      f"--member`, or with roles/storage.bucketViewer ({message(error)})"
     ) from error
   except FAILURES as error:
     raise errors.StoreError(

@@ -165,6 +165,45 @@ class ProvisionedTest(GangTest):
       f"{self.namespace}-jobs@my-project.iam.gserviceaccount.com",
     )
 
+  def test_withdrawn(self) -> None:
+    """Nothing of it is left, a member may do nothing, and the rest stays."""
+    theirs: Any = {"metadata": {"name": "theirs"}}
+    self.objects.create(ACCOUNTS, theirs)
+    self.objects.create(QUOTAS, {**theirs, "spec": {"hard": {"pods": "99"}}})
+    self.apply()
+    kubernetes.withdraw(self.objects, self.config)
+    for kind in (ACCOUNTS, ROLES, BINDINGS, QUOTAS):
+      self.assertFalse(self.objects.has(kind, "keras-remote"), kind)
+    labels = f"keras-remote-cluster={self.config.cluster}"
+    for listed in (
+      self.rbac.list_cluster_role_binding,
+      self.rbac.list_cluster_role,
+    ):
+      found = listed(label_selector=labels, _request_timeout=REQUEST_SECONDS)
+      self.assertEmpty(found.items)
+    self.assertTrue(self.objects.has(ACCOUNTS, "theirs"))
+    self.assertTrue(self.objects.has(QUOTAS, "theirs"))
+    with self.as_member(), self.assertRaises(errors.ClusterAccessError):
+      self.objects.list(JOBS, "")
+    kubernetes.withdraw(self.objects, self.config)
+
+  def test_withdrawn_of_others(self) -> None:
+    """What somebody else has a part in stays, without members."""
+    self.apply()
+    label = {"metadata": {"labels": {"team": "theirs"}}}
+    self.rbac.patch_namespaced_role_binding(
+      "keras-remote",
+      self.namespace,
+      label,
+      field_manager="kubectl-label",
+      _request_timeout=REQUEST_SECONDS,
+    )
+    kubernetes.withdraw(self.objects, self.config)
+    found = self.objects.get(BINDINGS, "keras-remote")
+    assert found
+    self.assertEmpty(found.get("subjects") or [])
+    self.assertFalse(self.objects.has(ROLES, "keras-remote"))
+
   def test_a_member(self) -> None:
     """May do all that calls take, and before that nothing."""
     with self.as_member(), self.assertRaises(errors.ClusterAccessError):

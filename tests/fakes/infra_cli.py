@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from keras_remote.cli.infra.grants import shared
-from keras_remote.cli.infra.program import import_ids, program
+from keras_remote.cli.infra.program import import_ids
 from keras_remote.cli.infra.tools import Tools
 from keras_remote.cli.main import cli
+from tests.fakes.programs import whole
 from tests.fakes.pulumi_engine import Cloud, opener
 
 
@@ -14,9 +15,10 @@ def tools(path: Path) -> Tools:
   """What commands take to work on that cloud, which has no Kubernetes."""
   return Tools(
     opener(Cloud(path)),
-    program,
+    whole,
     import_ids,
     lambda config, report, sets: "",
+    lambda config, report: None,
     shared,
   )
 

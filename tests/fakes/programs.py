@@ -1,4 +1,4 @@
-"""A program for engines: as much of what `up` makes as tests look at."""
+"""Programs for engines: as much of what `up` makes as tests look at, or all."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +17,17 @@ from keras_remote.cli.infra.kinds import (
   POOL,
   REPOSITORY,
 )
+from keras_remote.cli.infra.program import program
+from tests.fakes.pulumi_monitor import once
+
+
+def whole(
+  config: InfraConfig, *, adopted: Mapping[str, str] | None = None
+) -> Program:
+  """All that `up` makes, for the fake engine."""
+  adopted = adopted or {}
+  key = (config, tuple(sorted(adopted.items())))
+  return once(program(config, adopted=adopted), key)
 
 
 def small(
@@ -30,7 +41,7 @@ def small(
     opts = pulumi.ResourceOptions(ignore_changes=[marks] if foreign else [])
     pulumi.CustomResource(kind, name, inputs, opts)
 
-  def program() -> None:
+  def run() -> None:
     cluster = {"name": config.cluster, "location": config.location}
     if GKE not in (adopted or {}):
       cluster["network"] = "private" if config.private_nodes else "public"
@@ -57,7 +68,7 @@ def small(
         nodeConfig={"resourceLabels": config.labels},
       )
 
-  return program
+  return run
 
 
 def ids(config: InfraConfig) -> dict[str, str]:

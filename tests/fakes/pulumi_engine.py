@@ -98,9 +98,6 @@ class FakeEngine:
   def __init__(self, cloud: Cloud, name: str = "stack") -> None:
     self._cloud, self._name = cloud, name
 
-  def check(self) -> None:
-    pass
-
   def preview(self, program: Program) -> tuple[Change, ...]:
     self._cloud.load()
     return tuple(self._plan(registered(program)))

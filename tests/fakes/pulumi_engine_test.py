@@ -1,3 +1,5 @@
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,16 @@ class FakeEngineTest(engine_contract.EngineContract):
 
   def exists(self, name: str) -> bool:
     return place(Resource(_KIND, name)) in Cloud(self.path).there
+
+  @contextlib.contextmanager
+  def in_use(self, name: str) -> Generator[None]:
+    cloud = Cloud(self.path)
+    cloud.faults[name] = "googleapi: Error 400: it is in use"
+    cloud.save()
+    yield
+    cloud.load()
+    del cloud.faults[name]
+    cloud.save()
 
   def killed_at(self, name: str, program: Program) -> None:
     cloud = Cloud(self.path)

@@ -53,14 +53,22 @@ class ExceptionsTest(ProjectTest):
         local = Local()
         raise cls(4) from cls(5)
 
-      for cls in (Frozen, Ending, Mute, Empty, Notes, Stray):
+      def group(code):
+        return ExceptionGroup("g", [Stray(code)])
+
+      for cls in (Frozen, Ending, Mute, Empty, Notes, Stray, group):
         try:
           fail(cls)
         except BaseException as error:
           assert error.__cause__ is not None
           print(type(error).__name__, end=" ")
+          for inner in getattr(error, "exceptions", ()):
+            print(type(inner).__name__, inner)
     """)
-    self.assertEqual(shown, "Frozen RemoteError Mute Empty Notes Stray ")
+    self.assertEqual(
+      shown,
+      "Frozen RemoteError Mute Empty Notes Stray ExceptionGroup Stray 4\n",
+    )
 
   def test_module_outside_of_the_project(self) -> None:
     """Where a script beside it runs from elsewhere, the cure is said."""

@@ -655,6 +655,20 @@ class FullDiskTest(JobTestCase):
     self.assertEqual(outcome.state, State.FAILED)
     self.assertIn("No space left", outcome.message)
 
+  def test_a_result_that_does_not_fit(self) -> None:
+    """The function has returned: it is not blamed, and the disk is named."""
+    with self.small_disk() as disk:
+      job = self.submit(lambda: bytes(8 << 20))
+      outcome = job.outcome(timeout=60)
+      with self.assertRaisesRegex(errors.StoreError, "function has returned"):
+        job.result()
+      (report,) = job.why().attempts[0].hosts
+      self.assert_nothing_left(job)
+    self.assertIn(f"in {disk}", outcome.message)
+    self.assertIn("No space left on device); make room", outcome.message)
+    self.assertEmpty(outcome.traceback)
+    self.assertEmpty(report.frames)
+
   @contextlib.contextmanager
   def small_disk(self) -> Iterator[str]:
     """The home is on a disk of 4 MiB; gives where that is."""

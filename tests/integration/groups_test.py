@@ -68,7 +68,8 @@ class FailureTest(JobTestCase):
       raise LookupError("on host 3")
 
     job = self.submit_failing(fail, "v5e-16", 3)
-    self.assert_ends(job, State.FAILED, LookupError, "^'?on host 3")
+    error = self.assert_ends(job, State.FAILED, LookupError, "^'?on host 3")
+    self.assertEqual(error.__notes__, ["keras_remote: raised on host 3 of 4"])
 
   def test_a_killed_worker_of_one_host(self) -> None:
     """Its signal is what the job ended by."""

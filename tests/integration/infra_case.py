@@ -14,6 +14,7 @@ from keras_remote.cli.config import InfraConfig
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.cli.main import cli
 from keras_remote.core.settings import Profiles, profiles
+from keras_remote.storage.buckets import make_bucket
 from tests.fakes import tls
 from tests.fakes.api_server import ApiServer
 from tests.fakes.cloud_build import CloudBuildServer, MemoryWorker
@@ -92,6 +93,11 @@ class InfraCase(parameterized.TestCase):
     self.cloud.load()
     vars(self.cloud).update(fields)
     self.cloud.save()
+
+  def add_bucket(self, cluster: str) -> None:
+    """The bucket of its jobs, which the cloud's engine does not make."""
+    name = f"{PROJECT}-{cluster}-jobs"
+    make_bucket(name, project=PROJECT, location="us", labels={})
 
   @property
   def log(self) -> list[str]:

@@ -84,7 +84,7 @@ class TerminalTest(InfraCase):
     child = self.terminal("up", "--project", PROJECT, "--accelerator", "cpu")
     self.answer(child, "The zone [us-central1-a]: ", "")
     self.answer(child, "Do this [Y/n]: ", "n")
-    self.assertIn("nothing was done", self.end(child, 2))
+    self.assertIn("nobody agreed", self.end(child, 1))
     self.assertEqual(self.log, [])
 
   def test_enter_removes_nothing(self) -> None:
@@ -94,11 +94,11 @@ class TerminalTest(InfraCase):
     before = list(self.log)
     child = self.terminal("pool", "remove", "gpu-l4", "--force")
     self.answer(child, "Do this [y/N]: ", "")
-    self.assertIn("nothing was done", self.end(child, 2))
+    self.assertIn("nobody agreed", self.end(child, 1))
     anew = ("up", "--private-nodes", "--replace")
     child = self.terminal(*anew)
     self.answer(child, f"is lost: type '{PROJECT}': ", "y")
-    self.assertIn("nothing was done", self.end(child, 2))
+    self.assertIn("nobody agreed", self.end(child, 1))
     self.assertEqual(self.log, before)
     child = self.terminal(*anew)
     self.answer(child, f"is lost: type '{PROJECT}': ", PROJECT)
@@ -129,7 +129,7 @@ class TerminalTest(InfraCase):
     question = f"from project {PROJECT}: type '{PROJECT}': "
     child = self.terminal("down")
     self.answer(child, question, "yes")
-    self.assertIn("nothing was removed", self.end(child, 1))
+    self.assertIn("nobody agreed", self.end(child, 1))
     self.assertEqual(self.log, before)
     child = self.terminal("down")
     self.answer(child, question, PROJECT)
@@ -143,6 +143,7 @@ class TerminalTest(InfraCase):
     """Of several clusters one is chosen."""
     self.up("--accelerator", "cpu")
     self.up("--accelerator", "cpu", "--cluster", "other")
+    self.add_bucket("other")
     (self.base / "home" / "config.toml").unlink()
     child = self.terminal("init", "--project", PROJECT)
     self.answer(child, "Which one [1]: ", "2")

@@ -20,6 +20,7 @@ from keras_remote.job import index
 from keras_remote.job.state import State
 from keras_remote.storage.open import open_store
 from tests.fakes.environment import environment
+from tests.fakes.gcs_server import taken
 from tests.fakes.infra_cli import tools
 from tests.fakes.specs import job_spec
 from tests.integration.infra_case import (
@@ -360,6 +361,7 @@ class UpTest(InfraCase):
     self.up("--accelerator", "cpu", "--cluster", "near")
     self.assertIn("far in us-west1-c", self.type("status", *far).stdout)
     self.assertIn("cpu", self.type("pool", "list", *far).stdout)
+    self.add_bucket("far")
     self.type("init", *far)
     self.assertEqual(self.profiles.tables["far"]["zone"], "us-west1-c")
 
@@ -574,7 +576,7 @@ class DownTest(InfraCase):
     self.up(*both, "--cluster", "other", "--member", "user:ben@example.com")
     project = {each for each in self.rights() if "gcp:projects/" in each}
     ada = {each for each in project if "ada@" in each}
-    self.assertLen(ada, 3)
+    self.assertLen(ada, 4)
     record = self.record("other")
     stack.up(
       clusters.parts(
@@ -636,6 +638,7 @@ class InitTest(InfraCase):
     self.up("--accelerator", "cpu")
     self.up("--accelerator", "cpu", "--cluster", "other")
     self.forget()
+    self.add_bucket("other")
     said = self.refused("init", "--project", PROJECT)
     self.assertIn("keras-remote in us-central1-a, other in us-cen", said)
     self.assertIn("--cluster names one", said)
@@ -643,6 +646,24 @@ class InitTest(InfraCase):
     self.assertEqual(self.profiles.active, "other")
     said = self.refused("init", "--project", PROJECT, "--cluster", "third")
     self.assertIn("it has keras-remote, other: --cluster names one", said)
+
+  def test_bucket_of_another_project(self) -> None:
+    """Nobody is led to it, though what is known of the cluster does so."""
+    self.up("--accelerator", "cpu")
+    self.forget()
+    with taken(f"{PROJECT}-keras-remote-jobs"):
+      said = self.refused("init", "--project", PROJECT, code=1)
+      status = self.type("status", "--project", PROJECT).stdout
+    self.assertIn("is none of project my-project: another project has", said)
+    self.assertIn("is none of project my-project", " ".join(status.split()))
+    self.assertNotIn("keras-remote", self.profiles.tables)
+
+  def test_no_bucket(self) -> None:
+    """Whoever makes it first would have the jobs."""
+    self.up("--accelerator", "cpu", "--cluster", "other")
+    self.forget()
+    said = self.refused("init", "--project", PROJECT)
+    self.assertIn("gs://my-project-other-jobs, which the jobs of other", said)
 
   def forget(self) -> None:
     """As on another machine."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl.testing import absltest
 
-from keras_remote import clock
+from keras_remote import clock, home
 from keras_remote.job import endings, environments, ids, layout, signing, wire
 from keras_remote.job.directory import JobDirectory
 from keras_remote.job.launch import ENDED_EXIT, Launch
@@ -63,8 +63,8 @@ class InstallingTest(absltest.TestCase):
     _wheel(self.wheels, "1.0")
     (self.folder / "store").mkdir(mode=0o700)
     self.store = FolderStore(str(self.folder / "store"))
-    cache = self.folder / "cache"
-    cache.mkdir(mode=0o700)
+    # The tests' own home: it is packed once.
+    cache = home.ensure(home.Home(home.home()).cache)
     self.runner = runner_archive.runner_archive(cache).path
     self.python = sys.executable
     self.environ = {

@@ -26,7 +26,10 @@ def double(x: int, sign: str) -> int:
   return factor * x
 
 @keras_remote.run
-async def later(x: int) -> int:
+async def later(x: int, seconds: float = 0) -> int:
+  import asyncio
+
+  await asyncio.sleep(seconds)
   return factor * x
 
 @keras_remote.run
@@ -124,6 +127,21 @@ class NotebookTest(absltest.TestCase):
     self.assertEqual(status[-1].text, "RUNNING\n")
     shown = why[-1].data["text/plain"]
     self.assertRegex(shown, r"\Adouble-\S+ RUNNING: attempt 1 is running\Z")
+
+  def test_who_awaits_no_longer_leaves_the_job(self) -> None:
+    """It is said how to come back, and the job goes on."""
+    _, called, cancelled = self._execute(
+      _DEFINE,
+      "import asyncio\nawait asyncio.wait_for(later(7, 600), 3)",
+      "while not keras_remote.list_jobs():\n  await asyncio.sleep(0.1)\n"
+      "keras_remote.attach().cancel()",
+    )
+    self.assertEqual(called[-1].ename, "TimeoutError")
+    said = "".join(o.text for o in called if o.get("name") == "stderr")
+    self.assertRegex(
+      said, r"later-\S+ goes on; to come back: keras_remote\.att"
+    )
+    self.assertEqual(cancelled[-1].data["text/plain"], "True")
 
 
 if __name__ == "__main__":

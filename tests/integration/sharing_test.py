@@ -170,6 +170,16 @@ class ExitTest(harness.ProjectTest):
     result = "import keras_remote; print(keras_remote.attach().result(30))"
     self.assertEqual(self.output(result), "7\n")
 
+  def test_a_job_that_is_still_being_packed(self) -> None:
+    """The exit waits for it, though nothing of it is in the store yet."""
+    git = self.write("bin/git", "#!/bin/sh\nexec sleep 60\n")
+    git.chmod(0o700)
+    path = f"{git.parent}:{os.environ['PATH']}"
+    source = "import keras_remote; print(keras_remote.run(lambda: 7).submit())"
+    self.assertIn("PREPARING", self.output(source, PATH=path))
+    result = "import keras_remote; print(keras_remote.attach().result(30))"
+    self.assertEqual(self.output(result), "7\n")
+
 
 def _job(handle: JobHandle[Any]) -> Job:
   return Job(handle.spec, handle._directory, handle._backend)

@@ -18,20 +18,13 @@ from keras_remote.backend.k8s.status import (
   is_leaving,
 )
 from keras_remote.job.launch import ENDED_EXIT, FAILED_EXIT
+from keras_remote.job.line import of_host
 
 # What a process ends with that was told to.
 _STOPPED_EXITS = (0, ENDED_EXIT, 143)
 # What the controller of a LeaderWorkerSet tells when it begins a group anew.
 _RECREATES = "RecreateGroupOnPodRestart"
 _FAILED_POD = re.compile(r"Worker pod \S+?-0(?:-(\d+))? failed")
-
-
-def of_host(host: int, sentence: str) -> str:
-  """What is said of a pod, as a sentence about its host."""
-  for begin, instead in (("its ", f"host {host}'s "), ("it ", f"host {host} ")):
-    if sentence.startswith(begin):
-      return instead + sentence.removeprefix(begin)
-  return f"host {host}: {sentence}"
 
 
 # What a death may be an echo of, see Death.

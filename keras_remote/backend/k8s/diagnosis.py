@@ -279,13 +279,14 @@ def untold(job: Json | None, pods: Sequence[Json]) -> bool:
   return now.dead and not now.told
 
 
-def seeks_node(pods: Sequence[Json]) -> bool:
-  """Whether a pod asks for labels that no node with room has."""
-  return any(
-    "selector" in condition(pod, "PodScheduled").get("message", "")
-    and pod["spec"].get("nodeSelector")
+def seeking_node(pods: Sequence[Json]) -> set[str]:
+  """What is said of pods that ask for labels that no node with room has."""
+  said = {
+    condition(pod, "PodScheduled").get("message", "")
     for pod in pods
-  )
+    if pod["spec"].get("nodeSelector")
+  }
+  return {words for words in said if "selector" in words}
 
 
 def missing_runner(pods: Sequence[Json], events: Sequence[Json]) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_remote.backend.k8s import diagnosis, waiting
-from keras_remote.backend.k8s.deaths import Death, death, of_host
+from keras_remote.backend.k8s.deaths import Death, death
 from keras_remote.backend.k8s.diagnosis import View
 from keras_remote.backend.k8s.pods import QUEUE_LABEL
 from keras_remote.backend.k8s.pools import Pool
@@ -19,6 +19,7 @@ from keras_remote.backend.k8s.status import (
   host_of,
   is_leaving,
 )
+from keras_remote.job.line import joined, of_host
 from keras_remote.job.state import State
 
 # Gates that keep a pod from nodes until a queue admits it.
@@ -211,10 +212,7 @@ def _reasons(each: Sequence[_Host], but: str) -> list[str]:
 
 
 def _names(hosts: Sequence[int]) -> str:
-  if len(hosts) == 1:
-    return f"host {hosts[0]}"
-  *most, last = map(str, hosts)
-  return f"hosts {', '.join(most)} and {last}"
+  return f"host{'s' * (len(hosts) > 1)} {joined([*map(str, hosts)])}"
 
 
 def _all_run(pods: Mapping[int, Json]) -> str:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Generator, Iterator
 
-from keras_remote import clock
+from keras_remote import clock, errors
 from keras_remote.backend.base import Shown
 from keras_remote.backend.k8s import diagnosis
 from keras_remote.backend.k8s.cluster import Cluster
@@ -88,7 +88,10 @@ class _Reader:
 
   def pieces(self, *, follow: bool) -> Iterator[bytes]:
     """What is new; with `follow` until the container ends or it is cut."""
-    stream = self._cluster.log(self._name, follow=follow)
+    stream = None
+    # Who may not read it reads what is stored of it.
+    with contextlib.suppress(errors.ClusterAccessError):
+      stream = self._cluster.log(self._name, follow=follow)
     if stream is None:
       self.over = True
       return

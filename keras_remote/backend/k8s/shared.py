@@ -26,6 +26,8 @@ _FIRST_PAUSE, _PAUSE, PATIENCE = 0.1, 8.0, 120.0
 # Seconds for which nobody may wait before the watch ends, and for which one
 # that ends may take.
 LINGER, _END = 3.0, 5.0
+# Seconds for which events are waited for, without which all else is seen.
+_EVENTS = 2.0
 # Events have no labels. These say nothing that a Job or a pod does not.
 _DULL = ("Pulling", "Pulled", "Created", "Started", "Scheduled", "Completed")
 EVENT_FIELDS = ",".join(
@@ -67,11 +69,15 @@ class SharedWatch:
   def ready(self) -> None:
     """Returns once it knows all that was there when it began.
 
+    It knows nothing of the events where they are long in coming.
+
     Raises:
       KerasRemoteError: it cannot.
     """
-    for watch in self._watches:
+    *objects, events = self._watches
+    for watch in objects:
       watch.ready.wait()
+    events.ready.wait(_EVENTS)
     if self.failed:
       raise self.failed
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -59,6 +58,9 @@ class Viewer:
     self._without_set: float | None = None
     # How its Job ended, which goes then.
     self._ended: Mapping[str, Any] = {}
+    # What the scheduler said when the pools were asked for.
+    self._said: set[str] = set()
+    self._pools: tuple[Pool, ...] | None = None
     self._group = hang.GroupLook(directory, spec.resources.hosts)
 
   def view(self, seen: Seen) -> diagnosis.View:
@@ -68,8 +70,11 @@ class Viewer:
       self._home.forget(IMAGES, image)
     admission.heed(self._cluster, self._home, seen.events)
     known = None
-    if diagnosis.seeks_node(seen.pods):
-      # Which pools there are is asked where that says more.
+    # Which pools there are is asked where that says more, and anew when the
+    # scheduler says another thing: nodes may have come.
+    if said := diagnosis.seeking_node(seen.pods):
+      if said != self._said:
+        self._said, self._pools = said, self._look_at_pools()
       known = self._pools
     hosts = self._spec.resources.hosts
     if hosts == 1 and not groups.owns_set(seen.job):
@@ -106,9 +111,8 @@ class Viewer:
       view, sentence=seen_now.sentence, held_up=seen_now.held_up
     )
 
-  @functools.cached_property
-  def _pools(self) -> tuple[Pool, ...] | None:
-    """The pools that have nodes, as of now; None for who may not look."""
+  def _look_at_pools(self) -> tuple[Pool, ...] | None:
+    """The pools that have nodes now; None for who may not look."""
     with contextlib.suppress(errors.KerasRemoteError):
       return pools(self._cluster.list(NODES, "").items)
     return None

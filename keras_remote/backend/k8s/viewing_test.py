@@ -7,7 +7,7 @@ from keras_remote import clock
 from keras_remote.backend.k8s import pods
 from keras_remote.backend.k8s.diagnosis import View
 from keras_remote.backend.k8s.known import Seen
-from keras_remote.backend.k8s.objects import SETS, Object
+from keras_remote.backend.k8s.objects import NODES, SETS, Object
 from keras_remote.backend.k8s.viewing import Viewer
 from keras_remote.home import Home, ensure, holding
 from keras_remote.job.directory import JobDirectory
@@ -40,6 +40,25 @@ def _pod(host: int, state: dict[str, Any] = _RUNS, start: int = 1) -> Object:
   spec = {"containers": [{"image": "image:1"}], "nodeName": "node"}
   status = {"phase": "Running", "containerStatuses": [{"state": state}]}
   return {"metadata": metadata, "spec": spec, "status": status}
+
+
+def _seeking(said: str) -> Seen:
+  """A job of one pod, of which the scheduler says this."""
+  pod = _pod(0, {})
+  pod["spec"] = {"containers": [{"image": "i"}], "nodeSelector": {"a": "b"}}
+  scheduled = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": f"{said}: 1 node(s) didn't match Pod's node selector",
+  }
+  pod["status"] = {"phase": "Pending", "conditions": [scheduled]}
+  heard: Object = {
+    "metadata": {},
+    "reason": "FailedScheduling",
+    "involvedObject": {"kind": "Pod", "name": pod["metadata"]["name"]},
+  }
+  return Seen({"metadata": {}, "spec": {}}, (pod,), (heard,))
 
 
 class ViewerTest(KubernetesCase):
@@ -151,6 +170,20 @@ class ViewerTest(KubernetesCase):
       if not claimed:
         self.assertEqual(view.state, State.PENDING)
         self.assertIn("host 1: why", view.sentence)
+
+  def test_a_pool_that_gets_nodes(self) -> None:
+    """It is seen: nobody gives up on a job that waits for room there."""
+    viewer = Viewer(self.cluster, self.home, job_spec(), self.directory)
+    for _ in range(2):
+      view = viewer.view(_seeking("0/0 nodes are available"))
+      self.assertTrue(view.hopeless)
+      self.assertIn("no pool has nodes now", view.sentence)
+    self.assertLen(self.server.requests, 1)
+    path = f"/{NODES.group}/{NODES.plural}"
+    self.server.put(path, {"metadata": {"name": "n", "labels": {"a": "b"}}})
+    view = viewer.view(_seeking("0/1 nodes are available"))
+    self.assertFalse(view.hopeless)
+    self.assertIn("and are full", view.sentence)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Why a job does not run yet, as a sentence with a cure: pure functions."""
 
+import contextlib
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from keras_remote.backend.k8s.pools import Pool, fitting
 from keras_remote.backend.k8s.status import Json, condition, image, plain, state
+from keras_remote.job import quantity
 
 _IN_VAIN = (
   "InvalidImageName",
@@ -106,11 +108,10 @@ def _exceeds(words: str, hosts: int) -> bool:
 
 
 def _number(text: str) -> float:
-  """A quantity as Kubernetes writes it; infinite for none."""
-  found = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", text)
-  if not found or found[2] not in _UNITS:
-    return math.inf
-  return float(found[1]) * _UNITS[found[2]]
+  """A quantity; infinite for what is none."""
+  with contextlib.suppress(ValueError):
+    return quantity.number(text)
+  return math.inf
 
 
 # What was tried, before why it could not be.
@@ -118,12 +119,6 @@ _ATTEMPTED = re.compile(
   r"Error creating: |create Pod \S+ in StatefulSet \S+ failed error: "
 )
 _AMOUNT = re.compile(r"([\w./-]+)=([\w.]+)")
-_UNITS = {
-  "": 1.0,
-  "m": 1e-3,
-  **{unit: 1e3**n for n, unit in enumerate("kMGTPE", 1)},
-  **{f"{unit}i": 1024.0**n for n, unit in enumerate("KMGTPE", 1)},
-}
 _INSECURE = "violates PodSecurity"
 # What a refusal says, whose it is, and its cure.
 _FORBIDDEN = (

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from absl.testing import absltest
 
-from keras_remote import errors
+from keras_remote import clock, errors
 from keras_remote.backend.k8s import pods, shared
 from keras_remote.backend.k8s.objects import EVENTS, JOBS, PODS, Kind
 from keras_remote.backend.k8s.watch import Feed, look, recall
@@ -102,6 +102,18 @@ class FeedTest(KubernetesCase):
     self.server.fault = lambda r: 403 if r.path.endswith("events") else None
     with self.feed() as feed:
       self.change(feed, PODS, "pod")
+
+  def test_events_that_cannot_be_had_now(self) -> None:
+    """Nobody waits for them: all else is seen; they are, when they come."""
+    self.server.fault = lambda r: 500 if r.path.endswith("events") else None
+    self.put(JOBS, _object(JOB_ID))
+    self.put(EVENTS, _event("Job", JOB_ID, "FailedCreate"))
+    begun = clock.monotonic()
+    with self.feed() as feed:
+      self.assertEqual(self.names(feed), [JOB_ID])
+      self.assertLess(clock.monotonic() - begun, _PATIENCE)
+      self.server.fault = lambda request: None
+      self.until(feed, lambda: len(feed.seen.events) == 1)
 
   def test_who_may_see_nothing(self) -> None:
     """It is told at once, and the next one is asked anew."""

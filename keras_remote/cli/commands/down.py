@@ -11,7 +11,7 @@ from keras_remote.cli.parameters import place_flags
 if TYPE_CHECKING:
   from keras_remote.cli.config import InfraConfig
   from keras_remote.cli.infra.stack import Removed
-  from keras_remote.cli.infra.state import Record
+  from keras_remote.cli.infra.state import Record, State
   from keras_remote.cli.infra.tools import Tools
 
 
@@ -50,7 +50,8 @@ def command(
   place = wanted.place_of(texts)
   project = wanted.project_of(place)
   tools = clusters.ready(tools)
-  record = wanted.found(place, State(project))
+  state = State(project)
+  record = wanted.found(place, state)
   if record is None:
     name = place.cluster or wanted.CLUSTER
     out.show(
@@ -60,20 +61,18 @@ def command(
     )
     return
   config = record.config
-  shared = stack.images_stay(State(project), record)
+  shared = stack.images_stay(state, record)
   if record.phase is Phase.KEPT:
-    there = _there(config)
+    there = _there(state, config)
     if not there:
-      State(project).remove(config)
+      state.remove(config)
     left = _left(record, there=there, shared=shared)
     out.show(_document(project, config.cluster, None), *left)
     return
   parts = clusters.parts(tools, config)
   _warn(out, record, keep_data=keep_data, images=not (keep_data or shared))
   question = f"This removes {config.cluster} from project {project}"
-  if not asking.typed(question, project, yes=yes):
-    out.tell("nothing was removed")
-    raise SystemExit(1)
+  asking.typed(question, project, yes=yes)
   with showing(f"removing {config.cluster}") as report:
     removed = stack.down(parts, report, keep_data=keep_data, unlock=unlock)
   forgotten = forget_cluster(project, config.cluster, config.location)
@@ -83,17 +82,12 @@ def command(
   _show(out, record, removed, forgotten)
 
 
-def _there(config: "InfraConfig") -> bool:
+def _there(state: "State", config: "InfraConfig") -> bool:
   """Whether the bucket of jobs may still be there."""
-  from keras_remote.storage.open import open_store
-
   try:
-    next(open_store(f"gs://{config.bucket}").list("", limit=1), None)
-  except errors.BucketNotFoundError:
-    return False
+    return state.has(config.bucket)
   except errors.KerasRemoteError:
-    pass
-  return True
+    return True
 
 
 def _left(record: "Record", *, there: bool, shared: bool) -> list[str]:
@@ -147,7 +141,8 @@ def _warn(
   if GKE in record.adopted:
     cluster = [
       (remove, "the pools that `up` made, and jobs that run there"),
-      (keep, "the cluster, which was there before"),
+      (remove, "what members may do in the cluster, and the accounts of jobs"),
+      (keep, "the cluster, which was there before, with LeaderWorkerSets"),
     ]
   stays = keep_data or JOBS in record.adopted
   rows = [

@@ -38,6 +38,12 @@ def command(out: Output, profile: str | None, **texts: Any) -> None:
     known = _known(state)
   record = _chosen(place, state, known)
   config = record.config
+  # Whoever took the names of the project's buckets first can have written this.
+  if not state.has(config.bucket):
+    raise errors.ConfigError(
+      f"the bucket gs://{config.bucket}, which the jobs of {config.cluster} go "
+      "to, is not there: `keras-remote up` makes it"
+    )
   name = profile or config.cluster
   clusters.join(config, name)
   content = {

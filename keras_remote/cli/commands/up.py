@@ -222,11 +222,12 @@ def _config(
   from keras_remote.cli.infra.state import Phase
 
   before = record.config if record else None
-  if record and record.phase is Phase.KEPT:
+  there = before if record and record.phase is not Phase.KEPT else None
+  if before and not there:
     # Nobody's jobs are there: they may be in another one now.
-    namespace = asked.place.namespace or record.config.namespace
-    before = replace(record.config, pools=(), namespace=namespace)
-  if not (asked.pools or (record and record.phase is not Phase.KEPT)):
+    namespace = asked.place.namespace or before.namespace
+    before = replace(before, pools=(), namespace=namespace)
+  if not (asked.pools or there):
     asked = replace(asked, pools=wanted.pools_asked())
   if before is None:
     asked = wanted.zone_asked(asked)
@@ -235,6 +236,6 @@ def _config(
   for pool in config.pools:
     if before is None or pool not in before.pools:
       pool.check_offered()
-  if record and record.phase is not Phase.KEPT:
-    record.config.check_change(config)
+  if there:
+    there.check_change(config)
   return config

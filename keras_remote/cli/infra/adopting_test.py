@@ -1,5 +1,6 @@
 """Somebody else's cluster and bucket stay theirs, whatever is typed when."""
 
+import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,11 +18,18 @@ from keras_remote.cli.infra.engine import (
   Resource,
   StoppedError,
 )
-from keras_remote.cli.infra.kinds import BUCKET, CLUSTER, REPOSITORY
+from keras_remote.cli.infra.kinds import (
+  BUCKET,
+  CLUSTER,
+  JOBS,
+  REPOSITORY,
+)
 from keras_remote.cli.infra.parts import Parts
-from keras_remote.cli.infra.program import import_ids, program
+from keras_remote.cli.infra.program import import_ids
 from keras_remote.cli.infra.state import Phase, Record, State
-from tests.fakes.gcs_server import gcs_server
+from keras_remote.storage.buckets import make_bucket
+from tests.fakes.gcs_server import gcs_server, taken
+from tests.fakes.programs import whole
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
 _CONFIG = InfraConfig("my-project", "us-central1-a", pools=(NodePool("l4"),))
@@ -58,7 +66,7 @@ class AdoptingTest(parameterized.TestCase):
   def parts(self) -> Parts:
     return Parts(
       _CONFIG,
-      lambda adopted: program(_CONFIG, adopted=adopted),
+      lambda adopted: whole(_CONFIG, adopted=adopted),
       import_ids(_CONFIG),
       self.engine,
       State(_CONFIG.project),
@@ -104,6 +112,29 @@ class AdoptingTest(parameterized.TestCase):
     self.assertCountEqual(self.down(), [BUCKET, CLUSTER])
     self.assertEqual(self.there(), {_BUCKET, _CLUSTER})
 
+  def test_members_of_an_adopted_cluster(self) -> None:
+    """They are taken out of it, again where that failed; of ours, never."""
+    self.theirs()
+    self.up(adopt=True)
+    left: list[Report] = []
+
+    def fail(report: Report) -> None:
+      raise errors.ClusterError("it does not answer")
+
+    with self.assertRaises(errors.ClusterError):
+      stack.down(dataclasses.replace(self.parts(), leave=fail), _ignore)
+    self.assertIn("cluster", self.adopted())
+    parts = dataclasses.replace(self.parts(), leave=left.append)
+    stack.down(parts, _ignore)
+    self.assertLen(left, 1)
+    self.assertIsNone(self.record())
+    self.cloud.load()
+    self.cloud.there.clear()
+    self.cloud.save()
+    self.up()
+    stack.down(parts, _ignore)
+    self.assertLen(left, 1)
+
   def test_adopted_and_kept(self) -> None:
     """`--keep-data` remembers that a bucket is not ours."""
     self.theirs(cluster=False)
@@ -140,6 +171,22 @@ class AdoptingTest(parameterized.TestCase):
     self.assertEmpty(self.adopted())
     self.assertEmpty(self.down())
     self.assertEmpty(self.there())
+
+  def test_bucket_of_another_project(self) -> None:
+    """It is never taken over, whatever is written on it, and stays."""
+    make_bucket(_CONFIG.bucket, project="any", location="us", labels={})
+    self.cloud.add(BUCKET, name=_CONFIG.bucket, labels=dict(_CONFIG.labels))
+    with taken(_CONFIG.bucket):
+      with self.assertRaisesRegex(errors.StoreAccessError, "none of project"):
+        self.up(adopt=True)
+      # Nor where an earlier one was just making it.
+      self.cloud.load()
+      pending = Resource(BUCKET, JOBS, {"name": _CONFIG.bucket})
+      self.change(pending={"stack": {pending.key: dataclasses.asdict(pending)}})
+      with self.assertRaisesRegex(errors.StoreAccessError, "none of project"):
+        self.up()
+      self.down()
+    self.assertEqual(self.there(), {_BUCKET})
 
   def test_preview_that_fails(self) -> None:
     """What was just taken over is left alone again."""

@@ -16,8 +16,13 @@ from keras_remote.cli.infra.network import (
 from keras_remote.cli.infra.ownership import Ownership, all_but
 
 NAME = GKE
-# Of the machines that it is made with, and that go at once.
-_FIRST = ("initial_node_count", "node_config")
+_SETTLED = (
+  # Of the machines that it is made with, and that go at once.
+  "initial_node_count",
+  "node_config",
+  # GKE says it of a cluster without addresses, which never asked for it.
+  "privateClusterConfig.enablePrivateEndpoint",
+)
 # Of somebody else's only what jobs need is changed.
 _FOREIGN = all_but(
   container.ClusterArgs,
@@ -99,7 +104,7 @@ def cluster(
     opts=ownership.options(
       NAME,
       after=[*after, *(network.ready if network else ())],
-      settled=_FIRST,
+      settled=_SETTLED,
       foreign=_FOREIGN,
     ),
   )
@@ -117,11 +122,7 @@ def _groups(
 
 
 def _private() -> container.ClusterPrivateClusterConfigArgs:
-  return container.ClusterPrivateClusterConfigArgs(
-    enable_private_nodes=True,
-    # GKE says so of what has no address; else it would change at each `up`.
-    enable_private_endpoint=True,
-  )
+  return container.ClusterPrivateClusterConfigArgs(enable_private_nodes=True)
 
 
 def _endpoints(

@@ -28,12 +28,6 @@ class ClusterTest(absltest.TestCase):
       self.assertTrue(ways["dnsEndpointConfig"]["allowExternalTraffic"])
       self.assertEqual(ways["ipEndpointsConfig"]["enabled"], not private)
 
-  def test_what_has_no_address_is_private(self) -> None:
-    """As GKE says itself then; else each `up` would change it."""
-    found = _cluster(private_nodes=True).inputs["privateClusterConfig"]
-    self.assertTrue(found["enablePrivateEndpoint"])
-    self.assertNotIn("privateClusterConfig", _cluster().inputs)
-
   def test_groups_are_asked_for(self) -> None:
     """Where a member is one; a cluster knows people alone otherwise."""
     people = ("user:ada@example.com",)

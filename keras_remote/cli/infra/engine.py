@@ -10,7 +10,6 @@ from keras_remote.progress import Step
 # What registers resources with the engine that calls it.
 Program = Callable[[], None]
 
-
 # What a resource has of labels, whoever has said them.
 LABELS = "effectiveLabels"
 
@@ -117,14 +116,6 @@ class Engine(Protocol):
   Each method raises EngineError, LockedError and StoppedError.
   """
 
-  def check(self) -> None:
-    """Passes where the engine can work.
-
-    Raises:
-      ConfigError: it is not installed; says how that is done.
-    """
-    ...
-
   def preview(self, program: Program) -> tuple[Change, ...]:
     """What `up` would do; nothing is changed."""
     ...
@@ -159,7 +150,11 @@ class Engine(Protocol):
     ...
 
   def forget(self, keys: Collection[str]) -> None:
-    """Knows the resources no longer, and leaves them as they are."""
+    """Knows the resources no longer, and leaves them as they are.
+
+    Args:
+      keys: of resources that no other of the stack needs.
+    """
     ...
 
   def resources(self) -> tuple[Resource, ...]:

@@ -59,6 +59,8 @@ _MEMBER = (
   (On.PROJECT, "roles/container.clusterViewer"),
   (On.PROJECT, "roles/cloudbuild.builds.editor"),
   (On.PROJECT, "roles/serviceusage.serviceUsageConsumer"),
+  # Lists buckets, by which `init` knows that theirs is of this project.
+  (On.PROJECT, "roles/storage.bucketViewer"),
   (On.BUCKET, _USES_OBJECTS),
   # Where the clusters are written that `init` finds.
   (On.STATE, _READS_OBJECTS),

@@ -36,6 +36,7 @@ _OF_A_MEMBER = {
   ("my-project", "roles/container.clusterViewer", _ADA),
   ("my-project", "roles/cloudbuild.builds.editor", _ADA),
   ("my-project", "roles/serviceusage.serviceUsageConsumer", _ADA),
+  ("my-project", "roles/storage.bucketViewer", _ADA),
   ("bucket my-project-keras-remote-jobs", "roles/storage.objectUser", _ADA),
   ("bucket my-project-keras-remote-state", "roles/storage.objectViewer", _ADA),
   ("repository us/keras-remote", "roles/artifactregistry.reader", _ADA),

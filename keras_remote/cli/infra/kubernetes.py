@@ -95,13 +95,54 @@ def apply(
   return *done, gone
 
 
+def withdraw(
+  cluster: Cluster, config: InfraConfig, report: Report = silent
+) -> None:
+  """Takes out of a cluster that stays what `apply` alone has put there.
+
+  Of what others have written in too only members lose what they had.
+  Namespaces stay, and LeaderWorkerSets: others may use them.
+
+  Raises:
+    ClusterError: the cluster cannot be reached or refuses.
+  """
+  kinds = Kinds(cluster)
+  before = map(manifests.namespace_of, _bindings(cluster, config))
+  for namespace in {config.namespace, *before}:
+    there = replace(cluster, namespace=namespace)
+    nobody = replace(config, namespace=namespace, members=())
+    for body in manifests.objects(nobody):
+      kind, name = kinds.of(body), body["metadata"]["name"]
+      found = there.metadata(kind, name) or {}
+      labels = found.get("labels") or {}
+      ours = config.labels.items() <= labels.items()
+      if not ours or body["kind"] == "Namespace":
+        continue
+      report(Step(f"removing {body['kind']} {name}"))
+      if _managers(found) == {MANAGER}:
+        there.delete(kind, name)
+      elif "subjects" in body:
+        there.apply(kind, body)
+
+
+def _managers(metadata: Object) -> set[str]:
+  """Who has written in the object, beside who keeps its status."""
+  fields = metadata.get("managedFields") or ()
+  return {each["manager"] for each in fields if not each.get("subresource")}
+
+
+def _bindings(cluster: Cluster, config: InfraConfig) -> Sequence[Object]:
+  """The cluster's bindings that are ours: one a namespace that had jobs."""
+  labels = ",".join(f"{name}={value}" for name, value in config.labels.items())
+  return cluster.list(_CLUSTER_BINDINGS, labels).items
+
+
 def _left(
   cluster: Cluster, config: InfraConfig, report: Report
 ) -> tuple[Done, ...]:
   """Members have rights no more in namespaces where jobs were before."""
   done: tuple[Done, ...] = ()
-  labels = ",".join(f"{name}={value}" for name, value in config.labels.items())
-  for binding in cluster.list(_CLUSTER_BINDINGS, labels).items:
+  for binding in _bindings(cluster, config):
     namespace = manifests.namespace_of(binding)
     if namespace == config.namespace or not binding.get("subjects"):
       continue
@@ -132,9 +173,7 @@ def have_sets(
   wanted, answer = source or releases.address(), False
   found = cluster.metadata(_DEFINITIONS, _SETS_NAME)
   if found is not None:
-    if MANAGER not in {
-      each["manager"] for each in found.get("managedFields", ())
-    }:
+    if MANAGER not in _managers(found):
       left = "LeaderWorkerSets are there, by somebody else: left as they are"
       report(Step(left))
       return ()

@@ -8,8 +8,10 @@ from absl.testing import absltest
 
 from keras_remote import errors
 from keras_remote.backend.k8s.objects import (
+  ACCOUNTS,
   BINDINGS,
   QUOTAS,
+  ROLES,
   SETS,
   Applied,
   Kind,
@@ -55,6 +57,7 @@ _DEFINITIONS = Kind(
 _CLUSTER_BINDINGS = Kind(
   "apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False
 )
+_NAMESPACES = Kind("api/v1", "namespaces", False)
 
 
 class ApplyTest(KubernetesCase):
@@ -95,6 +98,40 @@ class ApplyTest(KubernetesCase):
     self.assertLen(new["subjects"], len(_CONFIG.members))
     again = self.apply(namespace="other")
     self.assertEqual(set(again.values()), {Applied.SAME})
+
+  def test_withdrawn(self) -> None:
+    """What nobody else has a part in goes, wherever jobs were."""
+    account = {"metadata": {"name": "theirs"}}
+    self.cluster.create(ACCOUNTS, account)
+    self.apply()
+    self.apply(namespace="other")
+    config = dataclasses.replace(_CONFIG, namespace="other")
+    kubernetes.withdraw(self.cluster, config)
+    for namespace in (NAMESPACE, "other"):
+      there = dataclasses.replace(self.cluster, namespace=namespace)
+      for kind in (ACCOUNTS, ROLES, BINDINGS, QUOTAS):
+        self.assertFalse(there.has(kind, "keras-remote"), (namespace, kind))
+    self.assertEmpty(self.cluster.list(_CLUSTER_BINDINGS, "").items)
+    self.assertTrue(self.cluster.has(ACCOUNTS, "theirs"))
+    self.assertTrue(self.cluster.has(_NAMESPACES, "other"))
+    kubernetes.withdraw(self.cluster, config)
+
+  def test_withdrawn_of_others(self) -> None:
+    """What somebody else has written in too stays, without our members."""
+    self.apply()
+    path = f"/{BINDINGS.group}/namespaces/{NAMESPACE}/{BINDINGS.plural}"
+    managers = [{"manager": "keras-remote"}, {"manager": "kubectl-edit"}]
+    found = self.found(BINDINGS, "keras-remote")
+    found["metadata"]["managedFields"] = managers
+    self.server.put(path, found)
+    path = f"/{ROLES.group}/namespaces/{NAMESPACE}/{ROLES.plural}"
+    role = self.found(ROLES, "keras-remote")
+    role["metadata"]["labels"] = {"managed-by": "helm"}
+    self.server.put(path, role)
+    kubernetes.withdraw(self.cluster, _CONFIG)
+    self.assertEqual(self.found(BINDINGS, "keras-remote")["subjects"], [])
+    self.assertTrue(self.cluster.has(ROLES, "keras-remote"))
+    self.assertFalse(self.cluster.has(ACCOUNTS, "keras-remote"))
 
   def binding(self, kind: Kind, name: str) -> Object:
     """It, in the namespace where jobs were before if it is in any."""

@@ -28,6 +28,7 @@ class Parts:
     ids: what Google knows those by that may be there before, by the program's
       names.
     finish: does what is left when all resources are there.
+    leave: takes out of a cluster that stays what `finish` did there.
     shared: names of rights of one config's program that are to what another
       config has too.
   """
@@ -38,4 +39,5 @@ class Parts:
   engine: Engine
   state: State
   finish: Callable[[Report], object] = _nothing
+  leave: Callable[[Report], object] = _nothing
   shared: sharing.Shared = _none

@@ -5,15 +5,20 @@ import functools
 import json
 import re
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any
 
+import psutil
 from pulumi import automation
 from pulumi.automation import errors as pulumi_errors
 
@@ -22,6 +27,7 @@ from keras_remote.cli.infra.engine import (
   LABELS,
   Change,
   EngineError,
+  Event,
   LockedError,
   Op,
   Program,
@@ -36,9 +42,7 @@ from keras_remote.cli.infra.pulumi_events import (
   name_of,
   plain,
 )
-from keras_remote.progress import silent
-
-T = TypeVar("T")
+from keras_remote.progress import Step, silent
 
 PROJECT = "keras-remote"
 # Where its own install script puts it, which a shell finds when it is opened
@@ -76,9 +80,7 @@ class PulumiEngine:
       "PULUMI_CONFIG_PASSPHRASE": "",
       "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
-
-  def check(self) -> None:
-    self._command  # noqa: B018 It is looked for.
+    self._command = _command()
 
   def preview(self, program: Program) -> tuple[Change, ...]:
     listener = Listener(silent)
@@ -87,21 +89,20 @@ class PulumiEngine:
     return listener.changes
 
   def up(self, program: Program, report: Report) -> tuple[Change, ...]:
-    listener = Listener(report)
     stack = self._stack(program)
-    self._run(listener, lambda: stack.up(on_event=listener, show_secrets=False))
-    return listener.changes
+    return _run(
+      report,
+      lambda listener: stack.up(on_event=listener, show_secrets=False),
+    )
 
   def refresh(self) -> tuple[Change, ...]:
-    listener = Listener(silent)
     stack = self._stack()
-    self._run(
-      listener,
-      lambda: stack.refresh(
+    return _run(
+      silent,
+      lambda listener: stack.refresh(
         on_event=listener, clear_pending_creates=True, show_secrets=False
       ),
     )
-    return listener.changes
 
   def destroy(
     self, report: Report, *, keep: Collection[str] = ()
@@ -109,17 +110,17 @@ class PulumiEngine:
     stack = self._existing()
     if stack is None:
       return ()
-    self._retain(stack, keep)
-    listener = Listener(report)
-    self._run(
-      listener,
-      lambda: stack.destroy(on_event=listener, remove=True, show_secrets=False),
+    _retain(stack, keep)
+    return _run(
+      report,
+      lambda listener: stack.destroy(
+        on_event=listener, remove=True, show_secrets=False
+      ),
     )
-    return listener.changes
 
   def adopt(self, resource: Resource, identity: str, report: Report) -> None:
-    listener = Listener(report)
-    listener.told(Op.ADOPT, resource, Stage.BEGUN)
+    change = Change(Op.ADOPT, resource)
+    report(Event(change, Stage.BEGUN))
     wanted: Any = {
       "type": resource.kind,
       "name": resource.name,
@@ -127,28 +128,28 @@ class PulumiEngine:
       "version": _provider_version(resource.kind),
     }
     stack = self._stack()
-    self._run(
-      listener,
-      lambda: stack.import_resources(
+    _run(
+      report,
+      lambda _: stack.import_resources(
         resources=[wanted],
         protect=False,
         generate_code=False,
         show_secrets=False,
       ),
     )
-    listener.told(Op.ADOPT, resource, Stage.DONE)
+    report(Event(change, Stage.DONE))
 
   def forget(self, keys: Collection[str]) -> None:
     stack = self._existing()
     if stack is None:
       return
+    how = ["--yes", "--force", "--target-dependents", "--stack", self._name]
     # By the command: an edited export would lose what others wrote meanwhile.
-    for urn, key in _urns(stack):
-      if key in keys:
+    for each in _custom(stack):
+      if exported(each).key in keys:
         with _translated():
           self._command.run(
-            ["state", "delete", urn, "--yes", "--force", "--target-dependents"]
-            + ["--stack", self._name],
+            ["state", "delete", each["urn"], *how],
             stack.workspace.work_dir,
             self._environ,
           )
@@ -163,9 +164,7 @@ class PulumiEngine:
     stack = self._existing()
     if stack is None:
       return ()
-    with _translated():
-      deployment = stack.export_stack().deployment or {}
-    found = deployment.get("pending_operations") or ()
+    found = _deployment(stack).get("pending_operations") or ()
     return tuple(exported(each["resource"]) for each in found)
 
   def unlock(self) -> None:
@@ -173,25 +172,6 @@ class PulumiEngine:
     if stack is not None:
       with _translated():
         stack.cancel()
-
-  @functools.cached_property
-  def _command(self) -> automation.PulumiCommand:
-    root = None
-    if not shutil.which("pulumi"):
-      own = _OWN_ROOT.expanduser()
-      if not (own / "bin" / "pulumi").is_file():
-        raise not_installed(sys.platform)
-      root = str(own)
-    try:
-      return automation.PulumiCommand(root)
-    except pulumi_errors.InvalidVersionError as error:
-      raise errors.ConfigError(
-        f"the Pulumi program here does not suit: {error} {_upgrade()}"
-      ) from error
-    except OSError as error:
-      raise errors.ConfigError(
-        f"the Pulumi program cannot be started: {error}; {_upgrade()}"
-      ) from error
 
   @functools.cached_property
   def _folder(self) -> str:
@@ -225,55 +205,104 @@ class PulumiEngine:
       except pulumi_errors.StackNotFoundError:
         return None
 
-  def _run(self, listener: "Listener", work: Callable[[], T]) -> T:
-    """Its value; the first interrupt lets what has begun come to its end.
 
-    A terminal's Ctrl-C reaches the Pulumi program too, which then begins
-    nothing more, and stops at once at the second.
-    """
-    with warnings.catch_warnings(), _translated(listener):
-      # Of a Pulumi program that was killed; the error says it too.
-      warnings.filterwarnings("ignore", "Error in event stream")
-      return interruptible(work, listener.say)
+def _run(
+  report: Report, work: Callable[[Listener], object]
+) -> tuple[Change, ...]:
+  """What changes; the first interrupt lets what has begun come to its end.
 
-  def _retain(self, stack: automation.Stack, keep: Collection[str]) -> None:
-    """Lets `destroy` forget these, when what depends on them is gone.
-
-    An earlier one that failed may have let it forget others.
-    """
-    with _translated():
-      state = stack.export_stack()
-      if retained((state.deployment or {}).get("resources") or (), keep):
-        stack.import_stack(state)
+  A terminal's Ctrl-C reaches the Pulumi program too, which then begins nothing
+  more, and stops at once at the second.
+  """
+  listener = Listener(report)
+  with warnings.catch_warnings(), _translated(listener):
+    # Of a Pulumi program that was killed; the error says it too.
+    warnings.filterwarnings("ignore", "Error in event stream")
+    interruptible(lambda: work(listener), report, _stop)
+  return listener.changes
 
 
-def interruptible(work: Callable[[], T], say: Callable[[str], None]) -> T:
-  """The work's value; an interrupt lets it come to its end first.
+def _retain(stack: automation.Stack, keep: Collection[str]) -> None:
+  """Lets `destroy` forget these, when what depends on them is gone.
+
+  An earlier one that failed may have let it forget others.
+  """
+  with _translated():
+    state = stack.export_stack()
+    if retained((state.deployment or {}).get("resources") or (), keep):
+      stack.import_stack(state)
+
+
+def interruptible(
+  work: Callable[[], object],
+  report: Callable[[Step], object],
+  stop: Callable[[], object],
+) -> None:
+  """Works; an interrupt lets that come to its end first.
+
+  Args:
+    stop: ends the work at once; what the second interrupt does.
 
   Raises:
     StoppedError: there was one, however the work ended.
     KeyboardInterrupt: there was another.
   """
-  # Known before it is begun: an interrupt may come while it is.
-  ended: Future[T] = Future()
+  # Python's own handler would raise in here, and an exception between two
+  # steps of a future leaves its lock taken: nobody then learns of its end.
+  news: SimpleQueue[int] = SimpleQueue()
+  interrupts = 0
 
-  def run() -> None:
-    try:
-      ended.set_result(work())
-    except BaseException as error:
-      ended.set_exception(error)
+  def interrupted(*_: object) -> None:
+    nonlocal interrupts
+    interrupts += 1
+    news.put(interrupts)
 
-  with ThreadPoolExecutor(1, "pulumi") as pool:
-    try:
-      pool.submit(run)
-      return ended.result()
-    except KeyboardInterrupt:
-      say(
-        "interrupted: what has begun is brought to its end first; Ctrl-C "
-        "again leaves it as it is"
-      )
-      ended.exception()
-      raise StoppedError("error: update canceled") from None
+  with _at_interrupts(interrupted), ThreadPoolExecutor(1, "pulumi") as pool:
+    working = pool.submit(work)
+    working.add_done_callback(lambda _: news.put(0))
+    while number := news.get():
+      if number == 1:
+        report(
+          Step(
+            "interrupted: what has begun is brought to its end first; Ctrl-C "
+            "again leaves it as it is",
+            warning=True,
+          )
+        )
+      else:
+        stop()
+  if interrupts > 1:
+    raise KeyboardInterrupt
+  if interrupts:
+    raise StoppedError("error: update canceled")
+  working.result()
+
+
+@contextlib.contextmanager
+def _at_interrupts(call: Callable[..., object]) -> Generator[None]:
+  """Calls it at SIGINT instead of raising; only the main thread gets any."""
+  usual = signal.default_int_handler
+  in_main = threading.current_thread() is threading.main_thread()
+  if not in_main or signal.getsignal(signal.SIGINT) is not usual:
+    yield
+    return
+  signal.signal(signal.SIGINT, call)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGINT, usual)
+
+
+def _stop() -> None:
+  """Tells the Pulumi program, as a terminal may not have done.
+
+  Of two SIGINT that come before it looks, it sees one; this is another signal,
+  which it counts as well.
+  """
+  for child in psutil.Process().children():
+    with contextlib.suppress(psutil.NoSuchProcess):
+      if "pulumi" in child.name():
+        child.terminate()
 
 
 def retained(
@@ -296,6 +325,25 @@ def retained(
   return changed
 
 
+def _command() -> automation.PulumiCommand:
+  root = None
+  if not shutil.which("pulumi"):
+    own = _OWN_ROOT.expanduser()
+    if not (own / "bin" / "pulumi").is_file():
+      raise not_installed(sys.platform)
+    root = str(own)
+  try:
+    return automation.PulumiCommand(root)
+  except pulumi_errors.InvalidVersionError as error:
+    raise errors.ConfigError(
+      f"the Pulumi program here does not suit: {error} {_upgrade()}"
+    ) from error
+  except OSError as error:
+    raise errors.ConfigError(
+      f"the Pulumi program cannot be started: {error}; {_upgrade()}"
+    ) from error
+
+
 def not_installed(platform: str) -> errors.ConfigError:
   """What is said where there is no Pulumi program.
 
@@ -314,8 +362,6 @@ def _upgrade() -> str:
 
 
 def _provider_version(kind: str) -> str:
-  from importlib import metadata
-
   return metadata.version(f"pulumi-{kind.partition(':')[0]}")
 
 
@@ -325,28 +371,23 @@ def _translated(listener: Listener | None = None) -> Generator[None]:
   try:
     yield
   except pulumi_errors.ConcurrentUpdateError as error:
-    raise LockedError(_said(error)) from error
+    raise LockedError(plain(str(error))) from error
   except pulumi_errors.CommandError as error:
-    text = _said(error)
+    text = plain(str(error))
     failures = listener.failures if listener else ()
     kind = StoppedError if _STOPPED.search(text) else EngineError
     raise kind(text, failures) from error
 
 
-def _said(error: pulumi_errors.CommandError) -> str:
-  return plain(str(error)).strip()
-
-
-def _urns(stack: automation.Stack) -> list[tuple[str, str]]:
-  return [(each["urn"], exported(each).key) for each in _custom(stack)]
-
-
 def _custom(stack: automation.Stack) -> list[Mapping[str, Any]]:
   """The resources of the exported stack without Pulumi's own."""
+  found = _deployment(stack).get("resources") or ()
+  return [each for each in found if not _internal(each)]
+
+
+def _deployment(stack: automation.Stack) -> Mapping[str, Any]:
   with _translated():
-    deployment = stack.export_stack().deployment or {}
-  found = deployment.get("resources") or ()
-  return [r for r in found if not _internal(r)]
+    return stack.export_stack().deployment or {}
 
 
 def _internal(resource: Mapping[str, Any]) -> bool:

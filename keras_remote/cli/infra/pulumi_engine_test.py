@@ -3,7 +3,7 @@
 On PATH, or where `make pulumi` puts it.
 """
 
-import gc
+import contextlib
 import json
 import os
 import shutil
@@ -12,17 +12,17 @@ import subprocess
 import sys
 import threading
 import unittest
-import warnings
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pulumi
 from absl.testing import absltest, parameterized
 from pulumi import dynamic
 
 from keras_remote import errors
 from keras_remote.cli.infra.engine import (
-  EngineError,
   Event,
   Program,
   Stage,
@@ -38,19 +38,20 @@ from keras_remote.cli.infra.pulumi_engine import (
 from keras_remote.progress import Step
 from tests import engine_contract
 from tests.fakes.environment import environment
+from tests.fakes.gcs_server import gcs_server
 
 # As Pulumi's releases have it; a build of its program alone lacks it.
 _PLUGIN = "pulumi-resource-pulumi-python"
 _SCRIPT = '#!/bin/sh\nexec "{python}" -u -m pulumi.dynamic "$@"\n'
-
-
+_BUCKET = "my-project-keras-remote-state"
 _HANGING = """
+import json
 import sys
 from pathlib import Path
 
 from keras_remote.cli.infra.pulumi_engine_test import hang
 
-hang(Path(sys.argv[1]))
+hang(Path(sys.argv[1]), json.loads(sys.argv[2]))
 """
 
 
@@ -83,12 +84,17 @@ class _Provider(dynamic.ResourceProvider):
   def delete(self, _id: str, _props: dict[str, Any]) -> None:
     from pathlib import Path
 
+    if Path(f"{_id}.stays").exists():
+      raise RuntimeError("googleapi: Error 400: it is in use")
     Path(_id).unlink()
 
 
 class _Thing(dynamic.Resource):
-  def __init__(self, name: str, props: dict[str, Any]) -> None:
-    super().__init__(_Provider(), name, props)
+  def __init__(
+    self, name: str, props: dict[str, Any], after: Sequence["_Thing"]
+  ) -> None:
+    options = pulumi.ResourceOptions(depends_on=after)
+    super().__init__(_Provider(), name, props, options)
 
 
 _BUILT = Path("~/.cache/keras_remote-pulumi/pulumi").expanduser()
@@ -97,7 +103,7 @@ _PULUMI = shutil.which("pulumi") or (str(_BUILT) if _BUILT.exists() else None)
 
 @unittest.skipUnless(_PULUMI, "there is no `pulumi`: `make pulumi` builds it")
 class PulumiEngineTest(engine_contract.EngineContract):
-  """Pulumi does what the seam says."""
+  """Pulumi does what the seam says, with its state in a bucket."""
 
   def setUp(self) -> None:
     super().setUp()
@@ -106,96 +112,90 @@ class PulumiEngineTest(engine_contract.EngineContract):
     plugin.parent.mkdir()
     plugin.write_text(_SCRIPT.format(python=sys.executable))
     plugin.chmod(0o755)
-    (self.base / "state").mkdir()
     folders = [str(plugin.parent), os.path.dirname(str(_PULUMI))]
-    path = os.pathsep.join([*folders, os.environ["PATH"]])
+    server = self.enter_context(gcs_server(_BUCKET))
     self.enter_context(
-      environment(PATH=path, PULUMI_HOME=str(self.base / "home"))
+      environment(
+        PATH=os.pathsep.join([*folders, os.environ["PATH"]]),
+        PULUMI_HOME=str(self.base / "home"),
+        # As Go's client wants it, which also logs in: to anything.
+        STORAGE_EMULATOR_HOST=server.removeprefix("http://"),
+        GOOGLE_OAUTH_ACCESS_TOKEN="none",
+      )
     )
 
-  def tearDown(self) -> None:
-    with warnings.catch_warnings():
-      # Of a program that is killed Pulumi's library leaves its loop open.
-      warnings.simplefilter("ignore", ResourceWarning)
-      gc.collect()
-    super().tearDown()
-
   def engine(self) -> PulumiEngine:
-    return PulumiEngine(f"file://{self.base}/state", "there.us-central1-a")
+    return _engine()
 
   def things(self, **wanted: dict[str, Any]) -> Program:
-    return self._program(wanted)
+    self._wanted = wanted
+    return _program(self.base, wanted)
 
   def exists(self, name: str) -> bool:
     return (self.base / name).exists()
 
+  @contextlib.contextmanager
+  def in_use(self, name: str) -> Generator[None]:
+    stays = self.base / f"{name}.stays"
+    stays.touch()
+    yield
+    stays.unlink()
+
   def killed_at(self, name: str, program: Program) -> None:
-    hangs = self.base / "hangs"
-    hangs.touch()
-    before = set(psutil.Process().children(recursive=True))
-    begun = threading.Event()
-
-    def report(told: Event | Step) -> None:
-      if isinstance(told, Event) and told.change.resource.name == name:
-        begun.set()
-
-    def run() -> None:
-      with self.assertRaises(EngineError):
-        self.engine().up(self._hanging(name), report)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    self.assertTrue(begun.wait(60))
-    _wait_for_pending(self.base / "state", name)
-    for process in psutil.Process().children(recursive=True):
-      if process not in before and process.name() == "pulumi":
-        process.kill()
-    hangs.unlink()
-    thread.join()
+    child = self.hanging(name)
+    self.wait_for_pending(child, name)
+    _kill(child)
 
   @parameterized.parameters(False, True)
   def test_ctrl_c(self, twice: bool) -> None:
-    """What has begun comes to its end; the second one waits for nothing."""
-    hangs = self.base / "hangs"
-    hangs.touch()
-    child = subprocess.Popen(
-      [sys.executable, "-c", _HANGING, str(self.base)],
-      stdout=subprocess.PIPE,
-      text=True,
-      # As a terminal has its foreground.
-      start_new_session=True,
-    )
-    self.addCleanup(child.wait)
+    """What has begun comes to its end; the second one waits for nothing.
+
+    It reaches a Pulumi program that was too busy to see the first one.
+    """
+    child = self.hanging("a", a={})
+    busy = psutil.Process(child.pid)
     assert child.stdout
-    with child, child.stdout as lines:
-      for line in lines:
-        if line == "begun\n":
-          _wait_for_pending(self.base / "state", "a")
-          os.killpg(child.pid, signal.SIGINT)
-        elif line == "interrupted\n" and twice:
-          os.killpg(child.pid, signal.SIGINT)
-        elif line == "interrupted\n":
-          hangs.unlink()
-        else:
-          self.assertEqual(line, f"{'Keyboard' if twice else 'Stopped'}\n")
+    for line in child.stdout:
+      if line == "begun\n":
+        self.wait_for_pending(child, "a")
+        (busy,) = busy.children()
+        if twice:
+          busy.suspend()
+        os.killpg(child.pid, signal.SIGINT)
+      elif line == "interrupted\n" and twice:
+        os.killpg(child.pid, signal.SIGINT)
+        busy.resume()
+      elif line == "interrupted\n":
+        (self.base / "hangs").unlink()
+      else:
+        self.assertEqual(line, f"{'Keyboard' if twice else 'Stopped'}\n")
     self.assertEqual(self.exists("a"), not twice)
     pending = ["a"] * twice
     self.engine().unlock()
     self.assertEqual([r.name for r in self.engine().pending()], pending)
 
-  def _program(self, wanted: dict[str, dict[str, Any]]) -> Program:
-    self._wanted = wanted
+  def hanging(
+    self, name: str, **wanted: dict[str, Any]
+  ) -> "subprocess.Popen[str]":
+    """A process that makes the things, and hangs at one."""
+    hangs = self.base / "hangs"
+    hangs.touch()
+    wanted = wanted or self._wanted
+    wanted = {**wanted, name: {**wanted[name], "hangs": str(hangs)}}
+    child = subprocess.Popen(
+      [sys.executable, "-c", _HANGING, str(self.base), json.dumps(wanted)],
+      stdout=subprocess.PIPE,
+      text=True,
+      # As a terminal has its foreground.
+      start_new_session=True,
+    )
+    self.addCleanup(_kill, child)
+    return child
 
-    def program() -> None:
-      for name, inputs in wanted.items():
-        _Thing(name, {"path": str(self.base / name), **inputs})
-
-    return program
-
-  def _hanging(self, name: str) -> Program:
-    wanted = {key: dict(value) for key, value in self._wanted.items()}
-    wanted[name]["hangs"] = str(self.base / "hangs")
-    return self._program(wanted)
+  def wait_for_pending(self, child: "subprocess.Popen[str]", name: str) -> None:
+    """Until the state says that it is being made."""
+    while name not in [each.name for each in self.engine().pending()]:
+      self.assertIsNone(child.poll())
 
 
 class NotInstalledTest(parameterized.TestCase):
@@ -209,12 +209,11 @@ class NotInstalledTest(parameterized.TestCase):
     self.assertIn(how, str(not_installed(platform)))
 
   def test_there_is_none(self) -> None:
-    """It is missed when the engine is checked, before anything is done."""
+    """It is missed before anything is done."""
     folder = self.create_tempdir().full_path
-    with environment(PATH=folder, HOME=folder):
-      engine = PulumiEngine(f"file://{folder}", "there")
-      with self.assertRaisesRegex(errors.ConfigError, "is not installed here"):
-        engine.check()
+    missed = self.assertRaisesRegex(errors.ConfigError, "not installed here")
+    with environment(PATH=folder, HOME=folder), missed:
+      PulumiEngine(f"file://{folder}", "there")
 
   def test_it_is_too_old(self) -> None:
     """An old one is named, with how a new one is got."""
@@ -222,10 +221,9 @@ class NotInstalledTest(parameterized.TestCase):
     program = folder / "pulumi"
     program.write_text("#!/bin/sh\necho v3.0.0\n")
     program.chmod(0o755)
-    with environment(PATH=str(folder)):
-      engine = PulumiEngine(f"file://{folder}", "there")
-      with self.assertRaisesRegex(errors.ConfigError, "3.0.0.*installs the"):
-        engine.check()
+    named = self.assertRaisesRegex(errors.ConfigError, "3.0.0.*installs the")
+    with environment(PATH=str(folder)), named:
+      PulumiEngine(f"file://{folder}", "there")
 
   def test_where_its_script_puts_it(self) -> None:
     """It is found there before the shell that installed it is opened anew."""
@@ -235,13 +233,15 @@ class NotInstalledTest(parameterized.TestCase):
     program.write_text("#!/bin/sh\necho v3.272.0\n")
     program.chmod(0o755)
     with environment(PATH=str(home), HOME=str(home)):
-      PulumiEngine(f"file://{home}", "there").check()
+      PulumiEngine(f"file://{home}", "there")
 
 
 class InterruptibleTest(parameterized.TestCase):
   """What Ctrl-C does while something runs."""
 
-  def interrupted(self, *, fails: bool) -> None:
+  @parameterized.parameters(False, True)
+  def test_ctrl_c(self, fails: bool) -> None:
+    """It stops there, however what was at work then ends."""
     said = threading.Event()
 
     def work() -> None:
@@ -250,17 +250,32 @@ class InterruptibleTest(parameterized.TestCase):
       if fails:
         raise ValueError("of the work")
 
-    interruptible(work, lambda sentence: said.set())
-
-  @parameterized.parameters(False, True)
-  def test_ctrl_c(self, fails: bool) -> None:
-    """It stops there, however what was at work then ends."""
     with self.assertRaises(StoppedError):
-      self.interrupted(fails=fails)
+      interruptible(work, lambda _: said.set(), self.fail)
+
+  def test_twice(self) -> None:
+    """The second stops the work; it breaks off nothing else that goes on."""
+    said: list[Step] = []
+    stopped = threading.Event()
+
+    def work() -> None:
+      os.kill(os.getpid(), signal.SIGINT)
+      stopped.wait()
+
+    def report(step: Step) -> None:
+      os.kill(os.getpid(), signal.SIGINT)
+      said.append(step)
+
+    with self.assertRaises(KeyboardInterrupt):
+      interruptible(work, report, stopped.set)
+    self.assertLen(said, 1)
 
   def test_undisturbed(self) -> None:
-    """The value is the work's."""
-    self.assertEqual(interruptible(lambda: 7, self.fail), 7)
+    """What the work raises is raised; after it Ctrl-C does as it did."""
+    with self.assertRaisesRegex(ValueError, "of the work"):
+      interruptible(lambda: int("of the work"), self.fail, self.fail)
+    handler = signal.getsignal(signal.SIGINT)
+    self.assertIs(handler, signal.default_int_handler)
 
 
 class RetainedTest(absltest.TestCase):
@@ -317,8 +332,8 @@ class LabelsTest(absltest.TestCase):
     self.assertEqual(found.inputs, {"name": "a", "effectiveLabels": labels})
 
 
-def hang(base: Path) -> None:
-  """Makes a thing that hangs, and says how that ends."""
+def hang(base: Path, wanted: dict[str, dict[str, Any]]) -> None:
+  """Makes things of which one hangs, and says how that ends."""
 
   def report(told: Event | Step) -> None:
     if isinstance(told, Step):
@@ -326,17 +341,26 @@ def hang(base: Path) -> None:
     elif told.stage is Stage.BEGUN:
       _say("begun")
 
-  def program() -> None:
-    _Thing("a", {"path": str(base / "a"), "hangs": str(base / "hangs")})
-
   try:
-    PulumiEngine(f"file://{base}/state", "there.us-central1-a").up(
-      program, report
-    )
+    _engine().up(_program(base, wanted), report)
   except StoppedError:
     _say("Stopped")
   except KeyboardInterrupt:
     _say("Keyboard")
+
+
+def _engine() -> PulumiEngine:
+  return PulumiEngine(f"gs://{_BUCKET}", "there.us-central1-a")
+
+
+def _program(base: Path, wanted: dict[str, dict[str, Any]]) -> Program:
+  def program() -> None:
+    made: list[_Thing] = []
+    for name, inputs in wanted.items():
+      props = {"path": str(base / name), **inputs}
+      made.append(_Thing(name, props, tuple(made)))
+
+  return program
 
 
 def _say(word: str) -> None:
@@ -344,16 +368,14 @@ def _say(word: str) -> None:
   sys.stdout.flush()
 
 
-def _wait_for_pending(folder: Path, name: str) -> None:
-  """Until the state says that it is being made."""
-  import time
-
-  while True:
-    for path in folder.glob(".pulumi/stacks/**/*.json"):
-      text = path.read_text()
-      if "pending_operations" in text and f"::{name}" in text:
-        return
-    time.sleep(0.05)
+def _kill(child: "subprocess.Popen[str]") -> None:
+  """Kills it with all that it has started."""
+  if child.poll() is None:
+    process = psutil.Process(child.pid)
+    for each in (*process.children(recursive=True), process):
+      each.kill()
+  with child:
+    pass
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What Pulumi tells while it works, as the seam says it."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from pulumi import automation
@@ -16,7 +15,6 @@ from keras_remote.cli.infra.engine import (
   Resource,
   Stage,
 )
-from keras_remote.progress import Step
 
 # Of Pulumi's own: the stack itself, and providers.
 INTERNAL = "pulumi:"
@@ -37,7 +35,7 @@ _OPS = {
 class Listener:
   """Takes what Pulumi tells, and tells it on."""
 
-  def __init__(self, report: Report | Callable[[Any], None]) -> None:
+  def __init__(self, report: Report) -> None:
     self._report = report
     self._changes: dict[str, Change] = {}
     self._errors: dict[str, list[str]] = {}
@@ -52,7 +50,7 @@ class Listener:
       self._step(event.res_op_failed_event.metadata, Stage.FAILED)
     elif event.diagnostic_event and event.diagnostic_event.severity == "error":
       diagnostic = event.diagnostic_event
-      text = plain(diagnostic.message).strip()
+      text = plain(diagnostic.message)
       self._errors.setdefault(diagnostic.urn or "", []).append(text)
 
   @property
@@ -75,22 +73,15 @@ class Listener:
     ]
     return (*found, *(Failure(None, text) for text in rest))
 
-  def say(self, sentence: str) -> None:
-    self._report(Step(sentence, warning=True))
-
-  def told(self, op: Op, resource: Resource, stage: Stage) -> Change:
-    change = Change(op, resource)
-    self._report(Event(change, stage))
-    return change
-
   def _step(self, step: events.StepEventMetadata, stage: Stage) -> None:
-    op = _OPS.get(str(getattr(step.op, "value", step.op)))
+    op = _OPS.get(step.op.value)
     if op is None or step.type.startswith(INTERNAL):
       return
     state = step.new or step.old
     inputs: Any = (state.inputs if state else None) or {}
     resource = Resource(step.type, name_of(step.urn), dict(inputs))
-    change = self.told(op, resource, stage)
+    change = Change(op, resource)
+    self._report(Event(change, stage))
     known = self._changes.get(step.urn)
     if known is None or known.op is Op.SAME:
       self._changes[step.urn] = change

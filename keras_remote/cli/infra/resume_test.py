@@ -9,9 +9,10 @@ from keras_remote.cli.config import InfraConfig, NodePool
 from keras_remote.cli.infra import stack
 from keras_remote.cli.infra.engine import Op, Report, Resource
 from keras_remote.cli.infra.parts import Parts
-from keras_remote.cli.infra.program import import_ids, program
+from keras_remote.cli.infra.program import import_ids
 from keras_remote.cli.infra.state import Phase, State
 from tests.fakes.gcs_server import gcs_server
+from tests.fakes.programs import whole
 from tests.fakes.pulumi_engine import Cloud, FakeEngine, place, registered
 
 _CONFIG = InfraConfig(
@@ -37,7 +38,7 @@ class ResumeTest(absltest.TestCase):
     self.cloud = Cloud(folder / "cloud.json")
     self.parts = Parts(
       _CONFIG,
-      lambda adopted: program(_CONFIG, adopted=adopted),
+      lambda adopted: whole(_CONFIG, adopted=adopted),
       import_ids(_CONFIG),
       FakeEngine(self.cloud, "stack"),
       State(_CONFIG.project),
@@ -67,7 +68,7 @@ class ResumeTest(absltest.TestCase):
     """What is made, in its order; of services and rights the first few."""
     found = [
       Resource(each.type, each.name, each.inputs)
-      for each in registered(program(_CONFIG))
+      for each in registered(whole(_CONFIG))
     ]
     many = [each for each in found if each.name.startswith(("api-", "grant-"))]
     return [each for each in found if each not in many[1:-1]]

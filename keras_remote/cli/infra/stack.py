@@ -20,7 +20,7 @@ from keras_remote.cli.infra.engine import (
   Stage,
 )
 from keras_remote.cli.infra.explain import explained, known
-from keras_remote.cli.infra.kinds import BUCKET, IMAGES, REPOSITORY
+from keras_remote.cli.infra.kinds import BUCKET, GKE, IMAGES, REPOSITORY
 from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.locks import check_dead
 from keras_remote.cli.infra.losses import check_plan
@@ -34,6 +34,7 @@ from keras_remote.cli.infra.takeover import (
   resume,
   taken,
 )
+from keras_remote.progress import Step
 
 T = TypeVar("T")
 _UP, _DOWN = "keras-remote up", "keras-remote down"
@@ -45,7 +46,8 @@ class Removed:
   """What `down` did.
 
   Attributes:
-    kept: what is still there, and no longer known.
+    changes: what was removed.
+    kept: what is still there, and no longer in the stack.
   """
 
   changes: tuple[Change, ...]
@@ -129,7 +131,12 @@ def _up(parts: Parts, report: Report, how: _How) -> tuple[Change, ...]:
   parts.finish(report)
   made = {c.resource.name for c in seen.done.values() if c.op is Op.CREATE}
   adopted = {n: i for n, i in ledger.adopted.items() if n not in made}
-  ledger.end(Phase.READY, adopted=adopted, kept=())
+  if not ledger.end(Phase.READY, adopted=adopted, kept=()):
+    meanwhile = (
+      f"all of {config.cluster} is there, but somebody has begun to change or "
+      "remove it: `keras-remote status` says who"
+    )
+    report(Step(meanwhile, warning=True))
   return tuple(seen.done.get(c.resource.key, c) for c in changes)
 
 
@@ -161,6 +168,8 @@ def down(
 
   Raises:
     InfraError: it could not; the next `down` goes on.
+    ClusterError: members could not be taken out of a cluster that stays; the
+      same.
   """
   if not parts.state.exists():
     return Removed((), ())
@@ -201,6 +210,8 @@ def _down(parts: Parts, report: Report, *, keep_data: bool) -> Removed:
     if before:
       ledger.restore(before)
     raise
+  if GKE in ledger.adopted:
+    parts.leave(report)
   if left:
     names = {_of_key(key, config).name for key in left}
     adopted = {n: i for n, i in ledger.adopted.items() if n in names}
@@ -245,7 +256,7 @@ def _unlocked(
 def _make_state(parts: Parts, report: Report) -> None:
   config, state = parts.config, parts.state
   try:
-    if state.make(config.region):
+    if not state.exists() and state.make(config.region):
       name = {"name": config.state_bucket}
       made = Change(Op.CREATE, Resource(BUCKET, "state", name))
       report(Event(made, Stage.DONE))

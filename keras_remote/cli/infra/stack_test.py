@@ -20,10 +20,13 @@ from keras_remote.cli.infra.kinds import (
   POOL,
   REPOSITORY,
 )
+from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.parts import Parts
 from keras_remote.cli.infra.state import Phase, Record, State
 from keras_remote.progress import Step
+from tests.fakes.environment import environment
 from tests.fakes.gcs_server import gcs_server
+from tests.fakes.http_proxy import Fault, HttpProxy
 from tests.fakes.programs import ids, small
 from tests.fakes.pulumi_engine import Cloud, FakeEngine
 
@@ -113,6 +116,18 @@ class StackTest(absltest.TestCase):
     record = State("my-project").record(_CONFIG)
     assert record
     self.assertEqual(record.config, _CONFIG)
+
+  def test_who_may_make_no_bucket(self) -> None:
+    """Once the state's is there nobody need."""
+    self.up()
+    with HttpProxy(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
+      proxy.fault = lambda request: (
+        Fault(403)
+        if request.method == "POST" and "/storage/v1/b?" in request.path
+        else None
+      )
+      with environment(STORAGE_EMULATOR_HOST=proxy.url):
+        self.assertSameElements(self.up().values(), [Op.SAME])
 
   def test_up_again(self) -> None:
     """The same changes nothing at all."""
@@ -258,6 +273,17 @@ class StackTest(absltest.TestCase):
     assert record
     self.assertEqual((record.config, record.phase), (more, Phase.READY))
     self.assertNotIn("delete gpu-h100x8", self.cloud.log)
+
+  def test_removed_while_it_ends(self) -> None:
+    """Who comes then has said what the cluster becomes, and `up` says so."""
+
+    def late(report: Report) -> None:
+      Ledger(State("my-project"), _CONFIG, self.record()).note(Phase.REMOVING)
+
+    parts = dataclasses.replace(self.parts(), finish=late)
+    stack.up(parts, self.report, planned=None)
+    self.assertEqual(self.phase(), Phase.REMOVING)
+    self.assertIn("somebody has begun to change or remove", self.said[-1])
 
   def test_drift_that_loses_the_cluster(self) -> None:
     """What others did to it is found, and not undone by losing it."""

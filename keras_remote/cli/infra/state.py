@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from keras_remote import clock, constants, errors
+from keras_remote import clock, errors
 from keras_remote.cli.config import InfraConfig, state_bucket
 from keras_remote.job import wire
 from keras_remote.packaging.provenance import who
@@ -72,26 +72,29 @@ class State:
     """Whether there is the bucket, which is the project's then.
 
     Raises:
+      StoreAccessError: as `has`.
+    """
+    return self.has(state_bucket(self.project))
+
+  def has(self, bucket: str) -> bool:
+    """Whether there is a bucket of this name, which is the project's then.
+
+    Raises:
       StoreAccessError: it is another project's, or that cannot be told.
     """
     try:
-      next(self._store().list(_CLUSTERS, limit=1), None)
+      next(open_store(f"gs://{bucket}").list("", limit=1), None)
     except errors.BucketNotFoundError:
       return False
     from keras_remote.storage.buckets import check_owner
 
-    check_owner(state_bucket(self.project), self.project)
+    check_owner(bucket, self.project)
     return True
 
   def make(self, location: str) -> bool:
     """Makes the bucket, near that region; False where it was there."""
-    try:
-      from keras_remote.storage.buckets import make_bucket
-    except ModuleNotFoundError as error:
-      raise errors.ConfigError(
-        "what `up` makes is kept in a bucket, and Google's client library is "
-        f"not installed: {constants.install('gcp')}"
-      ) from error
+    from keras_remote.storage.buckets import make_bucket
+
     name = state_bucket(self.project)
     return make_bucket(
       name, project=self.project, location=location, labels=_LABELS

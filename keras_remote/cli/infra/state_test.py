@@ -12,7 +12,7 @@ from keras_remote.cli.infra.state import Phase, State
 from keras_remote.packaging.provenance import who
 from keras_remote.storage.buckets import make_bucket
 from tests.fakes.environment import environment
-from tests.fakes.gcs_server import gcs_server
+from tests.fakes.gcs_server import gcs_server, taken
 from tests.fakes.http_proxy import Fault, HttpProxy
 
 _CONFIG = InfraConfig(
@@ -113,12 +113,7 @@ class StateTest(parameterized.TestCase):
   def test_bucket_of_another_project(self) -> None:
     """Who took the name first is not believed, though all may read it."""
     self.state.make("us-central1")
-    with self._proxied() as proxy:
-      proxy.fault = lambda request: (
-        Fault(200, body=b'{"items": []}')
-        if request.method == "GET" and "/storage/v1/b?" in request.path
-        else None
-      )
+    with taken("my-project-keras-remote-state"):
       for call in (
         self.state.exists,
         lambda: self.state.make("us-central1"),

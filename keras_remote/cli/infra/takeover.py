@@ -1,8 +1,9 @@
 """What `up` and `down` take over: what is there, but not in their stack."""
 
 from collections.abc import Collection, Container, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from keras_remote import errors
 from keras_remote.cli.infra import sharing
 from keras_remote.cli.infra.engine import (
   Change,
@@ -16,7 +17,7 @@ from keras_remote.cli.infra.engine import (
   StoppedError,
 )
 from keras_remote.cli.infra.explain import TAKEN
-from keras_remote.cli.infra.kinds import NAT, REPOSITORY
+from keras_remote.cli.infra.kinds import BUCKET, NAT, REPOSITORY
 from keras_remote.cli.infra.ledger import Ledger
 from keras_remote.cli.infra.losses import check_plan
 from keras_remote.cli.infra.parts import Parts
@@ -116,8 +117,7 @@ class Takeover:
     self._ledger.note(Phase.UPDATING, adopted={**self._ledger.adopted, **more})
 
   def _adopt(self, resource: Resource) -> None:
-    identity = self._identity(resource)
-    self._parts.engine.adopt(resource, identity, self._report)
+    _adopt(self._parts, resource, self._report)
 
   def _identity(self, resource: Resource) -> str:
     return self._parts.ids[resource.name]
@@ -148,14 +148,14 @@ def resume(parts: Parts, report: Report) -> Collection[str]:
   there = {each.key for each in parts.engine.resources()}
   for each in pending:
     if each.name in parts.ids and each.key not in there:
-      with _unless_absent():
+      with _unless_absent(), suppress(errors.StoreAccessError):
         claim(parts, each, report)
   return [each.key for each in pending]
 
 
 def claim(parts: Parts, resource: Resource, report: Report) -> bool:
   """Takes over what a process was making; False where it is not its."""
-  parts.engine.adopt(resource, parts.ids[resource.name], report)
+  _adopt(parts, resource, report)
   try:
     # That of addresses bears no mark, and is part of a router that does.
     ours = resource.kind == NAT or _made_by_us(parts, resource)
@@ -165,6 +165,17 @@ def claim(parts: Parts, resource: Resource, report: Report) -> bool:
   if not ours:
     parts.engine.forget([resource.key])
   return ours
+
+
+def _adopt(parts: Parts, resource: Resource, report: Report) -> None:
+  """Takes over what there is, which may only not be another project's.
+
+  Raises:
+    StoreAccessError: it is; the names of buckets are everybody's.
+  """
+  if resource.kind == BUCKET:
+    parts.state.has(parts.config.bucket)
+  parts.engine.adopt(resource, parts.ids[resource.name], report)
 
 
 def in_stack(parts: Parts, adopted: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """What commands make clusters with: Pulumi, unless a test brings its own."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,6 +39,7 @@ class Tools:
     finish: does what is left when all resources are there, and says what it
       changed, or ""; it is also given where the manifest of LeaderWorkerSets
       is, or "".
+    leave: takes what it did out of a cluster that stays.
     shared: which rights of a config's program another config has too.
   """
 
@@ -45,6 +47,7 @@ class Tools:
   program: MakeProgram
   ids: Callable[[InfraConfig], Mapping[str, str]]
   finish: Callable[[InfraConfig, Report, str], str]
+  leave: Callable[[InfraConfig, Report], object]
   shared: Shared
 
 
@@ -66,6 +69,7 @@ def default_tools() -> Tools:
     program.program,
     program.import_ids,
     provision,
+    withdraw,
     grants.shared,
   )
 
@@ -86,3 +90,16 @@ def provision(config: InfraConfig, report: Report, source: str) -> str:
   said = kubernetes.summary(done)
   report(Step(said))
   return said if any(each.how is not Applied.SAME for each in done) else ""
+
+
+def withdraw(config: InfraConfig, report: Report) -> None:
+  """Takes what jobs and members had out of a cluster that stays.
+
+  Raises:
+    ClusterError: it cannot be reached, or refuses.
+  """
+  from keras_remote.cli import live
+  from keras_remote.cli.infra import kubernetes
+
+  with contextlib.suppress(errors.ConfigError):  # Its owner has removed it.
+    kubernetes.withdraw(live.cluster_of(config), config, report)

@@ -23,21 +23,17 @@ _HEADER = ("JOB", "STATE", "AGE", "ACCELERATOR", "TOOK")
 def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
   """Lists my jobs, newest first, and names those that wait or run for long."""
   from keras_remote.cli import long, times
-  from keras_remote.core.console import duration
+  from keras_remote.core.console import Console, duration
   from keras_remote.core.jobs import list_jobs
   from keras_remote.core.lasting import lasting
   from keras_remote.core.settings import resolve
-  from keras_remote.job.directory import JobDirectory
   from keras_remote.storage.open import open_store
 
-  found = list_jobs(limit=limit + 1, everyone=everyone, tag=tag)
+  found = list_jobs(
+    limit=limit + 1, everyone=everyone, tag=tag, report=Console().report
+  )
   jobs, more = found[:limit], found[limit:]
   store = open_store(resolve({}).options.store)
-  took = {
-    job.id: outcome.seconds
-    for job in jobs
-    if job.state.ended and (outcome := JobDirectory(store, job.id).outcome())
-  }
   lasts = {job.id: job for job in lasting(store, jobs)}
   header = _HEADER if not everyone else (*_HEADER, "WHO")
   rows = [
@@ -46,18 +42,13 @@ def command(out: Output, everyone: bool, tag: str | None, limit: int) -> None:
       str(job.state),
       times.age(job.submitted),
       job.accelerator,
-      "" if (seconds := took.get(job.id)) is None else duration(seconds),
+      "" if job.seconds is None else duration(job.seconds),
       job.who,
     )[: len(header)]
     for job in jobs
   ]
   content = [
-    {
-      **vars(job),
-      "seconds": took.get(job.id),
-      "lasting": long.document(lasts.get(job.id)),
-    }
-    for job in jobs
+    {**vars(job), "lasting": long.document(lasts.get(job.id))} for job in jobs
   ]
   nothing = "No jobs with this tag." if tag else "No jobs yet."
   blocks: list[str | Table] = [Table(header, rows) if rows else nothing]

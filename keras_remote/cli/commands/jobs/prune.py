@@ -1,14 +1,13 @@
 """`keras-remote jobs prune`: removes old jobs."""
 
 import datetime
-import sys
 from pathlib import Path
 from typing import cast
 
 import click
 
 from keras_remote import clock
-from keras_remote.cli.failure import CommandError
+from keras_remote.cli import asking
 from keras_remote.cli.output import Output, prints
 from keras_remote.core.kinds import DURATION
 
@@ -44,18 +43,11 @@ def command(out: Output, older_than: float, everyone: bool, yes: bool) -> None:
     for job in list_jobs(everyone=everyone)
     if job.state.ended and job.submitted < limit
   ]
-  if old and not yes:
-    _ask(len(old))
+  if old:
+    question = f"Remove {_jobs(len(old))} for ever"
+    asking.agree(question, yes=yes, default=False)
   removed = prune(age, everyone=everyone)
   out.show({"removed": removed}, f"{_jobs(len(removed))} removed")
-
-
-def _ask(count: int) -> None:
-  if not sys.stdin.isatty():
-    raise CommandError(
-      f"{_jobs(count)} would be removed: say --yes, as nobody can be asked",
-    )
-  click.confirm(f"Remove {_jobs(count)} for ever?", abort=True, err=True)
 
 
 def _jobs(count: int) -> str:

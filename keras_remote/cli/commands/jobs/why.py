@@ -48,7 +48,7 @@ def _attempt(attempt: "Attempt") -> _Blocks:
   blocks: _Blocks = []
   title = f"attempt {attempt.started.attempt}"
   for report in attempt.hosts:
-    host = f", host {report.host}" if len(attempt.hosts) > 1 else ""
+    host = f", host {report.host}" if attempt.started.members else ""
     blocks += [f"\n{heading(title + host)}  {_cause(report)}"]
     for frame in report.frames:
       blocks += _frame(frame)
