@@ -47,7 +47,7 @@ cluster-able cluster-up cluster-down cluster-shell: .venv/.installed
 # Those that end parts of the cluster come alone, and last.
 ALONE := tests/cluster/restarts_test.py tests/cluster/lifecycle_test.py
 test-cluster: cluster-up
-	$(TWICE) tests/cluster $(ALONE:%=--ignore=%)
+	$(TWICE) -n 2 tests/cluster $(ALONE:%=--ignore=%)
 	$(TWICE) -n 0 $(ALONE)
 
 # Pulumi's program, with Go, in ten minutes: what tests of engines run too.
