@@ -20,7 +20,7 @@ def locked(error: LockedError, config: InfraConfig, command: str) -> str:
     command: what was typed, such as "keras-remote up".
   """
   holders = [
-    f"{who} (process {pid}{_dead(who, int(pid))}) since {when}"
+    f"{who} (process {pid}{_whether_it_runs(who, int(pid))}) since {when}"
     for who, pid, when in _HOLDER.findall(error.text)
   ]
   who = " and ".join(dict.fromkeys(holders)) or "somebody"
@@ -38,7 +38,7 @@ def check_dead(error: LockedError, config: InfraConfig) -> None:
     InfraError: it is.
   """
   for who, pid, when in _HOLDER.findall(error.text):
-    if _dead(who, int(pid)) == _RUNS:
+    if _whether_it_runs(who, int(pid)) == _RUNS:
       raise errors.InfraError(
         f"the cluster {config.cluster} is being changed by {who} since {when}, "
         f"and its process {pid} runs here: wait for it, or end it with `kill "
@@ -48,7 +48,7 @@ def check_dead(error: LockedError, config: InfraConfig) -> None:
       )
 
 
-def _dead(who: str, pid: int) -> str:
+def _whether_it_runs(who: str, pid: int) -> str:
   """What is known of a process that may be of this machine."""
   if who.rpartition("@")[2] != socket.gethostname():
     return ""
