@@ -29,12 +29,12 @@ _AT_ONCE = 8
 ILLEGIBLE = (errors.ConfigError, errors.IntegrityError)
 
 
-def send(store: Store, archive: Context, report: Report) -> None:
-  """Stores a project's archive, unless it is there whole, and new."""
+def send(store: Store, archive: Context, report: Report) -> bool:
+  """Stores a project's archive; False where it was there whole, and new."""
   key = layout.context(archive.digest)
   found = next(iter(store.list(key, limit=1)), None)
   if found and found.size == archive.size and not _is_old(found):
-    return
+    return False
   if archive.size > LARGE:
     report(_large(archive))
   with archive.path.open("rb") as stream:
@@ -42,6 +42,7 @@ def send(store: Store, archive: Context, report: Report) -> None:
       store.write(key, stream)
     else:
       store.create(key, stream)
+  return True
 
 
 def keep(store: Store, spec: JobSpec) -> None:

@@ -160,7 +160,7 @@ class ArchivesTest(absltest.TestCase):
     self.assertTrue(step.warning)
     self.assertRegex(
       step.what,
-      "is 100 MB packed, .*: data/ 5 MB, data/train 3 MB, data/test 2 MB, .*"
+      "is 100 MB packed, .*: data/ 5 MB, data/train 3 MB, data/test 2 MB; .*"
       "kerasremoteignore",
     )
 

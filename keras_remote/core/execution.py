@@ -198,19 +198,21 @@ def submit_spec(
     wanted: raises where nobody wants the job any more; asked last of all.
 
   Raises:
-    StoreError: the store failed; nothing of the job is left in it but its
-      project, for another try.
-    SubmitError: the backend did not take it; where it cannot be asked whether
-      it did, the job is cancelled, and stays in the store.
+    StoreError: the store failed; nothing of the job is left in it.
+    SubmitError: the backend did not take it: its project alone stays, for
+      another try. Where it cannot be asked whether it did, the job is
+      cancelled, and stays in the store.
   """
   directory = JobDirectory(store, spec.job_id)
   key = signing.job_key(backend.signing_key(), spec.job_id)
+  sent = False
 
   def send() -> None:
+    nonlocal sent
     if archive is None:
       archives.keep(store, spec)
     else:
-      archives.send(store, archive, report)
+      sent = archives.send(store, archive, report)
 
   def keep() -> None:
     # Nobody removes what was found before it is known that this job needs it.
@@ -234,6 +236,10 @@ def submit_spec(
           return
       with contextlib.suppress(errors.StoreError):
         directory.delete(spec)
+    if sent and isinstance(error, errors.StoreError):
+      # It may be what has filled the disk. Another job may have found it.
+      with contextlib.suppress(errors.StoreError):
+        archives.remove_unused(store, place)
 
   with (
     payload or contextlib.nullcontext(),
