@@ -143,10 +143,10 @@ def _jobs(config: InfraConfig) -> Part:
 
 def _bucket(config: InfraConfig) -> Part:
   count, total = 0, 0
-  State(config.project).has(config.bucket)  # Else it says whose it is.
   store = open_store(f"gs://{config.bucket}", patience=_SECONDS)
   for entry in store.list("", limit=_MOST_OBJECTS):
     count, total = count + 1, total + entry.size
+  State(config.project).has(config.bucket)  # Else it says whose it is.
   more = "more than " if count == _MOST_OBJECTS else ""
   sentence = f"{more}{size(total)} in {more and 'the first '}{count:,} objects"
   data = {"bytes": total, "objects": count, "complete": not more}
